@@ -1,0 +1,19 @@
+package probe
+import (
+ _ "github.com/docker/cli/cli/command/commands"
+ _ "github.com/containerd/containerd/v2/cmd/containerd/server"
+ _ "github.com/containerd/containerd/v2/client"
+ _ "github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2/task"
+ _ "github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2/manager"
+ _ "github.com/containerd/containerd/v2/plugins/snapshots/overlay/plugin"
+ _ "github.com/containernetworking/cni/libcni"
+ _ "github.com/google/nftables"
+ _ "github.com/vishvananda/netlink"
+ _ "github.com/miekg/dns"
+ _ "go.etcd.io/bbolt"
+ _ "github.com/moby/profiles/seccomp"
+ _ "github.com/moby/go-archive"
+ _ "github.com/distribution/reference"
+ _ "github.com/coreos/go-systemd/v22/activation"
+ _ "github.com/getkin/kin-openapi/openapi2"
+)
