@@ -1,0 +1,87 @@
+package streams
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"github.com/containerd/errdefs"
+)
+
+// scheme marks the values of a task's Stdin, Stdout and Stderr that are ours. It
+// has no "//": the rest is opaque, and no path or host to other readers.
+const scheme = "berth:"
+
+// maxURI bounds what ParseURI decodes. containerd's messages end at 4 MiB, and
+// the URI stands up to three times in one.
+const maxURI = 1 << 20
+
+// Config says what the shim does with the streams of one process.
+type Config struct {
+	ID        string // container
+	Exec      string `json:",omitempty"` // exec ID; "" = the container's init process
+	Socket    string // absolute path where the container's streams are served; an exec has its container's
+	Tty       bool   `json:",omitempty"`
+	Stdin     bool   `json:",omitempty"` // stdin is open
+	StdinOnce bool   `json:",omitempty"` // stdin closes when the first client that may send to it half-closes
+	Log       Log    // ignored for execs
+}
+
+// Log names a container's log and how it is kept.
+type Log struct {
+	Driver  string            `json:",omitempty"` // "json-file", "none"; "" is "none"
+	Path    string            `json:",omitempty"` // absolute path of the log file
+	Options map[string]string `json:",omitempty"` // Docker's log-opts
+	Attrs   map[string]string `json:",omitempty"` // extra attributes (labels, env, tag) written with each line
+}
+
+// URI is c as the value that a task's Stdin, Stdout and Stderr take.
+func URI(c Config) string {
+	b, err := json.Marshal(c)
+	if err != nil {
+		panic(err) // strings, bools and maps of strings always encode
+	}
+	return scheme + base64.RawURLEncoding.EncodeToString(b)
+}
+
+// ParseURI is the inverse of URI. ok is false, without an error, when s is not a
+// berth: URI but some other client's FIFO, file or logger. InvalidArgument: it is
+// one and cannot be used.
+func ParseURI(s string) (c Config, ok bool, err error) {
+	rest, ok := strings.CutPrefix(s, scheme)
+	if !ok {
+		return Config{}, false, nil
+	}
+	if len(s) > maxURI {
+		return Config{}, true, fmt.Errorf("stream URI of %d bytes: %w", len(s), errdefs.ErrInvalidArgument)
+	}
+	b, err := base64.RawURLEncoding.Strict().DecodeString(rest)
+	if err != nil {
+		return Config{}, true, fmt.Errorf("stream URI: %w: %w", err, errdefs.ErrInvalidArgument)
+	}
+	if err := json.Unmarshal(b, &c); err != nil {
+		return Config{}, true, fmt.Errorf("stream URI: %w: %w", err, errdefs.ErrInvalidArgument)
+	}
+	if err := c.validate(); err != nil {
+		return Config{}, true, fmt.Errorf("stream URI: %w: %w", err, errdefs.ErrInvalidArgument)
+	}
+	return c, true, nil
+}
+
+func (c *Config) validate() error {
+	switch {
+	case c.ID == "":
+		return fmt.Errorf("no container ID")
+	case !cleanAbs(c.Socket):
+		return fmt.Errorf("socket %q is no clean absolute path", c.Socket)
+	case c.Log.Path != "" && !cleanAbs(c.Log.Path):
+		return fmt.Errorf("log path %q is no clean absolute path", c.Log.Path)
+	}
+	return nil
+}
+
+func cleanAbs(p string) bool {
+	return filepath.IsAbs(p) && filepath.Clean(p) == p && p != "/" && !strings.ContainsRune(p, 0)
+}
