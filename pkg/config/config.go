@@ -1,0 +1,175 @@
+// Package config turns berthd's command line and daemon.json into one checked
+// Config. Names and meanings are dockerd's wherever dockerd has them, so that a
+// unit file or a daemon.json written for it can be taken over; a setting that
+// Berth does not honour is refused by name and never silently ignored.
+//
+// It reads files and looks programs up, and changes nothing on the machine.
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/netip"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/pflag"
+)
+
+// Defaults that other programs of Berth know as well.
+const (
+	DefaultDataRoot = "/var/lib/berth"
+	DefaultExecRoot = "/run/berth"
+	DefaultSocket   = DefaultExecRoot + "/berth.sock"
+	DefaultFile     = "/etc/berth/daemon.json"
+	DefaultGroup    = "berth"
+	// BuiltinRuntime is the runc that is installed with berthd.
+	BuiltinRuntime = "runc"
+
+	defaultCertDir = "/etc/berth"
+)
+
+// ErrHelp is returned by Parse after it wrote the usage because --help was asked.
+var ErrHelp = pflag.ErrHelp
+
+// Config is everything that can be said to berthd, checked and with defaults
+// filled in. All paths are absolute.
+type Config struct {
+	Hosts    []Host // where the API listens; at least one
+	DataRoot string // survives reboots
+	ExecRoot string // valid until reboot
+	Pidfile  string
+	File     string // the daemon.json that was read; "" when there was none
+
+	Debug     bool
+	LogLevel  slog.Level
+	LogFormat string // of berthd's own log: "text" or "json"
+
+	// Group owns unix sockets. "" is DefaultGroup where that exists, else root;
+	// a group that is named must exist.
+	Group  string
+	Labels []string // "key=value", shown by info
+
+	Bridge       string       // default network's bridge, made when absent; "none": no default network
+	BIP          netip.Prefix // address and subnet of the bridge; zero: chosen
+	MTU          int          // of container links; 0: the default route's
+	AddressPools []Pool       // where subnets of networks are taken from; none: built-in pools
+
+	Runtimes       map[string]Runtime // without BuiltinRuntime
+	DefaultRuntime string             // a key of Runtimes or BuiltinRuntime
+
+	Containerd          string // socket of an existing containerd; "" embeds one
+	ContainerdNamespace string
+	StorageDriver       string // containerd's snapshotter
+
+	Init      bool // containers get an init as PID 1 unless they say otherwise
+	LogDriver string
+	LogOpts   map[string]string
+
+	InsecureRegistries []string // host, host:port or CIDR
+	TLS                *TLS     // for tcp hosts; nil: plain
+	ShutdownTimeout    int      // seconds that requests get to finish at shutdown; -1: without end
+
+	ShowVersion bool // --version: print and leave; nothing else is checked
+	Validate    bool // --validate: say whether the configuration is good and leave
+}
+
+// Pool is a range that subnets of Size bits are cut from.
+type Pool struct {
+	Base netip.Prefix `json:"base"`
+	Size int          `json:"size"`
+}
+
+func (p Pool) String() string { return fmt.Sprintf("base=%s,size=%d", p.Base, p.Size) }
+
+// Runtime is an OCI runtime with runc's command line.
+type Runtime struct {
+	Path string `json:"path"` // absolute once Parse returned
+}
+
+// Parse reads args (without the program's name) and the configuration file that
+// they name, or the default one where it exists. Usage goes to out when asked
+// for, with ErrHelp. Errors name the flag or key and say what is wrong with it.
+func Parse(args []string, out io.Writer) (*Config, error) {
+	s := newSettings()
+	fs := s.flagSet(out)
+	if err := fs.Parse(args); err != nil {
+		if errors.Is(err, pflag.ErrHelp) {
+			return nil, ErrHelp
+		}
+		return nil, fmt.Errorf("%w\nSee 'berthd --help'", err)
+	}
+	if fs.NArg() > 0 {
+		return nil, fmt.Errorf("berthd takes no arguments, only flags: %q\nSee 'berthd --help'", fs.Args())
+	}
+	if s.version {
+		return &Config{ShowVersion: true}, nil
+	}
+	file, err := s.readFile(fs)
+	if err != nil {
+		return nil, fmt.Errorf("unable to configure the Berth daemon with file %s: %w", s.file, err)
+	}
+	c, err := s.resolve()
+	if err != nil {
+		if file != "" {
+			return nil, fmt.Errorf("invalid configuration (flags and %s): %w", file, err)
+		}
+		return nil, fmt.Errorf("invalid configuration: %w", err)
+	}
+	c.File = file
+	return c, nil
+}
+
+// resolve applies what one setting implies for another and checks the whole.
+func (s *settings) resolve() (*Config, error) {
+	c := &Config{
+		Debug: s.debug, LogFormat: s.logFormat, Group: s.group, Labels: s.labels,
+		Bridge: s.bridge, MTU: s.mtu, AddressPools: s.pools,
+		DefaultRuntime: s.defaultRuntime, Containerd: s.containerd,
+		ContainerdNamespace: s.namespace, StorageDriver: s.storageDriver, Init: s.init,
+		LogDriver: s.logDriver, LogOpts: s.logOpts, ShutdownTimeout: s.shutdownTimeout,
+		Validate: s.validate,
+	}
+	steps := []func(*Config) error{
+		s.resolvePaths, s.resolveLog, s.resolveTLS, s.resolveHosts,
+		s.resolveNetwork, s.resolveRuntimes, s.resolveContainerd, s.resolveRest,
+	}
+	for _, step := range steps {
+		if err := step(c); err != nil {
+			return nil, err
+		}
+	}
+	return c, nil
+}
+
+func (s *settings) resolvePaths(c *Config) error {
+	if s.pidfile == "" {
+		// Below the exec root, so that daemons on roots of their own never meet.
+		s.pidfile = filepath.Join(s.execRoot, "berthd.pid")
+	}
+	for _, p := range []struct {
+		name, value string
+		dst         *string
+	}{
+		{"data-root", s.dataRoot, &c.DataRoot},
+		{"exec-root", s.execRoot, &c.ExecRoot},
+		{"pidfile", s.pidfile, &c.Pidfile},
+	} {
+		if !filepath.IsAbs(p.value) {
+			return fmt.Errorf("%s: %q is not an absolute path", p.name, p.value)
+		}
+		if strings.ContainsRune(p.value, 0) {
+			return fmt.Errorf("%s: %q contains a NUL", p.name, p.value)
+		}
+		*p.dst = filepath.Clean(p.value)
+	}
+	if c.DataRoot == c.ExecRoot {
+		return fmt.Errorf("data-root and exec-root are both %s: the first outlives a reboot, the second must not", c.DataRoot)
+	}
+	if c.DataRoot == "/" || c.ExecRoot == "/" {
+		return errors.New("data-root and exec-root must not be /")
+	}
+	return nil
+}

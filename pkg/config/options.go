@@ -1,0 +1,131 @@
+package config
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/spf13/pflag"
+)
+
+// settings is what was said, before anything is checked or implied. Flags and
+// the file write to the same fields: both for one setting is a conflict.
+type settings struct {
+	file              string
+	version, validate bool
+
+	hosts, labels, insecure []string
+
+	dataRoot, execRoot, pidfile string
+	debug, init, liveRestore    bool
+	logLevel, logFormat         string
+	group, bridge, bip          string
+	mtu, shutdownTimeout        int
+	pools                       []Pool
+	runtimes                    map[string]Runtime
+	defaultRuntime              string
+	containerd, namespace       string
+	storageDriver, logDriver    string
+	logOpts                     map[string]string
+	tls, tlsVerify              bool
+	tlsCACert, tlsCert, tlsKey  string
+
+	options []*option
+}
+
+// option is one setting under its two names.
+type option struct {
+	flag, short string
+	key         string // in daemon.json; "" when it is a flag only
+	usage       string
+	dst         any // what both write to
+	given       bool
+	merge       bool // flag and file add up (dockerd's rule for runtimes)
+}
+
+func newSettings() *settings {
+	s := &settings{
+		file: DefaultFile, dataRoot: DefaultDataRoot, execRoot: DefaultExecRoot,
+		logLevel: "info", logFormat: "text", bridge: "berth0",
+		defaultRuntime: BuiltinRuntime, namespace: "berth", storageDriver: "overlayfs",
+		logDriver: "json-file", liveRestore: true, shutdownTimeout: 15,
+		tlsCACert: defaultCertDir + "/ca.pem", tlsCert: defaultCertDir + "/cert.pem",
+		tlsKey:   defaultCertDir + "/key.pem",
+		runtimes: map[string]Runtime{}, logOpts: map[string]string{},
+	}
+	s.options = []*option{
+		{flag: "host", short: "H", key: "hosts", dst: &s.hosts, usage: "Where to listen: unix://PATH, tcp://HOST:PORT or fd:// (repeatable; default unix://EXEC-ROOT/berth.sock)"},
+		{flag: "data-root", key: "data-root", dst: &s.dataRoot, usage: "Root directory of persistent state"},
+		{flag: "exec-root", key: "exec-root", dst: &s.execRoot, usage: "Root directory of state that is valid until reboot"},
+		{flag: "pidfile", short: "p", key: "pidfile", dst: &s.pidfile, usage: "Path of the PID file (default EXEC-ROOT/berthd.pid)"},
+		{flag: "config-file", dst: &s.file, usage: "Configuration file"},
+		{flag: "debug", short: "D", key: "debug", dst: &s.debug, usage: "Log at debug level, with the spans of each request"},
+		{flag: "log-level", short: "l", key: "log-level", dst: &s.logLevel, usage: `Level of berthd's log ("debug"|"info"|"warn"|"error")`},
+		{flag: "log-format", key: "log-format", dst: &s.logFormat, usage: `Format of berthd's log ("text"|"json")`},
+		{flag: "group", short: "G", key: "group", dst: &s.group, usage: `Group of the unix socket (default "berth" where it exists)`},
+		{flag: "label", key: "labels", dst: &s.labels, usage: "Label of the daemon, KEY=VALUE (repeatable)"},
+		{flag: "bridge", short: "b", key: "bridge", dst: &s.bridge, usage: `Bridge of the default network, made when absent; "none" for no such network`},
+		{flag: "bip", key: "bip", dst: &s.bip, usage: "Address of that bridge with its subnet, such as 172.20.0.1/16 (default: a subnet that no route of the host meets)"},
+		{flag: "mtu", key: "mtu", dst: &s.mtu, usage: "MTU of container links (default: the default route's)"},
+		{flag: "default-address-pool", key: "default-address-pools", dst: &s.pools, usage: "Where subnets of networks come from, base=PREFIX,size=BITS (repeatable)"},
+		{flag: "add-runtime", key: "runtimes", dst: &s.runtimes, merge: true, usage: "OCI runtime, NAME=PATH (repeatable)"},
+		{flag: "default-runtime", key: "default-runtime", dst: &s.defaultRuntime, usage: "OCI runtime of containers that name none"},
+		{flag: "containerd", key: "containerd", dst: &s.containerd, usage: "Socket of an existing containerd to use instead of the embedded one"},
+		{flag: "containerd-namespace", key: "containerd-namespace", dst: &s.namespace, usage: "containerd namespace of the containers"},
+		{flag: "storage-driver", short: "s", key: "storage-driver", dst: &s.storageDriver, usage: "containerd snapshotter"},
+		{flag: "init", key: "init", dst: &s.init, usage: "Run an init as PID 1 of each container"},
+		{flag: "log-driver", key: "log-driver", dst: &s.logDriver, usage: "Log driver of containers that name none"},
+		{flag: "log-opt", key: "log-opts", dst: &s.logOpts, usage: "Option of the default log driver, KEY=VALUE (repeatable)"},
+		{flag: "insecure-registry", key: "insecure-registries", dst: &s.insecure, usage: "Registry that may speak plain HTTP or show any certificate: HOST[:PORT] or CIDR (repeatable)"},
+		{flag: "tls", key: "tls", dst: &s.tls, usage: "Use TLS on tcp hosts; implied by --tlsverify. An explicit --tls=false allows tcp without any protection"},
+		{flag: "tlsverify", key: "tlsverify", dst: &s.tlsVerify, usage: "Use TLS and demand a certificate of clients"},
+		{flag: "tlscacert", key: "tlscacert", dst: &s.tlsCACert, usage: "CA that clients' certificates are checked against"},
+		{flag: "tlscert", key: "tlscert", dst: &s.tlsCert, usage: "Certificate of the server"},
+		{flag: "tlskey", key: "tlskey", dst: &s.tlsKey, usage: "Key of the server"},
+		{flag: "shutdown-timeout", key: "shutdown-timeout", dst: &s.shutdownTimeout, usage: "Seconds that requests get to finish at shutdown, -1 for no end; containers go on"},
+		{flag: "live-restore", key: "live-restore", dst: &s.liveRestore, usage: "Containers outlive the daemon: always so, accepted for dockerd's configurations"},
+		{flag: "validate", dst: &s.validate, usage: "Check the configuration and exit"},
+		{flag: "version", short: "v", dst: &s.version, usage: "Print the version and exit"},
+	}
+	return s
+}
+
+// flagSet binds every option to its flag.
+func (s *settings) flagSet(out io.Writer) *pflag.FlagSet {
+	fs := pflag.NewFlagSet("berthd", pflag.ContinueOnError)
+	fs.SetOutput(out)
+	fs.SortFlags = true
+	fs.Usage = func() {
+		_, _ = fmt.Fprintf(out, "Usage:  berthd [OPTIONS]\n\nA container engine that speaks Docker and is made of containerd.\n\nOptions:\n%s", fs.FlagUsagesWrapped(100))
+	}
+	for _, o := range s.options {
+		switch dst := o.dst.(type) {
+		case *string:
+			fs.StringVarP(dst, o.flag, o.short, *dst, o.usage)
+		case *bool:
+			fs.BoolVarP(dst, o.flag, o.short, *dst, o.usage)
+		case *int:
+			fs.IntVarP(dst, o.flag, o.short, *dst, o.usage)
+		case *[]string:
+			fs.VarP((*listValue)(dst), o.flag, o.short, o.usage)
+		case *[]Pool:
+			fs.VarP((*poolsValue)(dst), o.flag, o.short, o.usage)
+		case *map[string]string:
+			fs.VarP((*mapValue)(dst), o.flag, o.short, o.usage)
+		case *map[string]Runtime:
+			fs.VarP((*runtimesValue)(dst), o.flag, o.short, o.usage)
+		default:
+			panic(fmt.Sprintf("flag %s has no binding for %T", o.flag, dst)) // a test makes every flag
+		}
+	}
+	return fs
+}
+
+// given reports whether the setting behind dst was set by flag or file.
+func (s *settings) given(dst any) bool {
+	for _, o := range s.options {
+		if o.dst == dst {
+			return o.given
+		}
+	}
+	return false
+}

@@ -1,0 +1,204 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net/netip"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// dockerd's level names; fatal and panic are above what berthd logs.
+var levels = map[string]slog.Level{
+	"trace": slog.LevelDebug, "debug": slog.LevelDebug, "info": slog.LevelInfo,
+	"warn": slog.LevelWarn, "warning": slog.LevelWarn, "error": slog.LevelError,
+	"fatal": slog.LevelError + 4, "panic": slog.LevelError + 4,
+}
+
+func (s *settings) resolveLog(c *Config) error {
+	level, ok := levels[strings.ToLower(s.logLevel)]
+	if !ok {
+		return fmt.Errorf("invalid logging level: %s", s.logLevel)
+	}
+	c.LogLevel = level
+	if c.LogLevel <= slog.LevelDebug {
+		c.Debug = true
+	}
+	if c.Debug {
+		c.LogLevel = slog.LevelDebug
+	}
+	if c.LogFormat != "text" && c.LogFormat != "json" {
+		return fmt.Errorf("invalid log format: %s", s.logFormat)
+	}
+	return nil
+}
+
+func (s *settings) resolveNetwork(c *Config) error {
+	if !validInterface(c.Bridge) {
+		return fmt.Errorf("bridge: %q is not the name of a network interface", c.Bridge)
+	}
+	if c.MTU != 0 && (c.MTU < 68 || c.MTU > 65535) { // RFC 791's least, and IP's longest packet
+		return fmt.Errorf("invalid default MTU: %d", c.MTU)
+	}
+	if s.bip != "" {
+		if c.Bridge == "none" {
+			return errors.New("bip: there is no bridge to have an address, since bridge is none")
+		}
+		p, err := netip.ParsePrefix(s.bip)
+		if err != nil {
+			return fmt.Errorf("bip: %q is not an address with its prefix length, such as 172.20.0.1/16", s.bip)
+		}
+		if !p.Addr().Is4() {
+			return fmt.Errorf("bip: %s is not IPv4", p)
+		}
+		if p.Bits() > 30 {
+			return fmt.Errorf("bip: %s leaves no address for containers", p)
+		}
+		if p.Addr() == p.Masked().Addr() {
+			return fmt.Errorf("bip: %s is the network's own address; the first free one is %s/%d", p, p.Addr().Next(), p.Bits())
+		}
+		if broadcast(p) == p.Addr() {
+			return fmt.Errorf("bip: %s is the network's broadcast address", p)
+		}
+		c.BIP = p
+	}
+	for _, pool := range c.AddressPools {
+		if err := checkPool(pool); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// validInterface is the kernel's dev_valid_name, without the % that asks it to
+// choose a number.
+func validInterface(name string) bool {
+	if name == "" || len(name) > 15 || name == "." || name == ".." {
+		return false
+	}
+	return !strings.ContainsFunc(name, func(r rune) bool {
+		return r <= ' ' || r == '/' || r == ':' || r == '%' || r > '~'
+	})
+}
+
+func broadcast(p netip.Prefix) netip.Addr {
+	b := p.Masked().Addr().As4()
+	for bit := p.Bits(); bit < 32; bit++ {
+		b[bit/8] |= 0x80 >> (bit % 8)
+	}
+	return netip.AddrFrom4(b)
+}
+
+func checkPool(p Pool) error {
+	if !p.Base.IsValid() {
+		return errors.New("default-address-pools: base is missing")
+	}
+	if p.Base != p.Base.Masked() {
+		return fmt.Errorf("default-address-pools: base %s has host bits set; it must be %s", p.Base, p.Base.Masked())
+	}
+	last := p.Base.Addr().BitLen() - 2 // the gateway and one container
+	if p.Size < p.Base.Bits() || p.Size > last {
+		return fmt.Errorf("default-address-pools: size of %s must be from %d to %d, not %d", p.Base, p.Base.Bits(), last, p.Size)
+	}
+	return nil
+}
+
+func (s *settings) resolveRuntimes(c *Config) error {
+	c.Runtimes = make(map[string]Runtime, len(s.runtimes))
+	for _, name := range slices.Sorted(maps.Keys(s.runtimes)) {
+		r := s.runtimes[name]
+		if name == BuiltinRuntime {
+			return fmt.Errorf("runtime name '%s' is reserved", BuiltinRuntime)
+		}
+		if !identifier.MatchString(name) {
+			return fmt.Errorf("runtime %q: a name consists of letters, digits, and . _ - between them", name)
+		}
+		if strings.Contains(r.Path, "/") && !filepath.IsAbs(r.Path) {
+			return fmt.Errorf("runtime %s: path %q is neither absolute nor the name of a program in PATH", name, r.Path)
+		}
+		path, err := exec.LookPath(r.Path)
+		if err != nil {
+			return fmt.Errorf("runtime %s: %w", name, err)
+		}
+		c.Runtimes[name] = Runtime{Path: path}
+	}
+	if _, ok := c.Runtimes[c.DefaultRuntime]; !ok && c.DefaultRuntime != BuiltinRuntime {
+		return fmt.Errorf("specified default runtime '%s' does not exist", c.DefaultRuntime)
+	}
+	return nil
+}
+
+// identifier is containerd's (pkg/identifiers), which bounds it to 76 bytes too.
+var identifier = regexp.MustCompile(`^[A-Za-z0-9]+(?:[._-][A-Za-z0-9]+)*$`)
+
+func (s *settings) resolveContainerd(c *Config) error {
+	if c.Containerd = strings.TrimPrefix(c.Containerd, "unix://"); c.Containerd != "" && !filepath.IsAbs(c.Containerd) {
+		return fmt.Errorf("containerd: %q is not an absolute path", c.Containerd)
+	}
+	if !identifier.MatchString(c.ContainerdNamespace) || len(c.ContainerdNamespace) > 76 {
+		return fmt.Errorf("containerd-namespace: %q is not a namespace's name", c.ContainerdNamespace)
+	}
+	if c.StorageDriver == "overlay2" {
+		c.StorageDriver = "overlayfs" // what daemon.json files written for dockerd mean
+	}
+	if !identifier.MatchString(c.StorageDriver) {
+		return fmt.Errorf("storage-driver: %q is not a snapshotter's name", c.StorageDriver)
+	}
+	return nil
+}
+
+func (s *settings) resolveRest(c *Config) error {
+	if !s.liveRestore {
+		return errors.New("live-restore: false is not possible; containers always outlive berthd")
+	}
+	if c.ShutdownTimeout < -1 {
+		return fmt.Errorf("invalid shutdown timeout: %d", c.ShutdownTimeout)
+	}
+	if c.LogDriver == "" {
+		return errors.New("log-driver: it is empty")
+	}
+	if err := checkLabels(c.Labels); err != nil {
+		return err
+	}
+	for _, r := range s.insecure {
+		checked, err := registry(r)
+		if err != nil {
+			return err
+		}
+		c.InsecureRegistries = append(c.InsecureRegistries, checked)
+	}
+	return nil
+}
+
+func checkLabels(labels []string) error {
+	seen := map[string]string{}
+	for _, l := range labels {
+		key, value, ok := strings.Cut(l, "=")
+		if !ok || key == "" {
+			return fmt.Errorf("bad attribute format: %s", l)
+		}
+		if have, ok := seen[key]; ok && have != value {
+			return fmt.Errorf("conflict labels for %s=%s and %s=%s", key, value, key, have)
+		}
+		seen[key] = value
+	}
+	return nil
+}
+
+// registry checks one value of insecure-registries. A scheme is dropped, as
+// dockerd does with a warning.
+func registry(value string) (string, error) {
+	v := strings.TrimSuffix(strings.TrimPrefix(strings.TrimPrefix(value, "http://"), "https://"), "/")
+	if p, err := netip.ParsePrefix(v); err == nil {
+		return p.Masked().String(), nil
+	}
+	if v == "" || strings.ContainsAny(v, "/ \t\x00@?#") || strings.HasPrefix(v, "-") {
+		return "", fmt.Errorf("insecure registry %q is neither HOST[:PORT] nor a CIDR", value)
+	}
+	return v, nil
+}
