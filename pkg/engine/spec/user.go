@@ -1,0 +1,70 @@
+package spec
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+
+	"github.com/containerd/errdefs"
+	"github.com/moby/sys/user"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// maxUserFile bounds /etc/passwd and /etc/group, which the image wrote.
+const maxUserFile = 4 << 20
+
+// lookupUser resolves Docker's --user ("name", "uid", "name:group", …) and
+// --group-add against the container's own files. home is that of the passwd
+// entry, "" without one. InvalidArgument for a user or group that is not there.
+func lookupUser(lookup func(string, int64) ([]byte, error), name string, groups []string) (u specs.User, home string, err error) {
+	passwd, err := userFile(lookup, "/etc/passwd")
+	if err != nil {
+		return u, "", err
+	}
+	group, err := userFile(lookup, "/etc/group")
+	if err != nil {
+		return u, "", err
+	}
+	// A nil interface says that there is no file; a reader says there is one.
+	reader := func(b []byte) io.Reader {
+		if b == nil {
+			return nil
+		}
+		return bytes.NewReader(b)
+	}
+	exec, err := user.GetExecUser(name, nil, reader(passwd), reader(group))
+	if err != nil {
+		return u, "", invalid(err.Error())
+	}
+	extra, err := user.GetAdditionalGroups(groups, reader(group))
+	if err != nil {
+		return u, "", invalid(err.Error())
+	}
+	u.UID, u.GID = uint32(exec.Uid), uint32(exec.Gid)
+	// The primary group stands among the additional ones so that a process
+	// cannot get rid of it (CVE-2022-36109).
+	seen := map[uint32]bool{}
+	for _, g := range append(append([]int{exec.Gid}, exec.Sgids...), extra...) {
+		if id := uint32(g); !seen[id] {
+			seen[id] = true
+			u.AdditionalGids = append(u.AdditionalGids, id)
+		}
+	}
+	return u, exec.Home, nil
+}
+
+// userFile reads one of the two; nil means that the container has none.
+func userFile(lookup func(string, int64) ([]byte, error), file string) ([]byte, error) {
+	b, err := lookup(file, maxUserFile)
+	switch {
+	case err == nil && b == nil:
+		return []byte{}, nil
+	case errors.Is(err, fs.ErrNotExist), errdefs.IsNotFound(err):
+		return nil, nil
+	case err != nil:
+		return nil, fmt.Errorf("container's %s: %w", file, err)
+	}
+	return b, nil
+}

@@ -1,0 +1,211 @@
+package spec
+
+import (
+	"fmt"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/moby/moby/api/types/container"
+	"github.com/moby/sys/signal"
+)
+
+// Validate refuses, with InvalidArgument and Docker's words, what cannot
+// become a container, and fills in hc's defaults. What the host cannot do but
+// the container can go without is taken out of hc and told in warnings.
+// Mounts are validated by who resolves them. An empty command is not an error
+// here (Merge has it).
+func Validate(cfg *container.Config, hc *container.HostConfig, host Host) (warnings []string, err error) {
+	adapt(hc, host)
+	if err := validateConfig(cfg); err != nil {
+		return nil, err
+	}
+	if err := validateHostConfig(hc); err != nil {
+		return nil, err
+	}
+	if err := validateNetwork(cfg, hc); err != nil {
+		return nil, err
+	}
+	if err := validateNamespaces(hc, host); err != nil {
+		return nil, err
+	}
+	if err := validateSecurity(hc, host); err != nil {
+		return nil, err
+	}
+	warnings, err = ValidateResources(&hc.Resources, host, false)
+	if err != nil {
+		return warnings, err
+	}
+	if err := validateUlimits(hc.Ulimits, host); err != nil {
+		return warnings, err
+	}
+	if hc.NetworkMode.IsHost() && len(hc.PortBindings) > 0 {
+		warnings = append(warnings, "Published ports are discarded when using host network mode")
+	}
+	if hc.CgroupnsMode.IsPrivate() && !host.CgroupNamespaces {
+		warnings = append(warnings, "Your kernel does not support cgroup namespaces.  Cgroup namespace setting discarded.")
+	}
+	return warnings, nil
+}
+
+func validateConfig(cfg *container.Config) error {
+	if cfg.WorkingDir != "" {
+		if !path.IsAbs(cfg.WorkingDir) {
+			return invalid(fmt.Sprintf("the working directory '%s' is invalid, it needs to be an absolute path", cfg.WorkingDir))
+		}
+		cfg.WorkingDir = path.Clean(cfg.WorkingDir)
+	}
+	if cfg.StopSignal != "" {
+		if _, err := signal.ParseSignal(cfg.StopSignal); err != nil {
+			return invalid(err.Error())
+		}
+	}
+	for _, e := range cfg.Env {
+		if name, _, _ := strings.Cut(e, "="); name == "" {
+			return invalid("invalid environment variable: " + e)
+		}
+		if strings.ContainsRune(e, 0) {
+			return invalid(fmt.Sprintf("invalid environment variable: %q", e))
+		}
+	}
+	for _, a := range append(append([]string{cfg.User, cfg.WorkingDir}, cfg.Entrypoint...), cfg.Cmd...) {
+		if strings.ContainsRune(a, 0) {
+			return invalid(fmt.Sprintf("invalid argument: %q contains a null character", a))
+		}
+	}
+	if err := validateHostname(cfg); err != nil {
+		return err
+	}
+	return validateHealthcheck(cfg.Healthcheck)
+}
+
+// maxHostname is the kernel's __NEW_UTS_LEN.
+const maxHostname = 64
+
+// validateHostname keeps lines of /etc/hosts whole and the name within what
+// sethostname(2) takes.
+func validateHostname(cfg *container.Config) error {
+	for _, name := range []string{cfg.Hostname, cfg.Domainname} {
+		if strings.ContainsAny(name, " \t\n\r\x00/") {
+			return invalid(fmt.Sprintf("invalid hostname format: %q", name))
+		}
+	}
+	if full := FullHostname(cfg); len(full) > maxHostname {
+		return invalid(fmt.Sprintf("hostname %q is too long: %d bytes, the kernel takes %d", full, len(full), maxHostname))
+	}
+	return nil
+}
+
+func validateHealthcheck(h *container.HealthConfig) error {
+	if h == nil {
+		return nil
+	}
+	for _, d := range []struct {
+		name  string
+		value time.Duration
+	}{{"Interval", h.Interval}, {"Timeout", h.Timeout}, {"StartPeriod", h.StartPeriod}, {"StartInterval", h.StartInterval}} {
+		if d.value != 0 && d.value < container.MinimumDuration {
+			return invalid(fmt.Sprintf("%s in Healthcheck cannot be less than %s", d.name, container.MinimumDuration))
+		}
+	}
+	if h.Retries < 0 {
+		return invalid("Retries in Healthcheck cannot be negative")
+	}
+	return nil
+}
+
+func validateHostConfig(hc *container.HostConfig) error {
+	if hc.AutoRemove && !hc.RestartPolicy.IsNone() {
+		return invalid("can't create 'AutoRemove' container with restart policy")
+	}
+	for _, h := range hc.ExtraHosts {
+		if _, _, err := parseExtraHost(h); err != nil {
+			return err
+		}
+	}
+	if err := container.ValidateRestartPolicy(hc.RestartPolicy); err != nil {
+		return invalid(err.Error())
+	}
+	if !hc.Isolation.IsValid() {
+		return invalid(fmt.Sprintf("invalid isolation '%s' on linux", hc.Isolation))
+	}
+	if _, ok := hc.Annotations[""]; ok {
+		return invalid("invalid Annotations: the empty string is not permitted as an annotation key")
+	}
+	if hc.ShmSize < 0 {
+		return invalid("SHM size can not be less than 0")
+	}
+	if strings.ContainsRune(hc.CgroupParent, 0) {
+		return invalid("invalid cgroup parent: it contains a null character")
+	}
+	if hc.Cgroup != "" {
+		return invalid(fmt.Sprintf("invalid cgroup mode: %v", hc.Cgroup))
+	}
+	for option := range hc.StorageOpt {
+		return invalid(fmt.Sprintf("--storage-opt is not supported by this snapshotter: %s", option))
+	}
+	return nil
+}
+
+func validateNamespaces(hc *container.HostConfig, host Host) error {
+	if !hc.IpcMode.Valid() || hc.IpcMode.IsContainer() && hc.IpcMode.Container() == "" {
+		return invalid(fmt.Sprintf("invalid IPC mode: %v", hc.IpcMode))
+	}
+	if !hc.PidMode.Valid() {
+		return invalid(fmt.Sprintf("invalid PID mode: %v", hc.PidMode))
+	}
+	if !hc.UTSMode.Valid() {
+		return invalid(fmt.Sprintf("invalid UTS mode: %v", hc.UTSMode))
+	}
+	if !hc.UsernsMode.Valid() {
+		return invalid(fmt.Sprintf("invalid user namespace mode: %v", hc.UsernsMode))
+	}
+	if !hc.CgroupnsMode.Valid() {
+		return invalid(fmt.Sprintf("invalid cgroup namespace mode: %v", hc.CgroupnsMode))
+	}
+	if a := hc.OomScoreAdj; a < -1000 || a > 1000 {
+		return invalid(fmt.Sprintf("Invalid value %d, range for oom score adj is [-1000, 1000]", a))
+	}
+	if hc.OomScoreAdj < host.OOMScoreAdj && hc.OomScoreAdj != 0 && !host.Can("CAP_SYS_RESOURCE") {
+		return invalid(fmt.Sprintf("cannot set oom score adj to %d: the daemon's own is %d and it has no CAP_SYS_RESOURCE to lower it", hc.OomScoreAdj, host.OOMScoreAdj))
+	}
+	return nil
+}
+
+func validateSecurity(hc *container.HostConfig, host Host) error {
+	for _, f := range []struct {
+		name string
+		caps []string
+	}{{"CapAdd", hc.CapAdd}, {"CapDrop", hc.CapDrop}} {
+		names, err := normalizeCapabilities(f.caps)
+		if err != nil {
+			return invalid("invalid " + f.name + ": " + err.Error())
+		}
+		for _, c := range names {
+			if f.name == "CapAdd" && c != allCapabilities && !host.Can(c) {
+				return invalid(fmt.Sprintf("invalid CapAdd: capability not supported by your kernel or not available in the current environment: %q", c))
+			}
+		}
+	}
+	sec, err := parseSecurity(hc.SecurityOpt)
+	if err != nil {
+		return err
+	}
+	if err := validateSeccomp(sec); err != nil {
+		return err
+	}
+	if err := refuseDeviceRequests(hc.DeviceRequests); err != nil {
+		return err
+	}
+	for _, r := range hc.DeviceCgroupRules {
+		if _, err := parseDeviceRule(r); err != nil {
+			return err
+		}
+	}
+	for _, d := range hc.Devices {
+		if d.CgroupPermissions != "" && !validAccess(d.CgroupPermissions) {
+			return invalid(fmt.Sprintf("invalid device mode: %s", d.CgroupPermissions))
+		}
+	}
+	return validateSysctls(hc)
+}
