@@ -1,0 +1,168 @@
+// Package runtime runs containers: it is the only caller of containerd's tasks
+// and snapshots, and it knows nothing of Docker.
+//
+// containerd is embedded in the process or reached by its socket; both are the
+// same client to the rest. Closing a Runtime, or killing its process, leaves
+// containers and shims alone: the next Open on the same folders finds them.
+//
+// What it writes into containerd carries its own labels only. Labels of users
+// and images steer containerd's plugins and must never get there.
+//
+// Errors have the classes of containerd/errdefs and the text of containerd and
+// of the OCI runtime, untouched: the engine reads exit codes 126 and 127 off it.
+package runtime
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"sync"
+
+	runcoptions "github.com/containerd/containerd/api/types/runc/options"
+	"github.com/containerd/containerd/v2/client"
+	"github.com/containerd/containerd/v2/pkg/namespaces"
+	"github.com/containerd/errdefs"
+	"github.com/containerd/typeurl/v2"
+	"google.golang.org/protobuf/types/known/anypb"
+)
+
+// Config says which containerd to use and how.
+type Config struct {
+	Address     string            // socket of an existing containerd; "" embeds one
+	Namespace   string            // containerd namespace, "berth"
+	Root        string            // of the embedded one: DATA/containerd
+	State       string            // of the embedded one: EXEC/containerd
+	Shim        string            // absolute path of containerd-shim-berth-v2
+	Runtimes    map[string]Binary // by the names that TaskConfig.Runtime uses
+	Default     string            // name in Runtimes
+	Snapshotter string            // "overlayfs"
+	Debug       bool              // containerd logs what it does, not only what goes wrong
+}
+
+// Binary is an OCI runtime.
+type Binary struct {
+	Path string // absolute
+}
+
+// Runtime is an open containerd. Its methods may be called from any goroutine.
+type Runtime struct {
+	config  Config
+	client  *client.Client
+	options map[string]*anypb.Any // runtime name → what its shim is told
+	close   func() error
+	ctx     context.Context // done when Close begins
+	cancel  context.CancelFunc
+	wg      sync.WaitGroup // event streams
+}
+
+// Open starts the embedded containerd, or dials the existing one: Unavailable
+// when that does not answer. A process can embed one containerd at a time,
+// since its plugin registry belongs to the process.
+func Open(ctx context.Context, c Config) (*Runtime, error) {
+	if err := c.check(); err != nil {
+		return nil, err
+	}
+	options, err := c.shimOptions()
+	if err != nil {
+		return nil, err
+	}
+	open := embed
+	if c.Address != "" {
+		open = dial
+	}
+	cl, closer, err := open(namespaces.WithNamespace(ctx, c.Namespace), c)
+	if err != nil {
+		return nil, err
+	}
+	r := &Runtime{config: c, client: cl, options: options}
+	r.ctx, r.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	r.close = sync.OnceValue(func() error {
+		r.cancel()
+		r.wg.Wait()
+		return closer()
+	})
+	return r, nil
+}
+
+// Close ends event streams and containerd's services. Containers go on.
+func (r *Runtime) Close() error { return r.close() }
+
+// Client is for what tasks are not: content, images, leases. The embedded
+// client calls the services directly, and there contexts must carry Namespace
+// (namespaces.WithNamespace).
+func (r *Runtime) Client() *client.Client { return r.client }
+
+// Namespace is the containerd namespace of all objects.
+func (r *Runtime) Namespace() string { return r.config.Namespace }
+
+// Snapshotter is the name of the snapshotter of all root filesystems.
+func (r *Runtime) Snapshotter() string { return r.config.Snapshotter }
+
+func (r *Runtime) in(ctx context.Context) context.Context {
+	return namespaces.WithNamespace(ctx, r.config.Namespace)
+}
+
+func (c Config) check() error {
+	refuse := func(format string, a ...any) error {
+		return errdefs.ErrInvalidArgument.WithMessage("runtime: " + fmt.Sprintf(format, a...))
+	}
+	switch {
+	case c.Namespace == "":
+		return refuse("no namespace")
+	case c.Snapshotter == "":
+		return refuse("no snapshotter")
+	case !filepath.IsAbs(c.Shim):
+		return refuse("the shim's path %q is not absolute", c.Shim)
+	case c.Address == "" && (!filepath.IsAbs(c.Root) || !filepath.IsAbs(c.State)):
+		return refuse("the folders of containerd, %q and %q, are not absolute", c.Root, c.State)
+	}
+	if _, ok := c.Runtimes[c.Default]; !ok {
+		return errdefs.ErrInvalidArgument.WithMessage("specified default runtime '" + c.Default + "' does not exist")
+	}
+	for name, b := range c.Runtimes {
+		if !filepath.IsAbs(b.Path) {
+			return refuse("the path %q of runtime %s is not absolute", b.Path, name)
+		}
+	}
+	return nil
+}
+
+// shimOptions encodes what each OCI runtime's shim is told, once.
+func (c Config) shimOptions() (map[string]*anypb.Any, error) {
+	all := make(map[string]*anypb.Any, len(c.Runtimes))
+	for name, b := range c.Runtimes {
+		o := &runcoptions.Options{BinaryName: b.Path}
+		if c.State != "" {
+			// The OCI runtime's own state beside containerd's, so that two
+			// engines on one host never meet.
+			o.Root = filepath.Join(c.State, "oci")
+		}
+		any, err := typeurl.MarshalAnyToProto(o)
+		if err != nil {
+			return nil, fmt.Errorf("runtime %s: %w", name, err)
+		}
+		all[name] = any
+	}
+	return all, nil
+}
+
+// runtime returns the options of the OCI runtime of that name, "" the default.
+func (r *Runtime) runtime(name string) (*anypb.Any, error) {
+	if name == "" {
+		name = r.config.Default
+	}
+	if o, ok := r.options[name]; ok {
+		return o, nil
+	}
+	return nil, errdefs.ErrInvalidArgument.WithMessage("unknown or invalid runtime name: " + name)
+}
+
+// ignore drops the error when it is of a class that the caller expects.
+func ignore(err error, is ...func(error) bool) error {
+	for _, f := range is {
+		if f(err) {
+			return nil
+		}
+	}
+	return err
+}

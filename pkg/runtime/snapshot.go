@@ -1,0 +1,138 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/berth-engine/berth/pkg/runtime/rootfs"
+	"github.com/berth-engine/berth/pkg/trace"
+	"github.com/containerd/containerd/v2/core/mount"
+	"github.com/containerd/containerd/v2/core/snapshots"
+	"github.com/containerd/errdefs"
+	"github.com/opencontainers/go-digest"
+)
+
+// Labels of containerd objects.
+const (
+	labelOwner = "berth-engine/container" // marks what this package made
+	// labelRoot keeps containerd's garbage collector off a snapshot: it comes
+	// to be before the container that names it.
+	labelRoot = "containerd.io/gc.root"
+)
+
+const ownerFilter = `labels."` + labelOwner + `"==true`
+
+// CreateRootfs makes the writable snapshot of container id on top of the
+// layers with that chain ID; "" is an empty one. AlreadyExists: it is there.
+// NotFound: there is no such parent.
+func (r *Runtime) CreateRootfs(ctx context.Context, id string, parent digest.Digest) error {
+	ctx, end := trace.Start(r.in(ctx), "runtime.snapshot", "id", id)
+	defer end()
+	s := r.client.SnapshotService(r.config.Snapshotter)
+	mounts, err := s.Prepare(ctx, id, parent.String(), snapshots.WithLabels(map[string]string{
+		labelOwner: "true",
+		labelRoot:  time.Now().UTC().Format(time.RFC3339),
+	}))
+	if err != nil {
+		return fmt.Errorf("snapshot of container %s: %w", id, err)
+	}
+	if err := markDocker(mounts); err != nil {
+		return errors.Join(fmt.Errorf("snapshot of container %s: %w", id, err), s.Remove(ctx, id))
+	}
+	return nil
+}
+
+// markDocker writes the empty /.dockerenv by which programs find out that they
+// run in a Docker container. In a snapshotter that copies layers the folder has
+// the image's files already: what is there stays, and os.Root follows no
+// symlink out of it.
+func markDocker(mounts []mount.Mount) error {
+	dir, ok := upperDir(mounts)
+	if !ok {
+		return nil // a snapshotter whose folder is not visible before the mount
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	f, err := root.OpenFile(".dockerenv", os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o755)
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Chmod(0o755), f.Close()) // whatever the umask
+}
+
+// upperDir is the folder that takes a writable mount's changes.
+func upperDir(mounts []mount.Mount) (string, bool) {
+	if len(mounts) != 1 {
+		return "", false
+	}
+	switch m := mounts[0]; m.Type {
+	case "bind":
+		return m.Source, filepath.IsAbs(m.Source)
+	case "overlay":
+		for _, o := range m.Options {
+			if dir, ok := strings.CutPrefix(o, "upperdir="); ok {
+				return dir, true
+			}
+		}
+	}
+	return "", false
+}
+
+// RemoveRootfs removes the snapshot. Absent is no error.
+func (r *Runtime) RemoveRootfs(ctx context.Context, id string) error {
+	ctx, end := trace.Start(r.in(ctx), "runtime.snapshot.remove", "id", id)
+	defer end()
+	err := r.client.SnapshotService(r.config.Snapshotter).Remove(ctx, id)
+	if err = ignore(err, errdefs.IsNotFound); err != nil {
+		return fmt.Errorf("removing the snapshot of container %s: %w", id, err)
+	}
+	return nil
+}
+
+// Rootfs returns the IDs whose snapshot CreateRootfs made.
+func (r *Runtime) Rootfs(ctx context.Context) ([]string, error) {
+	var ids []string
+	err := r.client.SnapshotService(r.config.Snapshotter).Walk(r.in(ctx), func(_ context.Context, i snapshots.Info) error {
+		ids = append(ids, i.Name)
+		return nil
+	}, ownerFilter)
+	return ids, err
+}
+
+// OpenRootfs opens the container's root filesystem for reading: of a container
+// with a task as the task has it mounted, else of the snapshot. NotFound:
+// there is no snapshot.
+func (r *Runtime) OpenRootfs(ctx context.Context, id string) (*rootfs.Root, error) {
+	ctx, end := trace.Start(r.in(ctx), "runtime.rootfs.open", "id", id)
+	defer end()
+	mounts, err := r.client.SnapshotService(r.config.Snapshotter).Mounts(ctx, id)
+	if err != nil {
+		return nil, fmt.Errorf("root filesystem of container %s: %w", id, err)
+	}
+	// Two overlay mounts over one upper folder do not see each other's changes
+	// reliably (Documentation/filesystems/overlayfs.rst, "Sharing and copying
+	// layers"), so a mount that exists is the better one.
+	if r.config.State != "" {
+		if root, err := rootfs.OpenMounted(r.bundle(id, "rootfs")); err == nil {
+			return root, nil
+		}
+	}
+	return rootfs.Open(mounts)
+}
+
+// bundle is a path in the bundle that the embedded containerd keeps of a task.
+func (r *Runtime) bundle(id string, elem ...string) string {
+	return filepath.Join(append([]string{r.config.State, "io.containerd.runtime.v2.task", r.config.Namespace, id}, elem...)...)
+}

@@ -1,0 +1,240 @@
+package runtime
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"syscall"
+	"time"
+
+	"github.com/berth-engine/berth/pkg/trace"
+	"github.com/containerd/containerd/api/services/tasks/v1"
+	"github.com/containerd/containerd/api/types"
+	tasktypes "github.com/containerd/containerd/api/types/task"
+	"github.com/containerd/containerd/v2/core/containers"
+	"github.com/containerd/errdefs"
+	"github.com/containerd/errdefs/pkg/errgrpc"
+	"github.com/containerd/typeurl/v2"
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"google.golang.org/protobuf/types/known/anypb"
+)
+
+// IO is where a process's streams go. The strings are given to the shim as
+// they are; "" is no stream.
+type IO struct {
+	Stdin, Stdout, Stderr string
+	Terminal              bool
+}
+
+// TaskConfig describes a task to create. Its root filesystem is the snapshot
+// that CreateRootfs made for ID.
+type TaskConfig struct {
+	ID      string
+	Spec    *specs.Spec
+	Runtime string // name in Config.Runtimes; "" is the default
+	IO      IO
+}
+
+// Status of a task.
+type Status string
+
+// A task that containerd knows is in one of these.
+const (
+	Created Status = "created"
+	Running Status = "running"
+	Paused  Status = "paused"
+	Stopped Status = "stopped"
+)
+
+// Exit is how a process ended.
+type Exit struct {
+	Code int       // its exit code, or 128 + the signal
+	At   time.Time // zero while it has not
+}
+
+// Task is one task of the namespace.
+type Task struct {
+	ID     string
+	Pid    int
+	Status Status
+	Exit   Exit // when Stopped
+}
+
+// CreateTask makes the container's init process, which waits for StartTask,
+// and returns its PID. AlreadyExists: there is a task; InvalidArgument: there
+// is no such runtime. When it fails it leaves no task, and no container that
+// was not there before.
+func (r *Runtime) CreateTask(ctx context.Context, c TaskConfig) (pid int, err error) {
+	ctx = r.in(ctx)
+	options, err := r.runtime(c.Runtime)
+	if err != nil {
+		return 0, err
+	}
+	fresh, err := r.putContainer(ctx, c, options)
+	if err != nil {
+		return 0, fmt.Errorf("container %s: %w", c.ID, err)
+	}
+	pid, err = r.createTask(ctx, c, options)
+	if err != nil && fresh {
+		if cerr := r.RemoveContainer(context.WithoutCancel(ctx), c.ID); cerr != nil {
+			err = fmt.Errorf("%w (and %w)", err, cerr)
+		}
+	}
+	return pid, err
+}
+
+// putContainer writes containerd's container object, when there is none or its
+// spec is another one: at most one commit. fresh says that there was none.
+func (r *Runtime) putContainer(ctx context.Context, c TaskConfig, options *anypb.Any) (fresh bool, err error) {
+	ctx, end := trace.Start(ctx, "runtime.container", "id", c.ID)
+	defer end()
+	spec, err := typeurl.MarshalAny(c.Spec)
+	if err != nil {
+		return false, err
+	}
+	object := containers.Container{
+		ID:          c.ID,
+		Labels:      map[string]string{labelOwner: "true"},
+		Runtime:     containers.RuntimeInfo{Name: r.config.Shim, Options: options},
+		Spec:        spec,
+		Snapshotter: r.config.Snapshotter,
+		SnapshotKey: c.ID,
+	}
+	store := r.client.ContainerService()
+	_, err = store.Create(ctx, object)
+	if !errdefs.IsAlreadyExists(err) {
+		return err == nil, err
+	}
+	old, err := store.Get(ctx, c.ID)
+	if err != nil {
+		return false, err
+	}
+	if old.Spec != nil && bytes.Equal(old.Spec.GetValue(), spec.GetValue()) {
+		return false, nil
+	}
+	_, err = store.Update(ctx, object, "spec")
+	return false, err
+}
+
+func (r *Runtime) createTask(ctx context.Context, c TaskConfig, options *anypb.Any) (int, error) {
+	ctx, end := trace.Start(ctx, "runtime.task.create", "id", c.ID)
+	defer end()
+	mounts, err := r.client.SnapshotService(r.config.Snapshotter).Mounts(ctx, c.ID)
+	if err != nil {
+		return 0, fmt.Errorf("root filesystem of container %s: %w", c.ID, err)
+	}
+	req := &tasks.CreateTaskRequest{
+		ContainerID: c.ID,
+		Stdin:       c.IO.Stdin,
+		Stdout:      c.IO.Stdout,
+		Stderr:      c.IO.Stderr,
+		Terminal:    c.IO.Terminal,
+		// Given each time: the container object's are from its first start,
+		// and after an upgrade the shim may be elsewhere.
+		RuntimePath: r.config.Shim,
+		Options:     options,
+	}
+	label := ""
+	if c.Spec.Linux != nil {
+		label = c.Spec.Linux.MountLabel
+	}
+	for _, m := range mounts {
+		opts := m.Options
+		if label != "" && m.Type != "bind" {
+			opts = append(opts[:len(opts):len(opts)], fmt.Sprintf("context=%q", label))
+		}
+		req.Rootfs = append(req.Rootfs, &types.Mount{Type: m.Type, Source: m.Source, Target: m.Target, Options: opts})
+	}
+	resp, err := r.client.TaskService().Create(ctx, req)
+	if err != nil {
+		return 0, errgrpc.ToNative(err)
+	}
+	return int(resp.Pid), nil
+}
+
+// StartTask runs the process that CreateTask made.
+func (r *Runtime) StartTask(ctx context.Context, id string) error {
+	ctx, end := trace.Start(r.in(ctx), "runtime.task.start", "id", id)
+	defer end()
+	_, err := r.client.TaskService().Start(ctx, &tasks.StartRequest{ContainerID: id})
+	return errgrpc.ToNative(err)
+}
+
+// KillTask sends a signal to the container's init process. NotFound: there is
+// no task, or its process has ended.
+func (r *Runtime) KillTask(ctx context.Context, id string, sig syscall.Signal) error {
+	return r.kill(r.in(ctx), id, "", sig)
+}
+
+func (r *Runtime) kill(ctx context.Context, id, execID string, sig syscall.Signal) error {
+	_, err := r.client.TaskService().Kill(ctx, &tasks.KillRequest{ContainerID: id, ExecID: execID, Signal: uint32(sig)})
+	if err = errgrpc.ToNative(err); err == nil || errdefs.IsNotFound(err) {
+		return err
+	}
+	// A process that ended between two looks, or with its shim, is refused in
+	// words only: the state decides.
+	if p, serr := r.process(ctx, id, execID); errdefs.IsNotFound(serr) || serr == nil && p.Status == tasktypes.Status_STOPPED {
+		return fmt.Errorf("container %s is not running: %w: %w", id, errdefs.ErrNotFound, err)
+	}
+	return err
+}
+
+// PauseTask freezes all processes of the container.
+func (r *Runtime) PauseTask(ctx context.Context, id string) error {
+	_, err := r.client.TaskService().Pause(r.in(ctx), &tasks.PauseTaskRequest{ContainerID: id})
+	return errgrpc.ToNative(err)
+}
+
+// ResumeTask thaws them.
+func (r *Runtime) ResumeTask(ctx context.Context, id string) error {
+	_, err := r.client.TaskService().Resume(r.in(ctx), &tasks.ResumeTaskRequest{ContainerID: id})
+	return errgrpc.ToNative(err)
+}
+
+// Resize sets the size of a process's terminal in characters. execID "" is the
+// container's own.
+func (r *Runtime) Resize(ctx context.Context, id, execID string, width, height uint32) error {
+	_, err := r.client.TaskService().ResizePty(r.in(ctx), &tasks.ResizePtyRequest{
+		ContainerID: id, ExecID: execID, Width: width, Height: height,
+	})
+	return errgrpc.ToNative(err)
+}
+
+// Pids returns the host's IDs of all processes in the container.
+func (r *Runtime) Pids(ctx context.Context, id string) ([]int, error) {
+	resp, err := r.client.TaskService().ListPids(r.in(ctx), &tasks.ListPidsRequest{ContainerID: id})
+	if err != nil {
+		return nil, errgrpc.ToNative(err)
+	}
+	pids := make([]int, len(resp.Processes))
+	for i, p := range resp.Processes {
+		pids[i] = int(p.Pid)
+	}
+	return pids, nil
+}
+
+// Tasks returns every task of the namespace, whoever made it.
+func (r *Runtime) Tasks(ctx context.Context) ([]Task, error) {
+	resp, err := r.client.TaskService().List(r.in(ctx), &tasks.ListTasksRequest{})
+	if err != nil {
+		return nil, errgrpc.ToNative(err)
+	}
+	all := make([]Task, 0, len(resp.Tasks))
+	for _, p := range resp.Tasks {
+		t := Task{ID: p.ID, Pid: int(p.Pid), Status: status(p.Status)}
+		if t.Status == Stopped {
+			t.Exit = exit(p.ExitStatus, p.ExitedAt)
+		}
+		all = append(all, t)
+	}
+	return all, nil
+}
+
+// process asks the shim for the state of a process.
+func (r *Runtime) process(ctx context.Context, id, execID string) (*tasktypes.Process, error) {
+	resp, err := r.client.TaskService().Get(ctx, &tasks.GetRequest{ContainerID: id, ExecID: execID})
+	if err != nil {
+		return nil, errgrpc.ToNative(err)
+	}
+	return resp.Process, nil
+}
