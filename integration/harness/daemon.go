@@ -1,0 +1,305 @@
+// Package harness runs berthd for tests: on roots, sockets, bridge and addresses
+// of its own, with real clients, and with a check at the end that the machine is
+// as it was before.
+package harness
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// Patience bounds every wait of a test; it is a limit, not a measure.
+const Patience = 60 * time.Second
+
+// Bin is the folder of the binaries that make build made.
+func Bin() string {
+	if dir := os.Getenv("BERTH_BIN"); dir != "" {
+		return dir
+	}
+	dir, err := filepath.Abs("../bin")
+	if err != nil {
+		panic(err)
+	}
+	return dir
+}
+
+// Options are what a test wants otherwise.
+type Options struct {
+	Flags  []string // further flags of berthd
+	Env    []string // further environment of berthd
+	Binary string   // of the daemon, below Bin; "" is berthd
+}
+
+// Daemon is a berthd that belongs to one test.
+type Daemon struct {
+	t       *testing.T
+	opts    Options
+	Root    string // holds everything of this daemon
+	Socket  string
+	Bridge  string
+	Subnet  string // of the bridge, "10.x.y" without the last part
+	log     *logBuffer
+	before  machine
+	cmd     *exec.Cmd
+	exited  chan struct{} // closed when cmd has ended
+	exitErr error
+}
+
+var instance atomic.Uint32
+
+// Start runs a daemon until the end of the test, and then checks that nothing of
+// it is left.
+func Start(t *testing.T, o Options) *Daemon {
+	t.Helper()
+	n := instance.Add(1)
+	pid := os.Getpid()
+	// Short: a unix socket's path has 107 bytes at most.
+	root, err := os.MkdirTemp("/tmp", "bt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &Daemon{
+		t: t, opts: o, Root: root,
+		Socket: filepath.Join(root, "berth.sock"),
+		Bridge: fmt.Sprintf("bt%d.%d", pid%100000, n),
+		Subnet: fmt.Sprintf("10.%d.%d", 160+pid%64, n%256),
+		log:    &logBuffer{},
+		before: look(),
+	}
+	if d.opts.Binary == "" {
+		d.opts.Binary = "berthd"
+	}
+	t.Cleanup(d.cleanup)
+	d.Run(o.Env...)
+	return d
+}
+
+// Data and Exec are the daemon's roots.
+func (d *Daemon) Data() string { return filepath.Join(d.Root, "data") }
+
+// Exec is the root of what does not outlive a reboot.
+func (d *Daemon) Exec() string { return filepath.Join(d.Root, "exec") }
+
+// Containerd is the socket of the embedded containerd.
+func (d *Daemon) Containerd() string {
+	return filepath.Join(d.Exec(), "containerd", "containerd.sock")
+}
+
+// Run starts the process and returns when it answers.
+func (d *Daemon) Run(env ...string) {
+	d.t.Helper()
+	if err := d.Launch(env...); err != nil {
+		d.t.Fatalf("berthd does not start: %v\n%s", err, d.Log())
+	}
+}
+
+// Launch starts the process and waits for it to answer or to end.
+func (d *Daemon) Launch(env ...string) error {
+	args := append([]string{
+		"--data-root", d.Data(), "--exec-root", d.Exec(), "-H", "unix://" + d.Socket,
+		"--bridge", d.Bridge, "--bip", d.Subnet + ".1/24", "--debug",
+		"--config-file", filepath.Join(d.Root, "daemon.json"),
+	}, d.opts.Flags...)
+	if err := os.WriteFile(filepath.Join(d.Root, "daemon.json"), []byte("{}"), 0o600); err != nil {
+		return err
+	}
+	d.cmd = exec.Command(filepath.Join(Bin(), d.opts.Binary), args...)
+	d.cmd.Env = append(os.Environ(), env...)
+	d.cmd.Stderr, d.cmd.Stdout = d.log, d.log
+	// Not in the test's process group: a ctrl-c ends the test, whose cleanup
+	// ends the daemon.
+	d.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := d.cmd.Start(); err != nil {
+		return err
+	}
+	d.exited = make(chan struct{})
+	go func(cmd *exec.Cmd, exited chan struct{}) {
+		d.exitErr = cmd.Wait()
+		close(exited)
+	}(d.cmd, d.exited)
+	return d.awaitReady()
+}
+
+// awaitReady polls the socket: it appears when the daemon is ready to answer.
+func (d *Daemon) awaitReady() error {
+	deadline := time.After(Patience)
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if c, err := net.Dial("unix", d.Socket); err == nil {
+			c.Close()
+			return nil
+		}
+		select {
+		case <-d.exited:
+			return fmt.Errorf("it ended: %v", d.exitErr)
+		case <-deadline:
+			return errors.New("it does not answer")
+		case <-tick.C:
+		}
+	}
+}
+
+// Pid is the daemon's process.
+func (d *Daemon) Pid() int { return d.cmd.Process.Pid }
+
+// Kill ends the daemon as a crash would.
+func (d *Daemon) Kill() {
+	d.t.Helper()
+	d.end(syscall.SIGKILL)
+}
+
+// Terminate ends it in good order.
+func (d *Daemon) Terminate() {
+	d.t.Helper()
+	d.end(syscall.SIGTERM)
+	if d.exitErr != nil {
+		d.t.Errorf("berthd after SIGTERM: %v", d.exitErr)
+	}
+}
+
+// AwaitEnd waits for a daemon that ends by itself.
+func (d *Daemon) AwaitEnd() {
+	d.t.Helper()
+	select {
+	case <-d.exited:
+	case <-time.After(Patience):
+		d.t.Fatalf("berthd did not end\n%s", d.Log())
+	}
+}
+
+func (d *Daemon) end(sig syscall.Signal) {
+	d.t.Helper()
+	_ = d.cmd.Process.Signal(sig)
+	d.AwaitEnd()
+}
+
+// Log is what the daemon has logged so far.
+func (d *Daemon) Log() string { return d.log.String() }
+
+// cleanup removes what the test made, ends the daemon and compares the machine.
+func (d *Daemon) cleanup() {
+	d.t.Helper()
+	if d.t.Failed() {
+		d.t.Logf("log of berthd:\n%s", tail(d.Log(), 200))
+	}
+	select {
+	case <-d.exited:
+		if err := d.Launch(); err != nil {
+			d.t.Errorf("berthd does not start for the clean-up: %v\n%s", err, d.Log())
+		}
+	default:
+	}
+	d.removeAll()
+	d.Terminate()
+	if strings.Contains(d.Log(), "panic in a request") {
+		d.t.Errorf("berthd panicked:\n%s", d.Log())
+	}
+	d.before.compare(d.t, d)
+	if err := os.RemoveAll(d.Root); err != nil {
+		d.t.Errorf("roots of berthd: %v", err)
+	}
+}
+
+func (d *Daemon) removeAll() {
+	out := d.Berth("ps", "-aq").Stdout
+	if ids := strings.Fields(out); len(ids) > 0 {
+		d.Berth(append([]string{"rm", "-f", "-v"}, ids...)...)
+	}
+}
+
+func tail(s string, lines int) string {
+	all := strings.Split(s, "\n")
+	return strings.Join(all[max(0, len(all)-lines):], "\n")
+}
+
+type logBuffer struct {
+	mu sync.Mutex // guards b
+	b  bytes.Buffer
+}
+
+func (l *logBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *logBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// Result is how a command ended.
+type Result struct {
+	Args           []string
+	Stdout, Stderr string
+	Code           int
+}
+
+// OK fails the test unless the command succeeded, and gives its trimmed output.
+func (r Result) OK(t *testing.T) string {
+	t.Helper()
+	if r.Code != 0 {
+		t.Fatalf("%s: exit code %d\nstdout: %s\nstderr: %s", strings.Join(r.Args, " "), r.Code, r.Stdout, r.Stderr)
+	}
+	return strings.TrimSpace(r.Stdout)
+}
+
+// Fails fails the test unless the command ended with a code and its stderr
+// contains a text.
+func (r Result) Fails(t *testing.T, code int, text string) {
+	t.Helper()
+	if r.Code != code || !strings.Contains(r.Stderr, text) {
+		t.Fatalf("%s: exit code %d, want %d with %q\nstdout: %s\nstderr: %s", strings.Join(r.Args, " "), r.Code, code, text, r.Stdout, r.Stderr)
+	}
+}
+
+// Command prepares a client's command against this daemon.
+func (d *Daemon) Command(ctx context.Context, client string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, client, args...)
+	cmd.Env = append(os.Environ(), "DOCKER_HOST=unix://"+d.Socket, "DOCKER_CONFIG="+filepath.Join(d.Root, "cli"), "DOCKER_CLI_HINTS=false")
+	return cmd
+}
+
+// BerthCLI is the path of our own client.
+func BerthCLI() string { return filepath.Join(Bin(), "berth") }
+
+// Berth runs our own client.
+func (d *Daemon) Berth(args ...string) Result {
+	d.t.Helper()
+	return d.Client(BerthCLI(), nil, args...)
+}
+
+// Client runs a client's command and waits for its end.
+func (d *Daemon) Client(client string, stdin io.Reader, args ...string) Result {
+	d.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), Patience)
+	defer cancel()
+	cmd := d.Command(ctx, client, args...)
+	var stdout, stderr bytes.Buffer
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, &stdout, &stderr
+	err := cmd.Run()
+	r := Result{Args: append([]string{filepath.Base(client)}, args...), Stdout: stdout.String(), Stderr: stderr.String()}
+	var exit *exec.ExitError
+	switch {
+	case errors.As(err, &exit) && ctx.Err() == nil:
+		r.Code = exit.ExitCode()
+	case err != nil:
+		d.t.Fatalf("%s %s: %v (%v)\nstdout: %s\nstderr: %s\n%s", client, strings.Join(args, " "), err, ctx.Err(), r.Stdout, r.Stderr, tail(d.Log(), 60))
+	}
+	return r
+}

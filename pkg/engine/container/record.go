@@ -1,0 +1,64 @@
+// Package container holds what Berth knows of a container: the record of what
+// was asked for, its status, and which status may follow which. Everything here
+// is a value or a pure function; effects are pkg/engine's.
+package container
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	ctypes "github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/network"
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// Record is what was asked for. It changes only by a request (rename, update);
+// readers share it and must not write to it.
+type Record struct {
+	ID         string // 64 hexadecimal digits
+	Name       string // without the leading slash
+	Created    time.Time
+	Path       string   // of the command
+	Args       []string // of the command, without Path
+	Image      string   // ID
+	Chain      digest.Digest
+	Platform   ocispec.Platform
+	Driver     string // snapshotter
+	Config     *ctypes.Config
+	HostConfig *ctypes.HostConfig
+	// Endpoints are the networks asked for, by the name that was given.
+	Endpoints map[string]*network.EndpointSettings
+}
+
+// Sandbox is the network of a running container as it was made.
+type Sandbox struct {
+	Key       string // path of the network namespace; "" is the host's
+	Endpoints map[string]*network.EndpointSettings
+	Ports     network.PortMap // as bound
+}
+
+// stored is the form in the database: a JSON object of both halves. Unknown
+// fields are ignored, so that an older berthd can read a newer one's records.
+type stored struct {
+	Record Record
+	Status Status
+}
+
+// Encode gives the stored form.
+func Encode(r *Record, s Status) ([]byte, error) {
+	return json.Marshal(stored{Record: *r, Status: s})
+}
+
+// Decode reads the stored form. A record without its configuration is refused.
+func Decode(b []byte) (*Record, Status, error) {
+	var s stored
+	if err := json.Unmarshal(b, &s); err != nil {
+		return nil, Status{}, fmt.Errorf("container record: %w", err)
+	}
+	if s.Record.ID == "" || s.Record.Config == nil || s.Record.HostConfig == nil {
+		return nil, Status{}, fmt.Errorf("container record %q: incomplete", s.Record.ID)
+	}
+	return &s.Record, s.Status, nil
+}

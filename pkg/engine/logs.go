@@ -1,0 +1,101 @@
+package engine
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"maps"
+	"net/url"
+	"slices"
+	"time"
+
+	"github.com/berth-engine/berth/pkg/logs"
+	"github.com/berth-engine/berth/pkg/streams"
+	"github.com/containerd/errdefs"
+)
+
+// Logs writes a container's log in Docker's stream format. It ends with the
+// log, or, following, when the container has ended. InvalidArgument: neither
+// stdout nor stderr. NotImplemented: its log driver keeps nothing to read.
+func (e *Engine) Logs(ctx context.Context, ref string, o LogsOptions, open OpenWriter) error {
+	u, err := e.units.find(ref)
+	if err != nil {
+		return err
+	}
+	if !o.Stdout && !o.Stderr {
+		return errdefs.ErrInvalidArgument.WithMessage("Bad parameters: you must choose at least one stream")
+	}
+	v := u.view()
+	if v.record.HostConfig.LogConfig.Type == "none" {
+		return errdefs.ErrNotImplemented.WithMessage("configured logging driver does not support reading")
+	}
+	w, err := open(v.record.Config.Tty)
+	if err != nil {
+		return err
+	}
+	return e.readLog(ctx, v, o, w)
+}
+
+// readLog writes the log of a container as it is at one moment, or follows it
+// to the end of that run.
+func (e *Engine) readLog(ctx context.Context, v *view, o LogsOptions, w io.Writer) error {
+	return logs.Read(ctx, e.logOf(v.record), logs.ReadOptions{
+		Since: o.Since, Until: o.Until, Tail: o.Tail, Follow: o.Follow,
+		Stdout: o.Stdout, Stderr: o.Stderr, Done: ended(v),
+	}, newLineWriter(w, v.record.Config.Tty, o).write)
+}
+
+// ended is closed when the run of that moment is over; at once, if there is none.
+func ended(v *view) <-chan struct{} {
+	if v.ended != nil {
+		return v.ended
+	}
+	closed := make(chan struct{})
+	close(closed)
+	return closed
+}
+
+// lineWriter gives log messages the form that the logs endpoint sends.
+type lineWriter struct {
+	out, err io.Writer
+	o        LogsOptions
+	line     bytes.Buffer
+}
+
+func newLineWriter(w io.Writer, tty bool, o LogsOptions) *lineWriter {
+	if tty {
+		return &lineWriter{out: w, err: w, o: o}
+	}
+	return &lineWriter{out: streams.NewFrameWriter(w, streams.Stdout), err: streams.NewFrameWriter(w, streams.Stderr), o: o}
+}
+
+func (l *lineWriter) write(m *logs.Message) error {
+	w := l.out
+	if m.Source == "stderr" {
+		w = l.err
+	}
+	l.line.Reset()
+	if l.o.Timestamps {
+		l.line.WriteString(m.Time.UTC().Format(time.RFC3339Nano))
+		l.line.WriteByte(' ')
+	}
+	if l.o.Details {
+		writeAttrs(&l.line, m.Attrs)
+	}
+	l.line.Write(m.Line)
+	_, err := w.Write(l.line.Bytes())
+	return err
+}
+
+// writeAttrs writes a=b,c=d and a space, as `logs --details` shows it.
+func writeAttrs(b *bytes.Buffer, attrs map[string]string) {
+	for i, k := range slices.Sorted(maps.Keys(attrs)) {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		b.WriteString(url.QueryEscape(k))
+		b.WriteByte('=')
+		b.WriteString(url.QueryEscape(attrs[k]))
+	}
+	b.WriteByte(' ')
+}

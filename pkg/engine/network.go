@@ -1,0 +1,94 @@
+package engine
+
+import (
+	"fmt"
+
+	"github.com/berth-engine/berth/pkg/engine/container"
+	"github.com/containerd/errdefs"
+	ctypes "github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/network"
+)
+
+// wantedNetworks are the endpoints asked for: the network mode's, and those of
+// the networking configuration.
+func (e *Engine) wantedNetworks(hc *ctypes.HostConfig, nc *network.NetworkingConfig) (map[string]*network.EndpointSettings, error) {
+	asked := map[string]*network.EndpointSettings{}
+	if nc != nil {
+		for name, ep := range nc.EndpointsConfig {
+			asked[name] = ep
+		}
+	}
+	if hc.NetworkMode.IsContainer() {
+		if len(asked) > 0 {
+			return nil, errdefs.ErrInvalidArgument.WithMessage("conflicting options: a container that shares another's network cannot be connected to networks")
+		}
+		if _, err := e.units.find(hc.NetworkMode.ConnectedContainer()); err != nil {
+			return nil, err
+		}
+		return nil, nil
+	}
+	mode := string(hc.NetworkMode)
+	if _, ok := asked["default"]; ok && mode == network.NetworkBridge {
+		asked[mode] = asked["default"]
+		delete(asked, "default")
+	}
+	if _, ok := asked[mode]; !ok {
+		asked[mode] = &network.EndpointSettings{}
+	}
+	out := make(map[string]*network.EndpointSettings, len(asked))
+	for name, ep := range asked {
+		n, err := e.Networks.Lookup(name)
+		if err != nil {
+			return nil, err
+		}
+		if ep == nil {
+			ep = &network.EndpointSettings{}
+		}
+		c := ep.Copy()
+		c.NetworkID = n.ID
+		out[n.Name] = c
+	}
+	return out, nil
+}
+
+// wantedPorts are the bindings asked for; with -P, every exposed port that has
+// none gets a random one.
+func wantedPorts(r *container.Record) (network.PortMap, error) {
+	out := network.PortMap{}
+	for port, bindings := range r.HostConfig.PortBindings {
+		if port.Num() == 0 {
+			return nil, errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("invalid port specification: %q", port))
+		}
+		for _, b := range bindings {
+			if err := checkHostPort(b.HostPort); err != nil {
+				return nil, err
+			}
+		}
+		out[port] = bindings
+		if len(bindings) == 0 {
+			out[port] = []network.PortBinding{{}}
+		}
+	}
+	if r.HostConfig.PublishAllPorts {
+		for port := range r.Config.ExposedPorts {
+			if len(out[port]) == 0 {
+				out[port] = []network.PortBinding{{}}
+			}
+		}
+	}
+	if len(out) > 0 && (r.HostConfig.NetworkMode.IsHost() || r.HostConfig.NetworkMode.IsNone()) {
+		return nil, nil // accepted and without effect, as Docker has it
+	}
+	return out, nil
+}
+
+// checkHostPort accepts "", a port and a range.
+func checkHostPort(s string) error {
+	if s == "" {
+		return nil
+	}
+	if _, err := network.ParsePortRange(s + "/tcp"); err != nil {
+		return errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("invalid port specification: %q", s))
+	}
+	return nil
+}

@@ -1,0 +1,88 @@
+package engine
+
+import (
+	"context"
+	"syscall"
+
+	"github.com/berth-engine/berth/pkg/runtime"
+	"github.com/berth-engine/berth/pkg/runtime/rootfs"
+	"github.com/berth-engine/berth/pkg/store"
+	dockerspec "github.com/moby/docker-image-spec/specs-go/v1"
+	"github.com/moby/moby/api/types/events"
+	"github.com/moby/moby/api/types/network"
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// Images finds what containers are made of. *images.Store satisfies it.
+type Images interface {
+	// Resolve finds a local image by name, digest, ID or ID prefix.
+	// NotFound: "No such image: x:latest".
+	Resolve(ctx context.Context, ref string, p *ocispec.Platform) (id string, chain digest.Digest, img *dockerspec.DockerOCIImage, err error)
+}
+
+// Networks makes sandboxes. *net.Manager satisfies it.
+type Networks interface {
+	// Lookup finds a network by name, ID or ID prefix. NotFound: "network x not found".
+	Lookup(ref string) (network.Network, error)
+	// Setup makes the sandbox of a container with one endpoint a network and
+	// publishes its ports, or leaves nothing. key is the path of the network
+	// namespace, "" for the host's.
+	Setup(ctx context.Context, id, hostname string, endpoints map[string]*network.EndpointSettings, ports network.PortMap) (key string, made map[string]*network.EndpointSettings, bound network.PortMap, err error)
+	// Restore gives what Setup answered for a sandbox that still exists.
+	Restore(id string) (key string, made map[string]*network.EndpointSettings, bound network.PortMap, ok bool)
+	// Teardown is idempotent.
+	Teardown(ctx context.Context, id string) error
+	// Reconcile drops every sandbox whose container is not live.
+	Reconcile(ctx context.Context, live []string) error
+}
+
+// Store keeps the records. *store.DB satisfies it.
+type Store interface {
+	CreateContainer(id, name string, record []byte) error // AlreadyExists: the name is taken
+	PutContainers(records map[string][]byte) error        // those that exist
+	RenameContainer(id, oldName, newName string, record []byte) error
+	DeleteContainer(id string) error
+	Containers() ([]store.Container, error)
+}
+
+// Publisher takes events. *events.Bus satisfies it.
+type Publisher interface{ Publish(events.Message) }
+
+// Tasks runs containers. *runtime.Runtime satisfies it.
+type Tasks interface {
+	taskControl
+	taskExec
+	rootfsControl
+	// Events never loses an exit silently: a gap ends in a KindResync.
+	Events(ctx context.Context) <-chan runtime.Event
+	Containers(ctx context.Context) ([]string, error)
+	RemoveContainer(ctx context.Context, id string) error
+	Tasks(ctx context.Context) ([]runtime.Task, error)
+}
+
+type taskControl interface {
+	CreateTask(ctx context.Context, c runtime.TaskConfig) (pid int, err error)
+	StartTask(ctx context.Context, id string) error
+	KillTask(ctx context.Context, id string, sig syscall.Signal) error
+	PauseTask(ctx context.Context, id string) error
+	ResumeTask(ctx context.Context, id string) error
+	DeleteTask(ctx context.Context, id string) (runtime.Exit, error)
+}
+
+type taskExec interface {
+	Exec(ctx context.Context, id, execID string, p *specs.Process, io runtime.IO) error
+	StartExec(ctx context.Context, id, execID string) (pid int, err error)
+	KillExec(ctx context.Context, id, execID string, sig syscall.Signal) error
+	DeleteExec(ctx context.Context, id, execID string) (runtime.Exit, error)
+	Resize(ctx context.Context, id, execID string, width, height uint32) error
+}
+
+type rootfsControl interface {
+	CreateRootfs(ctx context.Context, id string, parent digest.Digest) error
+	RemoveRootfs(ctx context.Context, id string) error
+	Rootfs(ctx context.Context) ([]string, error)
+	OpenRootfs(ctx context.Context, id string) (*rootfs.Root, error)
+	Snapshotter() string
+}

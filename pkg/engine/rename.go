@@ -1,0 +1,66 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"strings"
+
+	"github.com/berth-engine/berth/pkg/engine/container"
+	"github.com/containerd/errdefs"
+	"github.com/moby/moby/api/types/events"
+)
+
+// Docker's rule for names (API reference, ContainerCreate).
+const nameRule = `[a-zA-Z0-9][a-zA-Z0-9_.-]`
+
+var validName = regexp.MustCompile(`^/?` + nameRule + `+$`)
+
+func checkName(name string) error {
+	if !validName.MatchString(name) {
+		return errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("Invalid container name (%s), only %s are allowed", name, nameRule))
+	}
+	return nil
+}
+
+// Rename gives a container another name. Conflict: the name is taken.
+func (e *Engine) Rename(ctx context.Context, ref, newName string) error {
+	u, err := e.units.find(ref)
+	if err != nil {
+		return err
+	}
+	if newName == "" {
+		return errdefs.ErrInvalidArgument.WithMessage("Neither old nor new names may be empty")
+	}
+	if err := checkName(newName); err != nil {
+		return err
+	}
+	newName = strings.TrimPrefix(newName, "/")
+	return u.do(ctx, func(context.Context) error {
+		v := u.view()
+		old := v.record.Name
+		if v.status.Gone() {
+			return errdefs.ErrNotFound.WithMessage("No such container: " + ref)
+		}
+		if old == newName {
+			return errdefs.ErrInvalidArgument.WithMessage("Renaming a container with the same name as its current name")
+		}
+		if err := e.units.reserve(newName, u.id); err != nil {
+			return err
+		}
+		r := *v.record
+		r.Name = newName
+		b, err := container.Encode(&r, v.status)
+		if err == nil {
+			err = e.Store.RenameContainer(u.id, old, newName, b)
+		}
+		if err != nil {
+			e.units.release(newName, u.id)
+			return err
+		}
+		u.publish(&r, v.status)
+		e.units.release(old, u.id)
+		e.publish(u, events.ActionRename, map[string]string{"oldName": "/" + old})
+		return nil
+	})
+}

@@ -1,0 +1,46 @@
+package engine
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/containerd/errdefs"
+)
+
+// Exit codes of a container that did not start (Docker reference, "exit status").
+const (
+	exitNotFound      = 127 // the command does not exist
+	exitNotExecutable = 126 // it cannot be invoked
+	exitEngine        = 128 // anything else
+)
+
+// startError gives a failed start's exit code, and its message as Docker words
+// it. The runtime reports only text, so text is all there is to go by: these are
+// the errno strings of execve(2) and runc's own look-up in PATH.
+func startError(err error) (int, error) {
+	text := err.Error()
+	code := exitEngine
+	switch {
+	case containsAny(text, "executable file not found", "no such file or directory", "system cannot find the file specified"):
+		code = exitNotFound
+	case containsAny(text, "permission denied", "not a directory", "is a directory", "exec format error"):
+		code = exitNotExecutable
+	}
+	if !strings.Contains(text, "OCI runtime") {
+		return code, err // ours: it has its class and words already
+	}
+	message := fmt.Sprintf("failed to create task for container: %s", text)
+	if code == exitEngine {
+		return code, errdefs.ErrUnknown.WithMessage(message)
+	}
+	return code, errdefs.ErrInvalidArgument.WithMessage(message)
+}
+
+func containsAny(text string, parts ...string) bool {
+	for _, p := range parts {
+		if strings.Contains(text, p) {
+			return true
+		}
+	}
+	return false
+}
