@@ -1,0 +1,131 @@
+// Command berth is the client: the commands of docker/cli under a root of our
+// own, with Berth's socket as the default and messages that speak of Berth. It
+// talks to any Docker daemon that DOCKER_HOST or a context names, and holds no
+// code of the engine.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/docker/cli/cli"
+	"github.com/docker/cli/cli/command"
+	"github.com/sirupsen/logrus"
+)
+
+func main() {
+	// The last words of a command have to be out before the process ends, so
+	// nothing below calls os.Exit but the third signal.
+	os.Exit(run())
+}
+
+func run() int {
+	ctx, stop := withSignals(context.Background())
+	defer stop()
+	setVersion()
+	dockerCLI, err := command.NewDockerCli(
+		command.WithBaseContext(ctx),
+		command.WithUserAgent(userAgent()),
+	)
+	if err == nil {
+		logrus.SetOutput(dockerCLI.Err()) // docker/cli logs through it
+		err = execute(ctx, dockerCLI)
+	}
+	return report(os.Stderr, err)
+}
+
+// execute finds the command in the arguments and runs it, or the CLI plugin of
+// that name.
+func execute(ctx context.Context, dockerCLI *command.DockerCli) error {
+	root, opts := newRoot(dockerCLI)
+	top := cli.NewTopLevelCommand(root, dockerCLI, opts, root.Flags())
+	_, args, err := top.HandleGlobalFlags()
+	if err != nil {
+		return err
+	}
+	if err := top.Initialize(); err != nil {
+		return err
+	}
+	usedDefault := useBerthSocket(dockerCLI, opts)
+	if len(args) == 0 {
+		root.SetArgs(args)
+		return root.ExecuteContext(ctx)
+	}
+	sub, _, err := root.Find(args)
+	if err != nil {
+		if err := execPlugin(dockerCLI, root, args[0], usedDefault); err != nil {
+			return err
+		}
+	}
+	go exitOnThirdSignal(ctx, dockerCLI)
+	root.SetArgs(args)
+	return explain(ctx, dockerCLI, sub, root.ExecuteContext(ctx))
+}
+
+// terminated is the cause of a context that a signal ended.
+type terminated struct{ signal syscall.Signal }
+
+func (t terminated) Error() string { return "stopped by signal " + t.signal.String() }
+
+var terminations = []os.Signal{syscall.SIGINT, syscall.SIGTERM}
+
+// withSignals returns a context that the first termination signal cancels.
+func withSignals(parent context.Context) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(parent)
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, terminations...)
+	go func() {
+		select {
+		case s := <-signals:
+			if n, ok := s.(syscall.Signal); ok {
+				cancel(terminated{n})
+			}
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, func() {
+		signal.Stop(signals)
+		cancel(nil)
+	}
+}
+
+// exitOnThirdSignal is the way out of a command that does not end with its
+// context: two more signals, then the process goes, with the terminal restored.
+func exitOnThirdSignal(ctx context.Context, streams command.Streams) {
+	<-ctx.Done()
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, terminations...)
+	<-signals
+	<-signals
+	_, _ = fmt.Fprintln(streams.Err(), "\ngot 3 SIGTERM/SIGINTs, forcefully exiting")
+	streams.In().RestoreTerminal()
+	streams.Out().RestoreTerminal()
+	streams.Err().RestoreTerminal()
+	os.Exit(1)
+}
+
+// report prints err in Berth's words and says with which status to exit: the
+// command's own, 128 and the signal's number after a signal, else 1.
+func report(stderr *os.File, err error) int {
+	var t terminated
+	var status cli.StatusError
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &t):
+		return 128 + int(t.signal)
+	case errors.Is(err, context.Canceled):
+		return 0 // the user left a view, such as events, as it is meant to be left
+	}
+	if message := berthError(err.Error()); message != "" {
+		_, _ = fmt.Fprintln(stderr, message)
+	}
+	if errors.As(err, &status) && status.StatusCode != 0 {
+		return status.StatusCode
+	}
+	return 1
+}
