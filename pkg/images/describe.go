@@ -1,0 +1,253 @@
+package images
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/berth-engine/berth/pkg/images/blob"
+	"github.com/containerd/containerd/v2/core/content"
+	"github.com/containerd/containerd/v2/core/images"
+	"github.com/containerd/errdefs"
+	"github.com/containerd/platforms"
+	dockerspec "github.com/moby/docker-image-spec/specs-go/v1"
+	"github.com/moby/moby/api/types/image"
+	"github.com/opencontainers/go-digest"
+	"github.com/opencontainers/image-spec/identity"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// Annotations by which BuildKit marks attestations in an index
+// (github.com/moby/buildkit/docs/attestations/attestation-storage.md).
+const (
+	annotationReferenceType   = "vnd.docker.reference.type"
+	annotationReferenceDigest = "vnd.docker.reference.digest"
+)
+
+// maxManifests bounds the manifests of one index that are looked at.
+const maxManifests = 1000
+
+// inventory remembers what is in the content store and the snapshotter while
+// one view is made.
+type inventory struct {
+	s         *Store
+	mu        sync.Mutex // guards the maps; not held across calls
+	blobs     map[digest.Digest]int64
+	snapshots map[digest.Digest]int64 // -1: does not exist
+	complete  bool                    // blobs has all that exist
+}
+
+func newInventory(s *Store) *inventory {
+	return &inventory{s: s, blobs: map[digest.Digest]int64{}, snapshots: map[digest.Digest]int64{}}
+}
+
+// preload learns of all blobs in one call.
+func (v *inventory) preload(ctx context.Context) error {
+	err := v.s.client.ContentStore().Walk(ctx, func(info content.Info) error {
+		v.blobs[info.Digest] = info.Size
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("walk content: %w", err)
+	}
+	v.complete = true
+	return nil
+}
+
+// blob returns a blob's size in bytes and whether it is here.
+func (v *inventory) blob(ctx context.Context, id digest.Digest) (int64, bool, error) {
+	v.mu.Lock()
+	size, ok := v.blobs[id]
+	v.mu.Unlock()
+	if ok || v.complete {
+		return size, ok, nil
+	}
+	info, err := v.s.client.ContentStore().Info(ctx, id)
+	if errdefs.IsNotFound(err) {
+		return 0, false, nil
+	}
+	if err != nil {
+		return 0, false, err
+	}
+	v.mu.Lock()
+	v.blobs[id] = info.Size
+	v.mu.Unlock()
+	return info.Size, true, nil
+}
+
+// snapshot returns the bytes of a committed snapshot, without its parents, and
+// whether it is here. The snapshotter noted them when it was committed.
+func (v *inventory) snapshot(ctx context.Context, chain digest.Digest) (int64, bool, error) {
+	v.mu.Lock()
+	size, ok := v.snapshots[chain]
+	v.mu.Unlock()
+	if ok {
+		return size, size >= 0, nil
+	}
+	usage, err := v.s.client.SnapshotService(v.s.cfg.Snapshotter).Usage(ctx, chain.String())
+	if err != nil && !errdefs.IsNotFound(err) {
+		return 0, false, err
+	}
+	size = usage.Size
+	if err != nil {
+		size = -1
+	}
+	v.mu.Lock()
+	v.snapshots[chain] = size
+	v.mu.Unlock()
+	return size, size >= 0, nil
+}
+
+// describe fills in what is here of a target. A target whose content is
+// missing or malformed keeps its name and ID, so that it can be seen and
+// removed; an error is only one of containerd.
+func (s *Store) describe(ctx context.Context, inv *inventory, t *target) error {
+	members := []ocispec.Descriptor{t.desc}
+	if images.IsIndexType(t.desc.MediaType) {
+		children, err := blob.Children(ctx, s.client.ContentStore(), t.desc)
+		if err != nil {
+			return s.malformed(ctx, t.desc, err)
+		}
+		t.own = t.desc.Size
+		members = children[:min(len(children), maxManifests)]
+	}
+	for _, desc := range members {
+		if !images.IsManifestType(desc.MediaType) {
+			continue
+		}
+		m, err := s.describeManifest(ctx, inv, desc)
+		if err != nil {
+			return err
+		}
+		t.manifests = append(t.manifests, m)
+	}
+	return nil
+}
+
+// malformed decides what an error in an image's content means: NotFound and
+// InvalidArgument are the image's fault and end here.
+func (s *Store) malformed(ctx context.Context, desc ocispec.Descriptor, err error) error {
+	if ctx.Err() == nil && (errdefs.IsNotFound(err) || errdefs.IsInvalidArgument(err)) {
+		s.log.Debug("images: content cannot be read", "digest", desc.Digest.String(), "error", err)
+		return nil
+	}
+	return err
+}
+
+func (s *Store) describeManifest(ctx context.Context, inv *inventory, desc ocispec.Descriptor) (*manifest, error) {
+	m := &manifest{desc: desc, kind: image.ManifestKindUnknown}
+	if desc.Platform != nil {
+		m.platform = platforms.Normalize(*desc.Platform)
+		if desc.Platform.OS != "unknown" {
+			m.kind = image.ManifestKindImage
+		}
+	}
+	if desc.Annotations[annotationReferenceType] == "attestation-manifest" {
+		m.kind = image.ManifestKindAttestation
+		m.attests = digest.Digest(desc.Annotations[annotationReferenceDigest])
+	}
+	store := s.client.ContentStore()
+	children, err := blob.Children(ctx, store, desc)
+	if err != nil {
+		return m, s.malformed(ctx, desc, err)
+	}
+	if err := inv.sum(ctx, m, append([]ocispec.Descriptor{desc}, children...)); err != nil {
+		return nil, err
+	}
+	config := children[0]
+	m.configID, m.layers = config.Digest, slices.DeleteFunc(children[1:], func(d ocispec.Descriptor) bool { return !images.IsLayerType(d.MediaType) })
+	if m.kind == image.ManifestKindAttestation || !images.IsConfigType(config.MediaType) {
+		return m, nil
+	}
+	if m.config, err = readConfig(ctx, store, config); err != nil {
+		m.config = nil
+		return m, s.malformed(ctx, config, err)
+	}
+	if len(m.config.RootFS.DiffIDs) != len(m.layers) {
+		m.config = nil
+		return m, s.malformed(ctx, config, errdefs.ErrInvalidArgument.WithMessage("diff IDs and layers differ in number"))
+	}
+	m.kind, m.platform = image.ManifestKindImage, platforms.Normalize(m.config.Platform)
+	m.chain = identity.ChainIDs(slices.Clone(m.config.RootFS.DiffIDs))
+	return m, inv.measure(ctx, m)
+}
+
+// sum adds up the blobs of a manifest that are here.
+func (v *inventory) sum(ctx context.Context, m *manifest, descs []ocispec.Descriptor) error {
+	m.available = true
+	seen := map[digest.Digest]bool{}
+	for _, d := range descs {
+		if seen[d.Digest] {
+			continue
+		}
+		seen[d.Digest] = true
+		size, ok, err := v.blob(ctx, d.Digest)
+		if err != nil {
+			return err
+		}
+		m.available = m.available && ok && size == d.Size
+		m.content += size
+	}
+	return nil
+}
+
+// measure finds how much of the manifest's chain is unpacked.
+func (v *inventory) measure(ctx context.Context, m *manifest) error {
+	m.unpacked = nil
+	for _, chain := range m.chain {
+		size, ok, err := v.snapshot(ctx, chain)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			return nil
+		}
+		m.unpacked = append(m.unpacked, size)
+	}
+	return nil
+}
+
+// readConfig reads an image configuration and checks what is computed with.
+func readConfig(ctx context.Context, store content.Provider, desc ocispec.Descriptor) (*dockerspec.DockerOCIImage, error) {
+	var img dockerspec.DockerOCIImage
+	if err := blob.JSON(ctx, store, desc, blob.MaxConfig, &img); err != nil {
+		return nil, err
+	}
+	for _, d := range img.RootFS.DiffIDs {
+		if err := blob.Check(ocispec.Descriptor{Digest: d}); err != nil {
+			return nil, fmt.Errorf("%s: diff ID: %w", desc.Digest, err)
+		}
+	}
+	return &img, nil
+}
+
+// clone copies a configuration, so that readers cannot change ours.
+func clone(img *dockerspec.DockerOCIImage) *dockerspec.DockerOCIImage {
+	c := *img
+	c.OSFeatures = slices.Clone(img.OSFeatures)
+	c.RootFS.DiffIDs = slices.Clone(img.RootFS.DiffIDs)
+	c.History = slices.Clone(img.History)
+	c.Image.Config = ocispec.ImageConfig{} // shadowed, never filled in
+	cfg := &c.Config
+	cfg.Env, cfg.Cmd, cfg.Entrypoint = slices.Clone(cfg.Env), slices.Clone(cfg.Cmd), slices.Clone(cfg.Entrypoint)
+	cfg.OnBuild, cfg.Shell = slices.Clone(cfg.OnBuild), slices.Clone(cfg.Shell)
+	cfg.ExposedPorts, cfg.Volumes, cfg.Labels = maps.Clone(cfg.ExposedPorts), maps.Clone(cfg.Volumes), maps.Clone(cfg.Labels)
+	if h := cfg.Healthcheck; h != nil {
+		copied := *h
+		copied.Test = slices.Clone(h.Test)
+		cfg.Healthcheck = &copied
+	}
+	return &c
+}
+
+// created is when the target's preferred image was made, as its configuration
+// says; the zero time if it does not.
+func (t *target) created() time.Time {
+	if m := t.best(nil); m != nil && m.config != nil && m.config.Created != nil {
+		return *m.config.Created
+	}
+	return time.Time{}
+}

@@ -1,0 +1,41 @@
+package images
+
+import (
+	"context"
+	"slices"
+
+	"github.com/moby/moby/api/types/image"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// History tells the steps that made an image, the last one first, from memory.
+// Sizes are bytes unpacked, 0 for what is not. Platform and errors as of
+// Resolve.
+func (s *Store) History(_ context.Context, ref string, p *ocispec.Platform) ([]image.HistoryResponseItem, error) {
+	t, _, err := s.index.view().lookup(ref)
+	if err != nil {
+		return nil, err
+	}
+	m, err := t.pick(ref, p)
+	if err != nil {
+		return nil, err
+	}
+	sizes := m.unpacked
+	out := make([]image.HistoryResponseItem, 0, len(m.config.History))
+	for _, h := range m.config.History {
+		item := image.HistoryResponseItem{ID: "<missing>", Comment: h.Comment, CreatedBy: h.CreatedBy}
+		if h.Created != nil {
+			item.Created = h.Created.Unix()
+		}
+		if !h.EmptyLayer && len(sizes) > 0 {
+			item.Size, sizes = sizes[0], sizes[1:]
+		}
+		out = append(out, item)
+	}
+	slices.Reverse(out)
+	if len(out) > 0 {
+		out[0].ID = t.desc.Digest.String()
+		out[0].Tags, _ = t.tagsAndDigests()
+	}
+	return out, nil
+}

@@ -1,0 +1,121 @@
+package images
+
+import (
+	"context"
+
+	"github.com/moby/moby/api/types/image"
+	"github.com/opencontainers/go-digest"
+)
+
+// List returns the images that the options select, newest first, from memory.
+// InvalidArgument for a filter that does not exist or has no sense, NotFound
+// for a before or since that names no image.
+func (s *Store) List(_ context.Context, o ListOptions) ([]image.Summary, error) {
+	v := s.index.view()
+	keep, err := v.filter(o.Filters)
+	if err != nil {
+		return nil, err
+	}
+	all := v.sorted()
+	var users map[digest.Digest]int
+	if o.SharedSize {
+		users = layerUsers(all)
+	}
+	out := make([]image.Summary, 0, len(all))
+	for _, t := range all {
+		if !keep(t) {
+			continue
+		}
+		out = append(out, s.summary(t, o, users))
+	}
+	return out, nil
+}
+
+func (s *Store) summary(t *target, o ListOptions, users map[digest.Digest]int) image.Summary {
+	running, stopped := s.inUse(t.desc.Digest.String())
+	desc := t.desc
+	sum := image.Summary{
+		ID: t.desc.Digest.String(), Descriptor: &desc,
+		Size: t.size(), SharedSize: -1,
+		Containers: int64(len(running) + len(stopped)),
+	}
+	sum.RepoTags, sum.RepoDigests = t.tagsAndDigests()
+	if at := t.created(); !at.IsZero() {
+		sum.Created = at.Unix()
+	}
+	if m := t.best(nil); m != nil {
+		sum.Labels = clone(m.config).Config.Labels
+	}
+	if o.SharedSize {
+		sum.SharedSize = t.shared(users)
+	}
+	if o.Manifests {
+		sum.Manifests = t.summaries(append(running, stopped...))
+	}
+	return sum
+}
+
+// size is what an image takes on disk in bytes: the blobs that are here and
+// the snapshots that are unpacked, as Docker 29 counts it.
+func (t *target) size() int64 {
+	n := t.own
+	for _, m := range t.manifests {
+		n += m.content + m.snapshots()
+	}
+	return n
+}
+
+// layerUsers counts how many targets stand on each snapshot.
+func layerUsers(all []*target) map[digest.Digest]int {
+	users := map[digest.Digest]int{}
+	for _, t := range all {
+		for chain := range t.chains() {
+			users[chain]++
+		}
+	}
+	return users
+}
+
+// chains are the snapshots of the target that exist, with their bytes.
+func (t *target) chains() map[digest.Digest]int64 {
+	out := map[digest.Digest]int64{}
+	for _, m := range t.manifests {
+		for i, size := range m.unpacked {
+			out[m.chain[i]] = size
+		}
+	}
+	return out
+}
+
+func (t *target) shared(users map[digest.Digest]int) (n int64) {
+	for chain, size := range t.chains() {
+		if users[chain] > 1 {
+			n += size
+		}
+	}
+	return n
+}
+
+// summaries describes each manifest of the target. containers are those of the
+// image; they are told of the manifest that containers are made of by default,
+// since a container's record names the image only.
+func (t *target) summaries(containers []string) []image.ManifestSummary {
+	out := make([]image.ManifestSummary, 0, len(t.manifests))
+	preferred := t.best(nil)
+	for _, m := range t.manifests {
+		sum := image.ManifestSummary{ID: m.desc.Digest.String(), Descriptor: m.desc, Available: m.available, Kind: m.kind}
+		sum.Size.Content, sum.Size.Total = m.content, m.content+m.snapshots()
+		switch m.kind {
+		case image.ManifestKindImage:
+			sum.ImageData = &image.ImageProperties{Platform: m.platform, Containers: []string{}}
+			sum.ImageData.Size.Unpacked = m.snapshots()
+			if m == preferred {
+				sum.ImageData.Containers = append(sum.ImageData.Containers, containers...)
+			}
+		case image.ManifestKindAttestation:
+			sum.AttestationData = &image.AttestationProperties{For: m.attests}
+		}
+		out = append(out, sum)
+	}
+	return out
+}

@@ -1,0 +1,221 @@
+package images
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/berth-engine/berth/pkg/images/archive"
+	"github.com/berth-engine/berth/pkg/images/blob"
+	"github.com/containerd/containerd/v2/core/images"
+	"github.com/containerd/errdefs"
+	"github.com/containerd/platforms"
+	"github.com/moby/moby/api/types/events"
+	"github.com/moby/moby/api/types/jsonstream"
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// Load reads an archive of images (see package archive), unpacks what the host
+// can run and names the images as the archive says. With platforms, only these
+// are kept, and each image must provide all of them (NotFound otherwise). A
+// name that another image had is taken; that image stays, dangling.
+//
+// progress receives "Loaded image: NAME\n" or "Loaded image ID: ID\n" for each
+// image, once it can be used. quiet is accepted for Docker's sake: there are
+// no progress bars to be left out. InvalidArgument for a broken, hostile or
+// foreign archive; nothing of it is left then.
+func (s *Store) Load(ctx context.Context, r io.Reader, quiet bool, ps []ocispec.Platform, progress func(jsonstream.Message) error) (err error) {
+	_ = quiet
+	ctx, done, err := s.lease(s.context(ctx))
+	if err != nil {
+		return err
+	}
+	defer func() { done(err == nil) }()
+	found, err := archive.Read(ctx, s.client.ContentStore(), r)
+	if err != nil {
+		return err
+	}
+	if err := s.adopt(ctx, found, ps); err != nil {
+		return err
+	}
+	if err := s.nameLoaded(ctx, found); err != nil {
+		return err
+	}
+	v := s.index.view()
+	for _, img := range found {
+		id := img.Target.Digest.String()
+		s.publish(events.ActionLoad, id, id, v.targets[img.Target.Digest].labels())
+		text := "Loaded image ID: " + id
+		if img.Name != "" {
+			text = "Loaded image: " + familiar(img.Name)
+		}
+		if err := progress(jsonstream.Message{Stream: text + "\n"}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// adopt makes targets whose blobs were written under the context's lease
+// complete images: their parts refer to each other for containerd's garbage
+// collector, and the manifests to be run are unpacked.
+func (s *Store) adopt(ctx context.Context, found []archive.Image, ps []ocispec.Platform) error {
+	var wanted platforms.Matcher
+	if len(ps) > 0 {
+		var each []platforms.MatchComparer
+		for _, p := range ps {
+			each = append(each, platforms.OnlyStrict(p))
+		}
+		wanted = anyOf(each)
+	}
+	seen, run := map[digest.Digest]bool{}, map[digest.Digest]ocispec.Descriptor{}
+	for _, img := range found {
+		if seen[img.Target.Digest] {
+			continue
+		}
+		seen[img.Target.Digest] = true
+		if err := s.label(ctx, img.Target, wanted); err != nil {
+			return err
+		}
+		chosen, err := s.choose(ctx, img, ps)
+		if err != nil {
+			return err
+		}
+		for _, m := range chosen {
+			run[m.desc.Digest] = bare(m.desc)
+		}
+	}
+	descs := make([]ocispec.Descriptor, 0, len(run))
+	for _, d := range run {
+		descs = append(descs, d)
+	}
+	if err := s.unpackManifests(ctx, descs...); err != nil {
+		return fmt.Errorf("unpack image: %w", err)
+	}
+	return nil
+}
+
+// anyOf matches what one of its members matches.
+type anyOf []platforms.MatchComparer
+
+func (a anyOf) Match(p ocispec.Platform) bool {
+	return slices.ContainsFunc(a, func(m platforms.MatchComparer) bool { return m.Match(p) })
+}
+
+// label connects the present parts of a target, of all platforms or those
+// wanted.
+func (s *Store) label(ctx context.Context, desc ocispec.Descriptor, wanted platforms.Matcher) error {
+	store := s.client.ContentStore()
+	var present images.HandlerFunc = func(ctx context.Context, desc ocispec.Descriptor) ([]ocispec.Descriptor, error) {
+		children, err := blob.Children(ctx, store, desc)
+		if errdefs.IsNotFound(err) {
+			return nil, images.ErrSkipDesc
+		}
+		return children, err
+	}
+	err := images.Walk(ctx, images.SetChildrenLabels(store, images.FilterPlatforms(present, wanted)), desc)
+	if errdefs.IsInvalidArgument(err) || errdefs.IsResourceExhausted(err) {
+		return errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("invalid archive: %v", err))
+	}
+	return err
+}
+
+// choose returns the manifests of an image to unpack: those for the platforms
+// asked for, else the one for the host, if there is one. An image without a
+// single complete manifest is refused.
+func (s *Store) choose(ctx context.Context, img archive.Image, ps []ocispec.Platform) ([]*manifest, error) {
+	t := &target{desc: img.Target}
+	if err := s.describe(ctx, newInventory(s), t); err != nil {
+		return nil, err
+	}
+	complete := slices.DeleteFunc(slices.Clone(t.manifests), func(m *manifest) bool { return !m.available || m.config == nil })
+	if len(complete) == 0 {
+		return nil, errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("invalid archive: image %s: %v", label(img), s.fault(ctx, img.Target)))
+	}
+	t.manifests = complete
+	if len(ps) == 0 {
+		if m := t.best(nil); platforms.Default().Match(m.platform) {
+			return []*manifest{m}, nil
+		}
+		return nil, nil
+	}
+	var chosen []*manifest
+	var missing []string
+	for _, p := range ps {
+		if m := t.best(&p); m != nil {
+			chosen = append(chosen, m)
+		} else {
+			missing = append(missing, platforms.FormatAll(p))
+		}
+	}
+	if len(missing) > 0 {
+		return nil, notFound("image %s doesn't provide the requested platform (%s)", label(img), strings.Join(missing, ", "))
+	}
+	return chosen, nil
+}
+
+// fault says why no manifest of a target is complete.
+func (s *Store) fault(ctx context.Context, desc ocispec.Descriptor) error {
+	store := s.client.ContentStore()
+	err := images.Walk(ctx, images.HandlerFunc(func(ctx context.Context, desc ocispec.Descriptor) ([]ocispec.Descriptor, error) {
+		info, err := store.Info(ctx, desc.Digest)
+		if errdefs.IsNotFound(err) {
+			return nil, fmt.Errorf("%s is missing", desc.Digest)
+		}
+		if err != nil {
+			return nil, err
+		}
+		if info.Size != desc.Size {
+			return nil, fmt.Errorf("%s is %d bytes long, its descriptor says %d", desc.Digest, info.Size, desc.Size)
+		}
+		return blob.Children(ctx, store, desc)
+	}), desc)
+	if err == nil {
+		return fmt.Errorf("no manifest with a valid configuration")
+	}
+	return err
+}
+
+func label(img archive.Image) string {
+	if img.Name == "" {
+		return img.Target.Digest.String()
+	}
+	return familiar(img.Name)
+}
+
+// nameLoaded names what was loaded and returns when the index knows.
+func (s *Store) nameLoaded(ctx context.Context, found []archive.Image) error {
+	var touched []string
+	err := s.change(ctx, func(ctx context.Context) error {
+		for _, img := range found {
+			names, err := s.nameOne(ctx, img)
+			touched = append(touched, names...)
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if rerr := s.index.refresh(ctx, request{names: touched, reread: true}); err == nil {
+		err = rerr
+	}
+	return err
+}
+
+// nameOne gives an image its name, or a dangling one if it has no other.
+func (s *Store) nameOne(ctx context.Context, img archive.Image) ([]string, error) {
+	if img.Name != "" {
+		return s.setName(ctx, img.Name, img.Target)
+	}
+	same, err := s.client.ImageService().List(ctx, "target.digest=="+img.Target.Digest.String())
+	if err != nil {
+		return nil, err
+	}
+	if len(same) > 0 {
+		return []string{same[0].Name}, nil
+	}
+	return s.setName(ctx, danglingName(img.Target.Digest), img.Target)
+}

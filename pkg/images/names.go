@@ -1,0 +1,110 @@
+package images
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"time"
+
+	"github.com/containerd/containerd/v2/core/images"
+	"github.com/containerd/errdefs"
+	"github.com/moby/moby/api/types/events"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// change lets one caller at a time decide about names and write them, since
+// one decision takes several records.
+func (s *Store) change(ctx context.Context, f func(ctx context.Context) error) error {
+	if err := s.changes.Acquire(ctx, 1); err != nil {
+		return err
+	}
+	defer s.changes.Release(1)
+	// Not to be interrupted between two records by a client that goes away.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), teardown)
+	defer cancel()
+	return f(ctx)
+}
+
+// setName makes name point at desc. An image that loses its last name by that
+// stays as a dangling one; a dangling name of desc goes. Each state between is
+// one that a crash may leave. The caller is in change. It returns the names
+// that the index must read again, also with an error.
+func (s *Store) setName(ctx context.Context, name string, desc ocispec.Descriptor) (touched []string, err error) {
+	service := s.client.ImageService()
+	touched = append(touched, name)
+	old, err := service.Get(ctx, name)
+	switch {
+	case errdefs.IsNotFound(err):
+		_, err = service.Create(ctx, images.Image{Name: name, Target: bare(desc)})
+	case err != nil:
+	case old.Target.Digest != desc.Digest:
+		kept, err := s.keepDangling(ctx, old)
+		touched = append(touched, kept...)
+		if err != nil {
+			return touched, err
+		}
+		old.Target = bare(desc)
+		_, err = service.Update(ctx, old, "target")
+	}
+	if err != nil {
+		return touched, fmt.Errorf("name image %s: %w", familiar(name), err)
+	}
+	dangling := danglingName(desc.Digest)
+	if name == dangling {
+		return touched, nil
+	}
+	if err := service.Delete(ctx, dangling); err == nil {
+		touched = append(touched, dangling)
+	} else if !errdefs.IsNotFound(err) {
+		return touched, fmt.Errorf("remove %s: %w", dangling, err)
+	}
+	return touched, nil
+}
+
+// keepDangling gives the target of img a dangling name if img is its only one.
+func (s *Store) keepDangling(ctx context.Context, img images.Image) (touched []string, err error) {
+	service := s.client.ImageService()
+	same, err := service.List(ctx, "target.digest=="+img.Target.Digest.String())
+	if err != nil {
+		return nil, err
+	}
+	if len(same) > 1 {
+		return nil, nil
+	}
+	name := danglingName(img.Target.Digest)
+	_, err = service.Create(ctx, images.Image{Name: name, Target: bare(img.Target), CreatedAt: img.CreatedAt})
+	if err != nil && !errdefs.IsAlreadyExists(err) {
+		return nil, fmt.Errorf("keep image %s: %w", img.Target.Digest, err)
+	}
+	return []string{name}, nil
+}
+
+// publish sends one of Docker's image events: the actor is the image, its
+// attributes are the image's labels and the name that was acted with.
+func (s *Store) publish(action events.Action, id, name string, labels map[string]string) {
+	if s.cfg.Events == nil {
+		return
+	}
+	attributes := maps.Clone(labels)
+	if attributes == nil {
+		attributes = map[string]string{}
+	}
+	attributes["name"] = name
+	now := time.Now()
+	s.cfg.Events(events.Message{
+		Type: events.ImageEventType, Action: action,
+		Actor: events.Actor{ID: id, Attributes: attributes},
+		Scope: "local", Time: now.Unix(), TimeNano: now.UnixNano(),
+	})
+}
+
+// labels are those of the target's preferred image; shared, not to be changed.
+func (t *target) labels() map[string]string {
+	if t == nil {
+		return nil
+	}
+	if m := t.best(nil); m != nil {
+		return m.config.Config.Labels
+	}
+	return nil
+}

@@ -1,0 +1,149 @@
+// Package images keeps the images: it resolves, lists, loads, pulls, tags and
+// removes them on containerd's content store, image store and snapshotter.
+//
+// Images are known by containerd's own records, under full canonical names
+// (docker.io/library/busybox:latest), so that ctr and nerdctl see what we see.
+// The ID of an image is the digest of the record's target, an index or a
+// manifest, as in Docker 29. An image that lost its last name is kept under
+// "moby-dangling@DIGEST", the name that Docker gives it.
+//
+// Questions are answered from an index in memory (see view), which follows our
+// own changes at once and those of other containerd clients by containerd's
+// events. Blobs come from strangers: sizes are bounded and digests verified
+// before anything is believed. Whatever is being loaded or pulled is held by a
+// lease, so an operation that dies leaves nothing that the next collection
+// does not take.
+package images
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"slices"
+	"sync"
+
+	"github.com/containerd/containerd/v2/client"
+	"github.com/containerd/containerd/v2/core/snapshots"
+	"github.com/containerd/containerd/v2/pkg/namespaces"
+	"github.com/moby/moby/api/types/events"
+	"golang.org/x/sync/semaphore"
+)
+
+// Config is what a Store is made of. Client, Namespace and Snapshotter are
+// required.
+type Config struct {
+	Client      *client.Client
+	Namespace   string // containerd namespace of the images
+	Snapshotter string // containerd snapshotter that layers are unpacked for
+	Registry    Registry
+
+	// Events receives Docker's image events, one call at a time for each
+	// change, after the change. Nil drops them. It must not block.
+	Events func(events.Message)
+	// InUse names the containers of an image (IDs). It is asked for lists,
+	// too, so it must answer from memory. Nil: no image is ever in use.
+	InUse  func(imageID string) (running, stopped []string)
+	Logger *slog.Logger // nil is slog.Default
+}
+
+// Registry says how registries are reached.
+type Registry struct {
+	// CertsDirs hold HOST/hosts.toml (or Docker's *.crt, *.cert, *.key) per
+	// registry; the first folder that knows the host wins.
+	CertsDirs []string
+	// Insecure are hosts ("registry:5000") and networks ("10.0.0.0/8") that
+	// may be spoken to without TLS or with an unknown certificate. Loopback
+	// always may.
+	Insecure []string
+	// MaxDownloads bounds the layers fetched at the same time in one pull; 0
+	// is Docker's default, 3.
+	MaxDownloads int
+}
+
+// Store is the images of one containerd namespace. Its methods may be called
+// concurrently.
+type Store struct {
+	cfg    Config
+	client *client.Client
+	log    *slog.Logger
+
+	index    *index
+	blobs    keyed               // blobs and chains being fetched or unpacked now, across all operations
+	changes  *semaphore.Weighted // one change of names at a time: it is a decision and several writes
+	unpacks  *semaphore.Weighted // layers unpacked at the same time
+	parallel bool                // the snapshotter can unpack a layer before its parent
+
+	stop    context.CancelFunc
+	workers sync.WaitGroup
+	garbage chan struct{} // capacity 1: a collection is wanted
+}
+
+// Open reads the images that are there and starts to follow changes. It ends
+// leases that a predecessor left behind. Close must be called.
+func Open(ctx context.Context, cfg Config) (*Store, error) {
+	if cfg.Client == nil || cfg.Namespace == "" || cfg.Snapshotter == "" {
+		return nil, errors.New("images: client, namespace and snapshotter are required")
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.Default()
+	}
+	run, stop := context.WithCancel(namespaces.WithNamespace(context.WithoutCancel(ctx), cfg.Namespace))
+	s := &Store{
+		cfg: cfg, client: cfg.Client, log: cfg.Logger,
+		index:   newIndex(),
+		changes: semaphore.NewWeighted(1),
+		unpacks: semaphore.NewWeighted(int64(max(2, runtime.GOMAXPROCS(0)))),
+		stop:    stop,
+		garbage: make(chan struct{}, 1),
+	}
+	ctx = s.context(ctx)
+	if err := s.start(ctx, run); err != nil {
+		s.Close()
+		return nil, fmt.Errorf("images: %w", err)
+	}
+	return s, nil
+}
+
+func (s *Store) start(ctx, run context.Context) error {
+	caps, err := s.client.GetSnapshotterCapabilities(ctx, s.cfg.Snapshotter)
+	if err != nil {
+		return fmt.Errorf("snapshotter %s: %w", s.cfg.Snapshotter, err)
+	}
+	s.parallel = slices.Contains(caps, snapshots.RebaseCap)
+	if err := s.dropLeases(ctx); err != nil {
+		return err
+	}
+	s.workers.Go(func() { s.index.own(run, s) })
+	s.workers.Go(func() { s.collector(run) })
+	first := make(chan error, 1)
+	s.workers.Go(func() { s.follow(run, first) })
+	select {
+	case err := <-first:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Close ends the work in the background and waits for it. Operations under way
+// fail.
+func (s *Store) Close() error {
+	s.stop()
+	s.workers.Wait()
+	return nil
+}
+
+// context puts the namespace into a request's context.
+func (s *Store) context(ctx context.Context) context.Context {
+	return namespaces.WithNamespace(ctx, s.cfg.Namespace)
+}
+
+// inUse asks for the containers of an image.
+func (s *Store) inUse(id string) (running, stopped []string) {
+	if s.cfg.InUse == nil {
+		return nil, nil
+	}
+	return s.cfg.InUse(id)
+}

@@ -1,0 +1,53 @@
+package images
+
+import (
+	"context"
+
+	"github.com/containerd/errdefs"
+	"github.com/distribution/reference"
+	"github.com/moby/moby/api/types/events"
+)
+
+// Tag gives the image that ref names another name ("repo", "repo:tag"). What
+// had the name before stays, without it. InvalidArgument for a name that is
+// none or has a digest, NotFound when there is no such image.
+func (s *Store) Tag(ctx context.Context, ref, name string) error {
+	t, _, err := s.index.view().lookup(ref)
+	if err != nil {
+		return err
+	}
+	to, err := parseTag(name)
+	if err != nil {
+		return err
+	}
+	ctx = s.context(ctx)
+	var touched []string
+	err = s.change(ctx, func(ctx context.Context) (err error) {
+		touched, err = s.setName(ctx, to.String(), t.desc)
+		return err
+	})
+	if rerr := s.index.refresh(ctx, request{names: touched}); err == nil {
+		err = rerr
+	}
+	if err != nil {
+		return err
+	}
+	s.publish(events.ActionTag, t.desc.Digest.String(), reference.FamiliarString(to), t.labels())
+	return nil
+}
+
+// parseTag parses a name that an image can be given.
+func parseTag(name string) (reference.NamedTagged, error) {
+	parsed, err := parseRef(name)
+	if err != nil {
+		return nil, err
+	}
+	if _, ok := parsed.(reference.Digested); ok {
+		return nil, errdefs.ErrInvalidArgument.WithMessage("refusing to create a tag with a digest reference")
+	}
+	tagged, ok := reference.TagNameOnly(parsed.(reference.Named)).(reference.NamedTagged)
+	if !ok {
+		return nil, errdefs.ErrInvalidArgument.WithMessage("invalid reference format")
+	}
+	return tagged, nil
+}

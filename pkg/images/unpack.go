@@ -1,0 +1,80 @@
+package images
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/berth-engine/berth/pkg/images/blob"
+	"github.com/containerd/containerd/v2/core/diff"
+	"github.com/containerd/containerd/v2/core/images"
+	"github.com/containerd/containerd/v2/core/unpack"
+	"github.com/containerd/errdefs"
+	"github.com/containerd/platforms"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/sync/semaphore"
+)
+
+// unpacker prepares the unpacking of whatever manifests pass its handler.
+// Layers are applied side by side where the snapshotter can place a parent
+// under a snapshot afterwards; two operations never fetch or apply one layer
+// at the same time. applier is containerd's, or a wrapper of it.
+func (s *Store) unpacker(ctx context.Context, applier diff.Applier, downloads int64) (*unpack.Unpacker, error) {
+	p := unpack.Platform{
+		Platform:       platforms.All,
+		SnapshotterKey: s.cfg.Snapshotter,
+		Snapshotter:    s.client.SnapshotService(s.cfg.Snapshotter),
+		Applier:        applier,
+	}
+	opts := []unpack.UnpackerOpt{
+		unpack.WithDuplicationSuppressor(&s.blobs),
+		unpack.WithFetchAllContent(),
+		unpack.WithLimiter(semaphore.NewWeighted(downloads)),
+	}
+	if s.parallel {
+		p.SnapshotterCapabilities = []string{"rebase"}
+		opts = append(opts, unpack.WithUnpackLimiter(s.unpacks))
+	}
+	return unpack.NewUnpacker(ctx, s.client.ContentStore(), append(opts, unpack.WithUnpackPlatform(p))...)
+}
+
+// unpackManifests unpacks manifests whose content is all here. The lease in
+// ctx holds the snapshots until a name does.
+func (s *Store) unpackManifests(ctx context.Context, descs ...ocispec.Descriptor) error {
+	if len(descs) == 0 {
+		return nil
+	}
+	u, err := s.unpacker(ctx, s.client.DiffService(), 8)
+	if err != nil {
+		return err
+	}
+	handler := u.Unpack(images.HandlerFunc(func(ctx context.Context, desc ocispec.Descriptor) ([]ocispec.Descriptor, error) {
+		children, err := blob.Children(ctx, s.client.ContentStore(), desc)
+		for i := range children {
+			children[i] = bare(children[i])
+		}
+		return children, err
+	}))
+	err = images.Dispatch(ctx, handler, nil, descs...)
+	if _, werr := u.Wait(); err == nil {
+		err = werr
+	}
+	return err
+}
+
+// unpackHere unpacks a manifest of an image that has a name, and returns when
+// the index knows.
+func (s *Store) unpackHere(ctx context.Context, t *target, m *manifest) (err error) {
+	ctx = s.context(ctx)
+	if !m.available {
+		return errdefs.ErrNotFound.WithMessage(fmt.Sprintf("layers of %s are missing, pull or load the image again", m.desc.Digest))
+	}
+	ctx, done, err := s.lease(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { done(err == nil) }()
+	if err := s.unpackManifests(ctx, bare(m.desc)); err != nil {
+		return err
+	}
+	return s.index.refresh(ctx, request{names: []string{t.names[0].Name}, reread: true})
+}
