@@ -1,0 +1,200 @@
+package jsonfile
+
+import (
+	"compress/gzip"
+	"errors"
+	"io"
+	"log/slog"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+const packed = ".gz"
+
+// rotateLocked begins a new file. When it cannot, writing goes on in the old one,
+// and the next Write tries again: a log too long is better than none.
+func (d *Driver) rotateLocked() {
+	// Someone may have emptied the file under us: its size then is not ours.
+	if d.file != nil {
+		if fi, err := d.file.Stat(); err == nil {
+			if d.size = fi.Size(); d.size < d.opts.maxSize {
+				return
+			}
+		}
+	}
+	if d.pack.busy() {
+		if d.size < 2*d.opts.maxSize {
+			return // rather too long for a moment than the container waiting for gzip
+		}
+		d.pack.wait()
+	}
+	if err := d.shiftLocked(); err != nil {
+		slog.Error("log is not rotated", "path", d.path, "error", err)
+		d.stuck = true
+		return
+	}
+	if d.opts.compress {
+		d.pack.start(d.path + ".1")
+	}
+}
+
+// shiftLocked renames the files and opens the new one. It may be cut off after
+// any step: readers bear a missing number, and open makes the newest.
+func (d *Driver) shiftLocked() error {
+	if d.opts.maxFile == 1 {
+		// A new file in its place, not a truncated one, so that a reader keeps
+		// what it has not read yet.
+		f, err := os.OpenFile(d.path+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, fileMode)
+		if err != nil {
+			return err
+		}
+		if err = errors.Join(f.Close(), os.Rename(d.path+".new", d.path)); err != nil {
+			return err
+		}
+	} else {
+		for i := d.opts.maxFile - 2; i >= 1; i-- {
+			if err := move(d.path, i, i+1); err != nil {
+				return err
+			}
+		}
+		if err := errors.Join(remove(d.path+".1"+packed), os.Rename(d.path, d.path+".1")); err != nil {
+			return err
+		}
+	}
+	old := d.file
+	d.file, d.torn = nil, false
+	if old != nil {
+		_ = old.Close()
+	}
+	return d.open()
+}
+
+// move renames the rotated file from to the number to, which it replaces.
+func move(path string, from, to int) error {
+	src, dst := path+"."+strconv.Itoa(from), path+"."+strconv.Itoa(to)
+	for _, form := range [...]struct{ ext, other string }{{"", packed}, {packed, ""}} {
+		err := os.Rename(src+form.ext, dst+form.ext)
+		if err == nil {
+			err = remove(dst + form.other)
+		}
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+func remove(path string) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// packer compresses one rotated file at a time, beside the writer. The zero value
+// is idle. It is for one goroutine.
+type packer struct{ done chan struct{} }
+
+func (p *packer) start(path string) {
+	done := make(chan struct{})
+	p.done = done
+	go func() {
+		defer close(done)
+		if err := compress(path); err != nil {
+			slog.Error("rotated log is not compressed", "path", path, "error", err)
+		}
+	}()
+}
+
+func (p *packer) busy() bool {
+	if p.done == nil {
+		return false
+	}
+	select {
+	case <-p.done:
+		return false
+	default:
+		return true
+	}
+}
+
+func (p *packer) wait() {
+	if p.done != nil {
+		<-p.done
+	}
+}
+
+// compress replaces path by path.gz. Both exist for a moment; readers take path.
+func compress(path string) (err error) {
+	in, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	tmp := path + packed + ".new"
+	out, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, fileMode)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			_ = os.Remove(tmp)
+		}
+	}()
+	z := gzip.NewWriter(out)
+	_, err = io.Copy(z, in)
+	if err = errors.Join(err, z.Close(), out.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(tmp, path+packed); err != nil {
+		return err
+	}
+	return os.Remove(path)
+}
+
+// rotated is a rotated file of a log.
+type rotated struct {
+	number int
+	gz     bool
+}
+
+func (r rotated) path(log string) string {
+	p := log + "." + strconv.Itoa(r.number)
+	if r.gz {
+		p += packed
+	}
+	return p
+}
+
+// list finds the rotated files of the log at path, newest first.
+func list(path string) ([]rotated, error) {
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return nil, err
+	}
+	defer dir.Close()
+	names, err := dir.Readdirnames(-1)
+	if err != nil {
+		return nil, err
+	}
+	found := map[int]rotated{}
+	for _, name := range names {
+		rest, ok := strings.CutPrefix(name, filepath.Base(path)+".")
+		if !ok {
+			continue
+		}
+		digits, gz := strings.CutSuffix(rest, packed)
+		n, err := strconv.Atoi(digits)
+		if err != nil || n < 1 || strconv.Itoa(n) != digits {
+			continue
+		}
+		if have, ok := found[n]; !ok || have.gz {
+			found[n] = rotated{n, gz}
+		}
+	}
+	return slices.SortedFunc(maps.Values(found), func(a, b rotated) int { return a.number - b.number }), nil
+}
