@@ -11,6 +11,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"cmp"
+	_ "crypto/sha256" // for package digest
 	"encoding/json"
 	"fmt"
 	"io"
