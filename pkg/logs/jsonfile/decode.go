@@ -79,7 +79,7 @@ func (d *decoder) fast(line []byte) bool {
 	if !ok || len(rest) == 0 || rest[0] != '}' || len(bytes.TrimRight(rest[1:], "\r\n")) != 0 {
 		return false
 	}
-	if !bytes.Equal(stamp, d.stamp) {
+	if len(stamp) == 0 || !bytes.Equal(stamp, d.stamp) {
 		var t time.Time
 		if err := t.UnmarshalText(stamp); err != nil { // as strict as encoding/json
 			return false

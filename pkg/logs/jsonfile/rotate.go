@@ -56,12 +56,21 @@ func (d *Driver) shiftLocked() error {
 			return err
 		}
 	} else {
-		for i := d.opts.maxFile - 2; i >= 1; i-- {
-			if err := move(d.path, i, i+1); err != nil {
+		older, err := list(d.path)
+		if err != nil {
+			return err
+		}
+		for _, r := range slices.Backward(older) {
+			if r.number >= d.opts.maxFile-1 {
+				err = errors.Join(remove(r.path(d.path)), remove(rotated{r.number, true}.path(d.path)))
+			} else {
+				err = move(d.path, r.number)
+			}
+			if err != nil {
 				return err
 			}
 		}
-		if err := errors.Join(remove(d.path+".1"+packed), os.Rename(d.path, d.path+".1")); err != nil {
+		if err := os.Rename(d.path, d.path+".1"); err != nil {
 			return err
 		}
 	}
@@ -73,14 +82,10 @@ func (d *Driver) shiftLocked() error {
 	return d.open()
 }
 
-// move renames the rotated file from to the number to, which it replaces.
-func move(path string, from, to int) error {
-	src, dst := path+"."+strconv.Itoa(from), path+"."+strconv.Itoa(to)
-	for _, form := range [...]struct{ ext, other string }{{"", packed}, {packed, ""}} {
-		err := os.Rename(src+form.ext, dst+form.ext)
-		if err == nil {
-			err = remove(dst + form.other)
-		}
+// move gives the rotated file n the next number, which is free.
+func move(path string, n int) error {
+	for _, gz := range [...]bool{false, true} { // both after a kill while compressing
+		err := os.Rename(rotated{n, gz}.path(path), rotated{n + 1, gz}.path(path))
 		if err != nil && !errors.Is(err, os.ErrNotExist) {
 			return err
 		}
