@@ -1,0 +1,234 @@
+package volumes
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path"
+
+	"golang.org/x/sys/unix"
+)
+
+// maxDepth bounds nesting: each level holds two descriptors open.
+const maxDepth = 1024
+
+// CopyTree copies what is in folder src into folder dst, and src's owner, mode,
+// times and extended attributes to it. Hard links, holes, devices, FIFOs and
+// symlinks come out as they are. Both are walked by descriptor: no link is
+// followed, and an entry that is exchanged while we look is an error. Names
+// that dst has already are an error, too.
+func CopyTree(ctx context.Context, dst, src *os.File) error {
+	c := &copier{ctx: ctx, root: int(dst.Fd()), links: map[inode]string{}}
+	return c.dir(int(dst.Fd()), int(src.Fd()), ".", 0)
+}
+
+type inode struct{ dev, ino uint64 }
+
+type copier struct {
+	ctx   context.Context
+	root  int              // the destination's folder
+	links map[inode]string // files with several names: where the first went, from root
+	buf   []byte
+}
+
+// dir copies the entries and then the attributes of a folder.
+func (c *copier) dir(dst, src int, at string, depth int) error {
+	if depth > maxDepth {
+		return fmt.Errorf("%s: folders are nested deeper than %d", at, maxDepth)
+	}
+	names, err := readNames(src)
+	if err != nil {
+		return &os.PathError{Op: "readdir", Path: at, Err: err}
+	}
+	for _, name := range names {
+		if err := c.ctx.Err(); err != nil {
+			return err
+		}
+		if err := c.entry(dst, src, name, path.Join(at, name), depth); err != nil {
+			return err
+		}
+	}
+	var st unix.Stat_t
+	if err := unix.Fstat(src, &st); err != nil {
+		return &os.PathError{Op: "stat", Path: at, Err: err}
+	}
+	return c.attributes(fdPath(dst, ""), fdPath(src, ""), at, &st)
+}
+
+func (c *copier) entry(dst, src int, name, at string, depth int) error {
+	var st unix.Stat_t
+	if err := unix.Fstatat(src, name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return &os.PathError{Op: "stat", Path: at, Err: err}
+	}
+	kind := st.Mode & unix.S_IFMT
+	if kind != unix.S_IFDIR && st.Nlink > 1 {
+		id := inode{st.Dev, st.Ino}
+		if first, ok := c.links[id]; ok {
+			return c.link(first, dst, name, at)
+		}
+		c.links[id] = at
+	}
+	var err error
+	switch kind {
+	case unix.S_IFDIR:
+		return c.folder(dst, src, name, at, depth)
+	case unix.S_IFREG:
+		err = c.file(dst, src, name, &st)
+	case unix.S_IFLNK:
+		err = symlink(dst, src, name)
+	default: // a device, FIFO or socket: nobody listens on a copied socket
+		err = unix.Mknodat(dst, name, kind|0o600, int(st.Rdev))
+	}
+	if err != nil {
+		return &os.PathError{Op: "copy", Path: at, Err: err}
+	}
+	return c.attributes(fdPath(dst, name), fdPath(src, name), at, &st)
+}
+
+func (c *copier) folder(dst, src int, name, at string, depth int) error {
+	if err := unix.Mkdirat(dst, name, 0o700); err != nil {
+		return &os.PathError{Op: "mkdir", Path: at, Err: err}
+	}
+	const flags = unix.O_RDONLY | unix.O_DIRECTORY | unix.O_NOFOLLOW | unix.O_CLOEXEC
+	from, err := unix.Openat(src, name, flags, 0)
+	if err != nil {
+		return &os.PathError{Op: "open", Path: at, Err: err}
+	}
+	defer unix.Close(from)
+	to, err := unix.Openat(dst, name, flags, 0)
+	if err != nil {
+		return &os.PathError{Op: "open", Path: at, Err: err}
+	}
+	defer unix.Close(to)
+	return c.dir(to, from, at, depth+1)
+}
+
+// link gives a file that was copied a further name. Its first name is looked up
+// without following anything.
+func (c *copier) link(first string, dst int, name, at string) error {
+	how := &unix.OpenHow{Flags: unix.O_PATH | unix.O_NOFOLLOW | unix.O_CLOEXEC, Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS}
+	fd, err := unix.Openat2(c.root, first, how)
+	if err != nil {
+		return &os.PathError{Op: "open", Path: first, Err: err}
+	}
+	defer unix.Close(fd)
+	if err := unix.Linkat(fd, "", dst, name, unix.AT_EMPTY_PATH); err != nil {
+		return &os.PathError{Op: "link", Path: at, Err: err}
+	}
+	return nil
+}
+
+// file copies a regular file's content with its holes.
+func (c *copier) file(dst, src int, name string, st *unix.Stat_t) error {
+	// O_NONBLOCK: should it have become a FIFO, nobody waits for its other end.
+	fd, err := unix.Openat(src, name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	from := os.NewFile(uintptr(fd), name)
+	defer from.Close()
+	var now unix.Stat_t
+	if err := unix.Fstat(fd, &now); err != nil {
+		return err
+	}
+	if now.Dev != st.Dev || now.Ino != st.Ino || now.Mode&unix.S_IFMT != unix.S_IFREG {
+		return errors.New("changed while it was copied")
+	}
+	fd, err = unix.Openat(dst, name, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
+	if err != nil {
+		return err
+	}
+	to := os.NewFile(uintptr(fd), name)
+	return errors.Join(c.content(to, from, now.Size), to.Close())
+}
+
+// content copies the data ranges of a file; what lies between stays a hole.
+func (c *copier) content(to, from *os.File, size int64) error {
+	if err := to.Truncate(size); err != nil {
+		return err
+	}
+	for at := int64(0); at < size; {
+		start, err := unix.Seek(int(from.Fd()), at, unix.SEEK_DATA)
+		if errors.Is(err, unix.ENXIO) { // a hole up to the end
+			return nil
+		}
+		if err != nil { // a file system that does not tell holes
+			start = at
+		}
+		end, err := unix.Seek(int(from.Fd()), start, unix.SEEK_HOLE)
+		if err != nil {
+			end = size
+		}
+		if err := c.span(to, from, start, min(end, size)); err != nil {
+			return err
+		}
+		at = end
+	}
+	return nil
+}
+
+// span copies bytes [start, end), in pieces, so that a client that goes away
+// ends it.
+func (c *copier) span(to, from *os.File, start, end int64) error {
+	const piece = 16 << 20
+	for start < end {
+		if err := c.ctx.Err(); err != nil {
+			return err
+		}
+		n, err := c.piece(to, from, start, min(piece, end-start))
+		if err != nil {
+			return err
+		}
+		if n == 0 { // it has become shorter
+			return nil
+		}
+		start += n
+	}
+	return nil
+}
+
+// piece lets the kernel copy, which shares blocks where the file system can, or
+// copies itself where the kernel does not between two file systems.
+func (c *copier) piece(to, from *os.File, at, length int64) (int64, error) {
+	in, out := at, at
+	n, err := unix.CopyFileRange(int(from.Fd()), &in, int(to.Fd()), &out, int(length), 0)
+	if err == nil && n > 0 {
+		return int64(n), nil
+	}
+	switch {
+	case err == nil, errors.Is(err, unix.EXDEV), errors.Is(err, unix.EINVAL), errors.Is(err, unix.EOPNOTSUPP), errors.Is(err, unix.ENOSYS):
+	default:
+		return 0, err
+	}
+	if c.buf == nil {
+		c.buf = make([]byte, 256<<10)
+	}
+	m, err := from.ReadAt(c.buf[:min(length, int64(len(c.buf)))], at)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return 0, err
+	}
+	_, err = to.WriteAt(c.buf[:m], at)
+	return int64(m), err
+}
+
+func symlink(dst, src int, name string) error {
+	target := make([]byte, unix.PathMax)
+	n, err := unix.Readlinkat(src, name, target)
+	if err != nil {
+		return err
+	}
+	return unix.Symlinkat(string(target[:n]), dst, name)
+}
+
+// readNames lists a folder anew, wherever its descriptor stood.
+func readNames(dir int) ([]string, error) {
+	fd, err := unix.Openat(dir, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	f := os.NewFile(uintptr(fd), ".")
+	defer f.Close()
+	return f.Readdirnames(-1)
+}

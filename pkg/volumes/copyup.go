@@ -1,0 +1,109 @@
+package volumes
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/containerd/errdefs"
+	"golang.org/x/sys/unix"
+)
+
+// copyUp fills an empty volume with what the container's image has at dest, and
+// gives it that folder's owner and mode. A volume that nobody else uses gets it
+// all at once, by a rename: a kill leaves it empty, and the next container
+// copies again.
+func (s *Store) copyUp(ctx context.Context, e *entry, dest string, open OpenDir) error {
+	if err := e.turn.take(ctx); err != nil {
+		return err
+	}
+	defer e.turn.give()
+	release, err := s.mountForCopy(ctx, e)
+	if err != nil {
+		return err
+	}
+	err = s.fillEmpty(ctx, e, dest, open)
+	return errors.Join(err, release())
+}
+
+// mountForCopy mounts a volume with a device while we look into it.
+func (s *Store) mountForCopy(ctx context.Context, e *entry) (release func() error, err error) {
+	none := func() error { return nil }
+	if !e.meta.mounted() {
+		return none, nil
+	}
+	on, err := isMountpoint(e.data())
+	if err != nil || on {
+		return none, err
+	}
+	if err := e.mount(ctx); err != nil {
+		return none, err
+	}
+	return func() error { return unmount(e.data()) }, nil
+}
+
+func (s *Store) fillEmpty(ctx context.Context, e *entry, dest string, open OpenDir) error {
+	data, err := os.OpenFile(e.data(), unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return err
+	}
+	defer data.Close()
+	switch _, err := data.Readdirnames(1); {
+	case err == nil:
+		return nil // what is there stays
+	case !errors.Is(err, io.EOF):
+		return err
+	}
+	src, err := open(dest)
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errdefs.IsNotFound(err):
+		return nil
+	case errors.Is(err, unix.ENOTDIR):
+		return errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("cannot mount volume over existing file, file exists %s", dest))
+	case err != nil:
+		return fmt.Errorf("container's %s: %w", dest, err)
+	}
+	defer src.Close()
+	s.mu.Lock()
+	busy := len(e.users) > 0
+	s.mu.Unlock()
+	if busy || e.meta.mounted() {
+		return CopyTree(ctx, data, src)
+	}
+	return s.copyStaged(ctx, e, src)
+}
+
+// copyStaged copies beside the data folder and exchanges the two.
+func (s *Store) copyStaged(ctx context.Context, e *entry, src *os.File) error {
+	stage := filepath.Join(s.root, newPrefix+unique())
+	if err := os.Mkdir(stage, 0o700); err != nil {
+		return err
+	}
+	if err := s.stageAndSwap(ctx, e, filepath.Join(stage, dataDir), src); err != nil {
+		return errors.Join(err, s.sweep(stage))
+	}
+	return s.sweep(stage)
+}
+
+func (s *Store) stageAndSwap(ctx context.Context, e *entry, stage string, src *os.File) error {
+	if err := os.Mkdir(stage, 0o700); err != nil {
+		return err
+	}
+	dst, err := os.OpenFile(stage, unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return err
+	}
+	defer dst.Close()
+	if err := CopyTree(ctx, dst, src); err != nil {
+		return err
+	}
+	// Names must not reach the disk before what they name.
+	if err := unix.Syncfs(int(dst.Fd())); err != nil {
+		return &os.PathError{Op: "syncfs", Path: stage, Err: err}
+	}
+	return unix.Renameat2(unix.AT_FDCWD, stage, unix.AT_FDCWD, e.data(), unix.RENAME_EXCHANGE)
+}

@@ -1,0 +1,327 @@
+package volumes
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// mounted says whether the volume's data is a mount of its own when in use.
+func (m *metadata) mounted() bool { return m.Options["type"] != "" || m.Options["device"] != "" }
+
+// use obtains a volume for a container that starts, mounted if it has to be.
+func (s *Store) use(ctx context.Context, id string, m metadata) (*entry, error) {
+	for {
+		e, err := s.obtain(ctx, m, id)
+		if err != nil {
+			return nil, err
+		}
+		ok, err := s.useEntry(ctx, id, e)
+		if err != nil || ok {
+			return e, err
+		}
+	}
+}
+
+// useEntry is false when the volume was removed in the meantime.
+func (s *Store) useEntry(ctx context.Context, id string, e *entry) (bool, error) {
+	if err := e.turn.take(ctx); err != nil {
+		return false, err
+	}
+	defer e.turn.give()
+	s.mu.Lock()
+	current := s.volumes[e.meta.Name] == e
+	if current {
+		e.users[id] = true
+	}
+	s.mu.Unlock()
+	if !current || !e.meta.mounted() {
+		return current, nil
+	}
+	on, err := isMountpoint(e.data())
+	if err != nil || on {
+		return true, err
+	}
+	return true, e.mount(ctx)
+}
+
+// Unmount says that a container has stopped: volumes with a device that nobody
+// else uses are unmounted.
+func (s *Store) Unmount(ctx context.Context, id string) error {
+	errs := []error{s.unmountSubpaths(id)}
+	for _, e := range s.entriesOf(id) {
+		errs = append(errs, s.unuse(ctx, id, e))
+	}
+	return errors.Join(errs...)
+}
+
+func (s *Store) unuse(ctx context.Context, id string, e *entry) error {
+	if err := e.turn.take(ctx); err != nil {
+		return err
+	}
+	defer e.turn.give()
+	s.mu.Lock()
+	delete(e.users, id)
+	idle := len(e.users) == 0
+	s.mu.Unlock()
+	if !idle || !e.meta.mounted() {
+		return nil
+	}
+	return unmount(e.data())
+}
+
+// Reconcile unmounts what no container uses, after each has said (Reserve) what
+// it has.
+func (s *Store) Reconcile(ctx context.Context) error {
+	s.mu.Lock()
+	var idle []*entry
+	running := map[string]bool{}
+	for _, e := range s.volumes {
+		if len(e.users) == 0 && e.meta.mounted() {
+			idle = append(idle, e)
+		}
+		for id := range e.users {
+			running[id] = true
+		}
+	}
+	s.mu.Unlock()
+	errs := []error{s.sweepSubpaths(running)}
+	for _, e := range idle {
+		errs = append(errs, s.unuse(ctx, "", e))
+	}
+	return errors.Join(errs...)
+}
+
+// mount puts the volume's device on its data folder; its turn is held.
+func (e *entry) mount(ctx context.Context) error {
+	kind, device, options := e.meta.Options["type"], e.meta.Options["device"], e.meta.Options["o"]
+	device, options, err := resolveHosts(ctx, kind, device, options, net.DefaultResolver.LookupNetIP)
+	if err != nil {
+		return err
+	}
+	flags, data := mountFlags(options)
+	if err := mountAt(device, e.data(), kind, flags, data); err != nil {
+		return fmt.Errorf("failed to mount local volume: mount %s:%s, flags: %#x, data: %s: %w", device, e.data(), flags, redact(data), err)
+	}
+	return nil
+}
+
+// mountAt mounts, and then once more for what a bind takes only when remounted
+// (mount(2)).
+func mountAt(device, target, kind string, flags uintptr, data string) error {
+	const bindKeeps = unix.MS_BIND | unix.MS_REC
+	if flags&unix.MS_BIND == 0 {
+		return unix.Mount(device, target, kind, flags, data)
+	}
+	if err := unix.Mount(device, target, kind, flags&bindKeeps, ""); err != nil {
+		return err
+	}
+	if flags&^bindKeeps == 0 {
+		return nil
+	}
+	if err := unix.Mount("", target, "", flags|unix.MS_REMOUNT, data); err != nil {
+		return errors.Join(err, unix.Unmount(target, unix.MNT_DETACH))
+	}
+	return nil
+}
+
+var setFlags = map[string]uintptr{
+	"ro": unix.MS_RDONLY, "nosuid": unix.MS_NOSUID, "nodev": unix.MS_NODEV, "noexec": unix.MS_NOEXEC, "sync": unix.MS_SYNCHRONOUS,
+	"dirsync": unix.MS_DIRSYNC, "noatime": unix.MS_NOATIME, "nodiratime": unix.MS_NODIRATIME, "relatime": unix.MS_RELATIME,
+	"strictatime": unix.MS_STRICTATIME, "bind": unix.MS_BIND, "rbind": unix.MS_BIND | unix.MS_REC, "mand": unix.MS_MANDLOCK,
+}
+
+var clearFlags = map[string]uintptr{
+	"rw": unix.MS_RDONLY, "suid": unix.MS_NOSUID, "dev": unix.MS_NODEV, "exec": unix.MS_NOEXEC, "async": unix.MS_SYNCHRONOUS,
+	"atime": unix.MS_NOATIME, "diratime": unix.MS_NODIRATIME, "norelatime": unix.MS_RELATIME, "nostrictatime": unix.MS_STRICTATIME,
+	"nomand": unix.MS_MANDLOCK, "defaults": 0,
+}
+
+// mountFlags takes the flags out of mount(8) options; the rest is the file
+// system's.
+func mountFlags(options string) (flags uintptr, data string) {
+	var rest []string
+	for o := range strings.SplitSeq(options, ",") {
+		if f, ok := setFlags[o]; ok {
+			flags |= f
+		} else if f, ok := clearFlags[o]; ok {
+			flags &^= f
+		} else if o != "" {
+			rest = append(rest, o)
+		}
+	}
+	return flags, strings.Join(rest, ",")
+}
+
+type lookupHost func(ctx context.Context, network, host string) ([]netip.Addr, error)
+
+// resolveHosts: the kernel mounts network file systems by address only.
+func resolveHosts(ctx context.Context, kind, device, options string, lookup lookupHost) (string, string, error) {
+	if kind != "nfs" && kind != "nfs4" && kind != "cifs" {
+		return device, options, nil
+	}
+	address := func(host string) (string, error) {
+		if _, err := netip.ParseAddr(host); err == nil {
+			return host, nil
+		}
+		found, err := lookup(ctx, "ip", host)
+		if err != nil || len(found) == 0 {
+			return "", fmt.Errorf("error resolving passed in network volume address: %w", err)
+		}
+		return found[0].Unmap().String(), nil
+	}
+	parts := strings.Split(options, ",")
+	given := false
+	for i, o := range parts {
+		if host, ok := strings.CutPrefix(o, "addr="); ok {
+			given = true
+			ip, err := address(host)
+			if err != nil {
+				return "", "", err
+			}
+			parts[i] = "addr=" + ip
+		}
+	}
+	options = strings.Join(parts, ",")
+	if kind != "cifs" || given {
+		return device, options, nil
+	}
+	u, err := url.Parse(device)
+	if err != nil || u.Host == "" {
+		return device, options, nil //nolint:nilerr // the kernel judges what is no URL
+	}
+	ip, err := address(u.Hostname())
+	if err != nil {
+		return "", "", err
+	}
+	return "//" + ip + u.Path, options, nil
+}
+
+// redact hides passwords from error messages.
+func redact(options string) string {
+	parts := strings.Split(options, ",")
+	for i, o := range parts {
+		if k, _, ok := strings.Cut(o, "="); ok && (k == "password" || k == "pass" || k == "password2") {
+			parts[i] = k + "=********"
+		}
+	}
+	return strings.Join(parts, ",")
+}
+
+// unmount takes what is mounted at p away; nothing there is no error.
+func unmount(p string) error {
+	err := unix.Unmount(p, unix.UMOUNT_NOFOLLOW)
+	if err == nil || errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOENT) {
+		return nil
+	}
+	return &os.PathError{Op: "unmount", Path: p, Err: err}
+}
+
+func isMountpoint(p string) (bool, error) {
+	var st unix.Statx_t
+	if err := unix.Statx(unix.AT_FDCWD, p, unix.AT_SYMLINK_NOFOLLOW, unix.STATX_BASIC_STATS, &st); err != nil {
+		return false, &os.PathError{Op: "statx", Path: p, Err: err}
+	}
+	return st.Attributes&unix.STATX_ATTR_MOUNT_ROOT != 0, nil
+}
+
+// subpaths is where parts of volumes are mounted, by container and number.
+const subpaths = ".subpaths"
+
+// mountSubpath mounts a part of a volume at a place that only we can change, so
+// that a container that shares the volume cannot put a link in its way between
+// our look and the runtime's.
+func (s *Store) mountSubpath(id string, index int, e *entry, sub string) (string, error) {
+	dir, err := os.Open(e.data())
+	if err != nil {
+		return "", err
+	}
+	defer dir.Close()
+	how := &unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_MAGICLINKS}
+	fd, err := unix.Openat2(int(dir.Fd()), sub, how)
+	if err != nil {
+		return "", invalid("cannot access path %s: %v", filepath.Join(e.data(), sub), err)
+	}
+	defer unix.Close(fd)
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return "", err
+	}
+	target := filepath.Join(s.root, subpaths, id, strconv.Itoa(index))
+	if err := makePlace(target, st.Mode&unix.S_IFMT == unix.S_IFDIR); err != nil {
+		return "", err
+	}
+	tree, err := unix.OpenTree(fd, "", unix.AT_EMPTY_PATH|unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
+	if err != nil {
+		return "", &os.PathError{Op: "open_tree", Path: sub, Err: err}
+	}
+	defer unix.Close(tree)
+	if err := unix.MoveMount(tree, "", unix.AT_FDCWD, target, unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
+		return "", &os.PathError{Op: "move_mount", Path: target, Err: err}
+	}
+	return target, nil
+}
+
+func makePlace(target string, dir bool) error {
+	if err := os.MkdirAll(filepath.Dir(target), 0o700); err != nil {
+		return err
+	}
+	if dir {
+		return os.MkdirAll(target, 0o700)
+	}
+	f, err := os.OpenFile(target, os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	return f.Close()
+}
+
+// unmountSubpaths takes away what mountSubpath made for a container.
+func (s *Store) unmountSubpaths(id string) error {
+	dir := filepath.Join(s.root, subpaths, id)
+	places, err := os.ReadDir(dir)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, p := range places {
+		place := filepath.Join(dir, p.Name())
+		// The container has mounts of its own; ours can go while they are busy.
+		if err := unix.Unmount(place, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW); err != nil && !errors.Is(err, unix.EINVAL) {
+			return &os.PathError{Op: "unmount", Path: place, Err: err}
+		}
+		if err := os.Remove(place); err != nil {
+			return err
+		}
+	}
+	return os.Remove(dir)
+}
+
+// sweepSubpaths takes away those of containers that do not run.
+func (s *Store) sweepSubpaths(running map[string]bool) error {
+	dirs, err := os.ReadDir(filepath.Join(s.root, subpaths))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, d := range dirs {
+		if !running[d.Name()] {
+			errs = append(errs, s.unmountSubpaths(d.Name()))
+		}
+	}
+	return errors.Join(errs...)
+}
