@@ -75,7 +75,7 @@ func (e *Engine) newRecord(ctx context.Context, q CreateRequest) (*container.Rec
 	if r.Path, r.Args, err = command(q.Config); err != nil {
 		return nil, nil, err
 	}
-	if err := e.checkMounts(r); err != nil {
+	if err := e.planMounts(r); err != nil {
 		return nil, nil, err
 	}
 	if r.Endpoints, err = e.wantedNetworks(hc, q.NetworkingConfig); err != nil {
@@ -133,6 +133,10 @@ func (e *Engine) make(ctx context.Context, r *container.Record) (err error) {
 	undo.push("root filesystem", func(ctx context.Context) error { return e.Tasks.RemoveRootfs(ctx, r.ID) })
 	if err := e.Tasks.CreateRootfs(ctx, r.ID, r.Chain); err != nil {
 		return fmt.Errorf("container %s: root filesystem: %w", r.ID, err)
+	}
+	undo.push("volumes", func(ctx context.Context) error { return e.Volumes.Release(ctx, r.ID, true) })
+	if err := e.prepareVolumes(ctx, r); err != nil {
+		return err
 	}
 	e.FaultPoint("create.rootfs")
 	u := newUnit(r, container.Status{State: container.Created})

@@ -32,6 +32,7 @@ type Config struct {
 	Tasks      Tasks
 	Images     Images
 	Networks   Networks
+	Volumes    Volumes
 	Store      Store
 	Events     Publisher
 	Logger     *slog.Logger

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/berth-engine/berth/pkg/engine/container"
@@ -71,6 +72,11 @@ func (e *Engine) compare(ctx context.Context, u *unit, t runtime.Task, exists bo
 	case !s.Live() || exists && t.Pid != s.Pid:
 		return // the list was made before the current run
 	case !exists:
+		// The list may be older than the current run: look again, now that no
+		// start can be under way.
+		if again, err := e.Tasks.Tasks(ctx); err != nil || slices.ContainsFunc(again, func(t runtime.Task) bool { return t.ID == u.id }) {
+			return
+		}
 		e.exited(ctx, u, lostExit(s))
 	case t.Status == runtime.Stopped:
 		e.exited(ctx, u, container.Exit(t.Exit))

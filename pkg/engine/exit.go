@@ -64,7 +64,7 @@ func (e *Engine) exited(ctx context.Context, u *unit, exit container.Exit) {
 
 // release gives back what only a running container needs.
 func (e *Engine) release(ctx context.Context, r *container.Record) {
-	if err := e.unmount(r); err != nil {
+	if err := e.unmount(ctx, r); err != nil {
 		e.Logger.Error("mounts of an exited container could not be released", "container", r.ID, "error", err)
 	}
 	if r.HostConfig.NetworkMode.IsContainer() {

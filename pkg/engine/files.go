@@ -29,14 +29,20 @@ func (e *Engine) lazyRootfs(ctx context.Context, id string) *lazyView {
 
 // readFile reads one file, of at most max bytes, as the container would see it.
 func (v *lazyView) readFile(name string, max int64) ([]byte, error) {
-	if v.root == nil {
-		root, err := v.open()
-		if err != nil {
-			return nil, fmt.Errorf("root filesystem: %w", err)
-		}
-		v.root = root
+	if err := v.ready(); err != nil {
+		return nil, err
 	}
 	return v.root.ReadFile(name, max)
+}
+
+func (v *lazyView) ready() (err error) {
+	if v.root != nil {
+		return nil
+	}
+	if v.root, err = v.open(); err != nil {
+		return fmt.Errorf("root filesystem: %w", err)
+	}
+	return nil
 }
 
 func (v *lazyView) close() {

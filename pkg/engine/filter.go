@@ -38,7 +38,7 @@ func (e *Engine) newFilter(ctx context.Context, o ListOptions) (func(*view) bool
 	}
 	for key, build := range map[string]func(filters.Args) (func(*view) bool, error){
 		"status": byStatus, "exited": byExit, "name": byName, "id": byID, "network": byNetwork,
-		"publish": byPublished, "expose": byExposed, "volume": e.byVolume, "ancestor": e.byAncestor(ctx),
+		"publish": byPublished, "expose": byExposed, "volume": byVolume, "ancestor": e.byAncestor(ctx),
 		"before": e.byAge("before"), "since": e.byAge("since"), "label!": byNoLabel,
 		"health": byHealth, "is-task": byTask, "isolation": byNothing,
 	} {
@@ -157,9 +157,9 @@ func byExposed(f filters.Args) (func(*view) bool, error) {
 	}, err
 }
 
-func (e *Engine) byVolume(f filters.Args) (func(*view) bool, error) {
+func byVolume(f filters.Args) (func(*view) bool, error) {
 	return func(v *view) bool {
-		for _, m := range e.mountPoints(v.record) {
+		for _, m := range v.record.Mounts {
 			if f.MatchFunc("volume", func(s string) bool { return s == m.Name || s == m.Destination }) {
 				return true
 			}

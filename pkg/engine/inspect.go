@@ -39,7 +39,7 @@ func (e *Engine) Inspect(_ context.Context, ref string, _ bool) (ctypes.InspectR
 		ExecIDs:         e.execs.of(u.id),
 		HostConfig:      r.HostConfig,
 		Storage:         &storage.Storage{RootFS: &storage.RootFSStorage{Snapshot: &storage.RootFSStorageSnapshot{Name: r.Driver}}},
-		Mounts:          e.mountPoints(r),
+		Mounts:          r.Mounts,
 		Config:          r.Config,
 		NetworkSettings: settings(v),
 	}, nil

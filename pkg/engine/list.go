@@ -51,7 +51,7 @@ func (e *Engine) summary(v *view) ctypes.Summary {
 		State:           ctypes.ContainerState(v.status.State),
 		Status:          statusText(v.status, time.Now()),
 		NetworkSettings: &ctypes.NetworkSettingsSummary{Networks: endpoints(v)},
-		Mounts:          e.mountPoints(r),
+		Mounts:          r.Mounts,
 		Health:          &ctypes.HealthSummary{Status: ctypes.NoHealthcheck},
 	}
 	if s.Labels == nil {

@@ -2,12 +2,14 @@ package engine
 
 import (
 	"context"
+	"os"
 	"syscall"
 
 	"github.com/berth-engine/berth/pkg/runtime"
 	"github.com/berth-engine/berth/pkg/runtime/rootfs"
 	"github.com/berth-engine/berth/pkg/store"
 	dockerspec "github.com/moby/docker-image-spec/specs-go/v1"
+	ctypes "github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/events"
 	"github.com/moby/moby/api/types/network"
 	"github.com/opencontainers/go-digest"
@@ -36,6 +38,27 @@ type Networks interface {
 	Teardown(ctx context.Context, id string) error
 	// Reconcile drops every sandbox whose container is not live.
 	Reconcile(ctx context.Context, live []string) error
+}
+
+// Volumes makes volumes and mounts. *volumes.Store satisfies it. Each method
+// reads what is mounted from the configuration and, for --volumes-from, from.
+type Volumes interface {
+	volumeLife
+	// Mounts makes ready what a starting container mounts; Unmount undoes it.
+	Mounts(ctx context.Context, id string, cfg *ctypes.Config, hc *ctypes.HostConfig, from []ctypes.MountPoint) ([]specs.Mount, error)
+	Unmount(ctx context.Context, id string) error
+}
+
+type volumeLife interface {
+	// Points checks and describes the mounts, and changes nothing.
+	Points(id string, cfg *ctypes.Config, hc *ctypes.HostConfig, from []ctypes.MountPoint) ([]ctypes.MountPoint, error)
+	// Prepare makes a new container's volumes; open gives folders of its root.
+	Prepare(ctx context.Context, id string, cfg *ctypes.Config, hc *ctypes.HostConfig, from []ctypes.MountPoint, open func(path string) (*os.File, error)) error
+	// Reserve says at boot which volumes a container has.
+	Reserve(id string, cfg *ctypes.Config, hc *ctypes.HostConfig, from []ctypes.MountPoint, running bool) error
+	// Release forgets a removed container, and with anonymous its volumes
+	// without a name.
+	Release(ctx context.Context, id string, anonymous bool) error
 }
 
 // Store keeps the records. *store.DB satisfies it.

@@ -45,6 +45,7 @@ func (e *Engine) recover(ctx context.Context) error {
 		t, exists := byID[u.id]
 		e.adopt(ctx, u, t, exists)
 	}
+	e.reserve()
 	e.sweepTasks(ctx, ours, byID)
 	var live []string
 	for _, u := range e.units.all() {
@@ -113,6 +114,16 @@ func (e *Engine) adopt(ctx context.Context, u *unit, t runtime.Task, exists bool
 	u.running = make(chan struct{})
 	u.set(s)
 	e.persist.later(u.id)
+}
+
+// reserve tells the volumes who uses them.
+func (e *Engine) reserve() {
+	for _, u := range e.units.all() {
+		v := u.view()
+		if err := e.Volumes.Reserve(u.id, v.record.Config, v.record.HostConfig, v.record.From, v.status.Live()); err != nil {
+			e.Logger.Error("volumes of a container could not be reserved", "container", u.id, "error", err)
+		}
+	}
 }
 
 // sweepTasks ends tasks of ours that no record owns: a removal was interrupted.

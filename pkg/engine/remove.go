@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/berth-engine/berth/pkg/engine/container"
+	"github.com/berth-engine/berth/pkg/engine/spec"
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/events"
 )
@@ -73,7 +74,7 @@ func (e *Engine) killForRemoval(ctx context.Context, u *unit) error {
 
 // removeNow removes a container at rest. Owner only; afterwards the owner is
 // closed.
-func (e *Engine) removeNow(ctx context.Context, u *unit, _ RemoveOptions) error {
+func (e *Engine) removeNow(ctx context.Context, u *unit, o RemoveOptions) error {
 	if u.status().Gone() {
 		return nil // by its own exit, meanwhile
 	}
@@ -84,6 +85,9 @@ func (e *Engine) removeNow(ctx context.Context, u *unit, _ RemoveOptions) error 
 		return fmt.Errorf("container %s could not be removed: %w", u.id, err)
 	}
 	e.FaultPoint("remove.record")
+	if err := e.Volumes.Release(ctx, u.id, o.Volumes); err != nil {
+		e.Logger.Error("volumes of a removed container could not be released", "container", u.id, "error", err)
+	}
 	e.units.remove(u.id)
 	e.publish(u, events.ActionDestroy, nil)
 	// Wakes those who wait for the removal: the view says removing and the
@@ -108,6 +112,7 @@ func (e *Engine) sweep(ctx context.Context, id string) {
 	}{
 		{"containerd container", func() error { return e.Tasks.RemoveContainer(ctx, id) }},
 		{"root filesystem", func() error { return e.Tasks.RemoveRootfs(ctx, id) }},
+		{"shared memory", func() error { return spec.UnmountShm(e.dir(id)) }},
 		{"folder", func() error { return os.RemoveAll(e.dir(id)) }},
 		{"socket", func() error { return ignoreNotExist(os.Remove(e.socket(id))) }},
 	}

@@ -84,7 +84,7 @@ func (e *Engine) start(ctx context.Context, u *unit) (err error) {
 		return err
 	}
 	e.FaultPoint("start.sandbox")
-	undo.push("mounts", func(context.Context) error { return e.unmount(r) })
+	undo.push("mounts", func(ctx context.Context) error { return e.unmount(ctx, r) })
 	ociSpec, err := e.ociSpec(ctx, r, sandbox)
 	if err != nil {
 		return err

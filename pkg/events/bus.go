@@ -165,3 +165,10 @@ func (b *Bus) remove(s *subscriber) {
 	defer b.mu.Unlock()
 	delete(b.subscribers, s)
 }
+
+// Subscribers says how many are reading now.
+func (b *Bus) Subscribers() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.subscribers)
+}

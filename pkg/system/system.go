@@ -4,14 +4,15 @@ package system
 
 import (
 	"context"
-	"log/slog"
 	"os"
 	"runtime"
 	"strings"
 	"time"
 
+	"github.com/berth-engine/berth/pkg/filters"
 	"github.com/berth-engine/berth/pkg/version"
 	ctypes "github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/events"
 	"github.com/moby/moby/api/types/registry"
 	"github.com/moby/moby/api/types/swarm"
 	"github.com/moby/moby/api/types/system"
@@ -26,7 +27,6 @@ type Config struct {
 	LogConfig  ctypes.LogConfig
 	Runtimes   map[string]string // name → binary
 	Runtime    string            // default
-	Init       string            // berth-init
 	Labels     []string
 	Debug      bool
 	Insecure   []string // registries
@@ -35,9 +35,14 @@ type Config struct {
 	Features   Features
 	Counts     func() (running, paused, stopped int)
 	Images     func() int
-	Listeners  func() int // of events
+	Events     Source
 	Versions   []Component
-	Logger     *slog.Logger
+}
+
+// Source is where events come from. *events.Bus satisfies it.
+type Source interface {
+	Subscribe(ctx context.Context, since, until time.Time, f filters.Args, registered func(), each func(events.Message) error) error
+	Subscribers() int
 }
 
 // Component is a part with a version of its own.
@@ -50,10 +55,15 @@ type Features struct {
 }
 
 // System answers for one daemon.
-type System struct{ Config }
+type System struct{ c Config }
 
 // New makes one.
 func New(c Config) *System { return &System{c} }
+
+// Events is GET /events.
+func (s *System) Events(ctx context.Context, since, until time.Time, f filters.Args, registered func(), each func(events.Message) error) error {
+	return s.c.Events.Subscribe(ctx, since, until, f, registered, each)
+}
 
 // Version is GET /version.
 func (s *System) Version(context.Context) (system.VersionResponse, error) {
@@ -74,7 +84,7 @@ func (s *System) Version(context.Context) (system.VersionResponse, error) {
 		"GitCommit": version.Commit, "GoVersion": runtime.Version(), "KernelVersion": v.KernelVersion,
 		"BuildTime": version.Built, "Experimental": "false",
 	}})
-	for _, c := range s.Versions {
+	for _, c := range s.c.Versions {
 		v.Components = append(v.Components, system.ComponentVersion{Name: c.Name, Version: c.Version, Details: map[string]string{"GitCommit": c.Commit}})
 	}
 	return v, nil
@@ -82,44 +92,44 @@ func (s *System) Version(context.Context) (system.VersionResponse, error) {
 
 // Info is GET /info.
 func (s *System) Info(context.Context) (system.Info, error) {
-	running, paused, stopped := s.Counts()
+	running, paused, stopped := s.c.Counts()
 	host, _ := os.Hostname()
-	f := s.Features
+	f := s.c.Features
 	i := system.Info{
-		ID: s.ID, Name: host, ServerVersion: version.Version,
+		ID: s.c.ID, Name: host, ServerVersion: version.Version,
 		Containers: running + paused + stopped, ContainersRunning: running, ContainersPaused: paused, ContainersStopped: stopped,
-		Images: s.Images(),
-		Driver: s.Driver, DriverStatus: [][2]string{{"driver-type", "io.containerd.snapshotter.v1"}},
+		Images: s.c.Images(),
+		Driver: s.c.Driver, DriverStatus: [][2]string{{"driver-type", "io.containerd.snapshotter.v1"}},
 		Plugins:     system.PluginsInfo{Volume: []string{"local"}, Network: []string{"bridge", "host", "null"}, Log: []string{"json-file"}},
 		MemoryLimit: f.MemoryLimit, SwapLimit: f.SwapLimit, CPUCfsPeriod: f.CPUCfs, CPUCfsQuota: f.CPUCfs,
 		CPUShares: f.CPUShares, CPUSet: f.CPUSet, PidsLimit: f.PidsLimit, OomKillDisable: f.OomKillDisable,
 		IPv4Forwarding: first("/proc/sys/net/ipv4/ip_forward") == "1",
-		Debug:          s.Debug, NFd: descriptors(), NGoroutines: runtime.NumGoroutine(), NEventsListener: s.Listeners(),
+		Debug:          s.c.Debug, NFd: descriptors(), NGoroutines: runtime.NumGoroutine(), NEventsListener: s.c.Events.Subscribers(),
 		SystemTime:    time.Now().Format(time.RFC3339Nano),
-		LoggingDriver: s.LogConfig.Type, CgroupDriver: "cgroupfs", CgroupVersion: "1",
+		LoggingDriver: s.c.LogConfig.Type, CgroupDriver: "cgroupfs", CgroupVersion: "1",
 		KernelVersion: kernel(), OSType: runtime.GOOS, Architecture: machine(),
 		IndexServerAddress: "https://index.docker.io/v1/",
 		RegistryConfig:     s.registries(),
-		NCPU:               runtime.NumCPU(), MemTotal: memory(), DockerRootDir: s.DataRoot,
+		NCPU:               runtime.NumCPU(), MemTotal: memory(), DockerRootDir: s.c.DataRoot,
 		HTTPProxy: os.Getenv("HTTP_PROXY"), HTTPSProxy: os.Getenv("HTTPS_PROXY"), NoProxy: os.Getenv("NO_PROXY"),
-		Labels: s.Labels, Runtimes: map[string]system.RuntimeWithStatus{}, DefaultRuntime: s.Runtime,
+		Labels: s.c.Labels, Runtimes: map[string]system.RuntimeWithStatus{}, DefaultRuntime: s.c.Runtime,
 		Swarm:              swarm.Info{LocalNodeState: swarm.LocalNodeStateInactive},
 		LiveRestoreEnabled: true, // containers always outlive the daemon
 		InitBinary:         "berth-init",
 		SecurityOptions:    s.security(),
 		CDISpecDirs:        []string{},
 		FirewallBackend:    &system.FirewallInfo{Driver: "nftables"},
-		Containerd:         &system.ContainerdInfo{Address: s.Containerd, Namespaces: system.ContainerdNamespaces{Containers: s.Namespace, Plugins: s.Namespace}},
+		Containerd:         &system.ContainerdInfo{Address: s.c.Containerd, Namespaces: system.ContainerdNamespaces{Containers: s.c.Namespace, Plugins: s.c.Namespace}},
 		Warnings:           s.warnings(),
 	}
 	i.OperatingSystem, i.OSVersion = release()
 	if f.Cgroup2 {
 		i.CgroupVersion = "2"
 	}
-	for name, path := range s.Runtimes {
+	for name, path := range s.c.Runtimes {
 		i.Runtimes[name] = system.RuntimeWithStatus{Runtime: system.Runtime{Path: path}}
 	}
-	for _, c := range s.Versions {
+	for _, c := range s.c.Versions {
 		switch c.Name {
 		case "containerd":
 			i.ContainerdCommit.ID = c.Version
@@ -133,18 +143,18 @@ func (s *System) Info(context.Context) (system.Info, error) {
 }
 
 func (s *System) registries() *registry.ServiceConfig {
-	return registryConfig(s.Insecure)
+	return registryConfig(s.c.Insecure)
 }
 
 func (s *System) security() []string {
 	var out []string
-	if s.Features.AppArmor {
+	if s.c.Features.AppArmor {
 		out = append(out, "name=apparmor")
 	}
-	if s.Features.Seccomp {
+	if s.c.Features.Seccomp {
 		out = append(out, "name=seccomp,profile=builtin")
 	}
-	if s.Features.CgroupNamespaces {
+	if s.c.Features.CgroupNamespaces {
 		out = append(out, "name=cgroupns")
 	}
 	return out
@@ -157,12 +167,12 @@ func (s *System) warnings() []string {
 		has  bool
 		text string
 	}{
-		{s.Features.MemoryLimit, "WARNING: No memory limit support"},
-		{s.Features.SwapLimit, "WARNING: No swap limit support"},
-		{s.Features.CPUCfs, "WARNING: No cpu cfs quota support"},
-		{s.Features.CPUShares, "WARNING: No cpu shares support"},
-		{s.Features.CPUSet, "WARNING: No cpuset support"},
-		{s.Features.PidsLimit, "WARNING: No pids limit support"},
+		{s.c.Features.MemoryLimit, "WARNING: No memory limit support"},
+		{s.c.Features.SwapLimit, "WARNING: No swap limit support"},
+		{s.c.Features.CPUCfs, "WARNING: No cpu cfs quota support"},
+		{s.c.Features.CPUShares, "WARNING: No cpu shares support"},
+		{s.c.Features.CPUSet, "WARNING: No cpuset support"},
+		{s.c.Features.PidsLimit, "WARNING: No pids limit support"},
 	} {
 		if !w.has {
 			out = append(out, w.text)

@@ -30,6 +30,8 @@ type Record struct {
 	HostConfig *ctypes.HostConfig
 	// Endpoints are the networks asked for, by the name that was given.
 	Endpoints map[string]*network.EndpointSettings
+	Mounts    []ctypes.MountPoint // as inspect shows them
+	From      []ctypes.MountPoint `json:",omitempty"` // taken from other containers
 }
 
 // Sandbox is the network of a running container as it was made.

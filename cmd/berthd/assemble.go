@@ -1,0 +1,210 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/berth-engine/berth/pkg/api"
+	apicontainers "github.com/berth-engine/berth/pkg/api/containers"
+	apiexec "github.com/berth-engine/berth/pkg/api/exec"
+	apiimages "github.com/berth-engine/berth/pkg/api/images"
+	apinetworks "github.com/berth-engine/berth/pkg/api/networks"
+	apisystem "github.com/berth-engine/berth/pkg/api/system"
+	"github.com/berth-engine/berth/pkg/config"
+	"github.com/berth-engine/berth/pkg/engine"
+	"github.com/berth-engine/berth/pkg/engine/spec"
+	"github.com/berth-engine/berth/pkg/events"
+	"github.com/berth-engine/berth/pkg/images"
+	"github.com/berth-engine/berth/pkg/net"
+	"github.com/berth-engine/berth/pkg/runtime"
+	"github.com/berth-engine/berth/pkg/store"
+	"github.com/berth-engine/berth/pkg/system"
+	"github.com/berth-engine/berth/pkg/version"
+	"github.com/berth-engine/berth/pkg/volumes"
+	"github.com/containerd/errdefs"
+	ctypes "github.com/moby/moby/api/types/container"
+)
+
+// parts are the daemon: each is handed what it needs of the others here, and
+// nowhere else.
+type parts struct {
+	bus      *events.Bus
+	runtime  *runtime.Runtime
+	images   *images.Store
+	networks *net.Manager
+	volumes  *volumes.Store
+	engine   *engine.Engine
+	system   *system.System
+}
+
+func assemble(ctx context.Context, cfg *config.Config, db *store.DB, log *slog.Logger) (_ *parts, err error) {
+	bin, err := findBinaries()
+	if err != nil {
+		return nil, err
+	}
+	host, err := spec.DetectHost()
+	if err != nil {
+		return nil, err
+	}
+	p := &parts{bus: &events.Bus{}}
+	defer func() {
+		if err != nil {
+			p.close(log)
+		}
+	}()
+	runtimes := ociRuntimes(cfg, bin)
+	if p.runtime, err = openRuntime(ctx, cfg, bin, runtimes); err != nil {
+		return nil, err
+	}
+	if p.images, err = images.Open(ctx, images.Config{
+		Client: p.runtime.Client(), Namespace: cfg.ContainerdNamespace, Snapshotter: cfg.StorageDriver,
+		Registry: images.Registry{CertsDirs: []string{"/etc/berth/certs.d", "/etc/docker/certs.d"}, Insecure: cfg.InsecureRegistries},
+		Events:   p.bus.Publish, InUse: p.imageUsers, Logger: log,
+	}); err != nil {
+		return nil, err
+	}
+	if p.networks, err = openNetworks(ctx, cfg, log); err != nil {
+		return nil, err
+	}
+	if p.volumes, err = volumes.Open(volumes.Config{Root: filepath.Join(cfg.DataRoot, "volumes"), Logger: log}); err != nil {
+		return nil, err
+	}
+	logConfig := ctypes.LogConfig{Type: cfg.LogDriver, Config: cfg.LogOpts}
+	if p.engine, err = engine.New(ctx, engine.Config{
+		DataRoot: cfg.DataRoot, ExecRoot: cfg.ExecRoot, Init: bin.init,
+		Runtime: cfg.DefaultRuntime, Runtimes: slices.Sorted(maps.Keys(runtimes)), LogConfig: logConfig, UseInit: cfg.Init, Host: host,
+		Tasks: p.runtime, Images: p.images, Networks: p.networks, Volumes: p.volumes, Store: db, Events: p.bus,
+		Logger: log, FaultPoint: faultPoint,
+	}); err != nil {
+		return nil, err
+	}
+	id, err := engineID(db)
+	if err != nil {
+		return nil, err
+	}
+	paths := make(map[string]string, len(runtimes))
+	for name, b := range runtimes {
+		paths[name] = b.Path
+	}
+	p.system = system.New(system.Config{
+		ID: id, DataRoot: cfg.DataRoot, Driver: cfg.StorageDriver, LogConfig: logConfig,
+		Runtimes: paths, Runtime: cfg.DefaultRuntime, Labels: cfg.Labels, Debug: cfg.Debug, Insecure: cfg.InsecureRegistries,
+		Containerd: containerdSocket(cfg), Namespace: cfg.ContainerdNamespace, Features: features(host),
+		Counts: p.engine.Counts, Images: p.images.Count, Events: p.bus, Versions: system.Components(bin.runc),
+	})
+	return p, nil
+}
+
+// server is the HTTP side.
+func (p *parts) server(log *slog.Logger) (*api.Server, error) {
+	return api.New(api.Config{
+		Logger: log, Version: version.Version, MinAPI: version.MinAPI, MaxAPI: version.MaxAPI,
+		Routes: slices.Concat(
+			apicontainers.Routes(p.engine), apiexec.Routes(p.engine), apiimages.Routes(p.images),
+			apinetworks.Routes(p.networks), apisystem.Routes(p.system, apisystem.Ping{}),
+		),
+	})
+}
+
+// closeTimeout bounds what the daemon does after its last answer.
+const closeTimeout = 30 * time.Second
+
+// close ends what was opened, in the reverse order. Containers go on.
+func (p *parts) close(log *slog.Logger) {
+	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+	defer cancel()
+	var errs []error
+	idle := false
+	if p.engine != nil {
+		running, paused, _ := p.engine.Counts()
+		idle = running+paused == 0
+		p.engine.Close()
+	}
+	if p.networks != nil {
+		errs = append(errs, p.networks.Close(ctx, idle))
+	}
+	if p.images != nil {
+		errs = append(errs, p.images.Close())
+	}
+	if p.runtime != nil {
+		errs = append(errs, p.runtime.Close())
+	}
+	if err := errors.Join(errs...); err != nil {
+		log.Error("shutdown", "error", err)
+	}
+}
+
+// imageUsers asks the engine, which is made after the images.
+func (p *parts) imageUsers(id string) (running, stopped []string) {
+	if p.engine == nil {
+		return nil, nil
+	}
+	return p.engine.ImageUsers(id)
+}
+
+func openRuntime(ctx context.Context, cfg *config.Config, bin binaries, runtimes map[string]runtime.Binary) (*runtime.Runtime, error) {
+	return runtime.Open(ctx, runtime.Config{
+		Address: cfg.Containerd, Namespace: cfg.ContainerdNamespace,
+		Root: filepath.Join(cfg.DataRoot, "containerd"), State: filepath.Join(cfg.ExecRoot, "containerd"),
+		Shim: bin.shim, Runtimes: runtimes, Default: cfg.DefaultRuntime,
+		Snapshotter: cfg.StorageDriver, Debug: cfg.Debug,
+	})
+}
+
+func ociRuntimes(cfg *config.Config, bin binaries) map[string]runtime.Binary {
+	all := map[string]runtime.Binary{config.BuiltinRuntime: {Path: bin.runc}}
+	for name, r := range cfg.Runtimes {
+		all[name] = runtime.Binary{Path: r.Path}
+	}
+	return all
+}
+
+func openNetworks(ctx context.Context, cfg *config.Config, log *slog.Logger) (*net.Manager, error) {
+	var pools []net.Pool
+	for _, p := range cfg.AddressPools {
+		pools = append(pools, net.Pool{Base: p.Base, Size: p.Size})
+	}
+	return net.Open(ctx, net.Config{
+		ExecRoot: cfg.ExecRoot, DataRoot: cfg.DataRoot, Bridge: cfg.Bridge, BIP: cfg.BIP, MTU: cfg.MTU,
+		Pools: pools, Logger: log,
+	})
+}
+
+func containerdSocket(cfg *config.Config) string {
+	if cfg.Containerd != "" {
+		return cfg.Containerd
+	}
+	return filepath.Join(cfg.ExecRoot, "containerd", "containerd.sock")
+}
+
+func features(h spec.Host) system.Features {
+	return system.Features{
+		Cgroup2: h.Cgroup2, MemoryLimit: h.MemoryLimit, SwapLimit: h.SwapLimit, CPUCfs: h.CPUCfs, CPUShares: h.CPUShares,
+		CPUSet: h.Cpuset, PidsLimit: h.PidsLimit, OomKillDisable: h.OomKillDisable,
+		Seccomp: h.Seccomp, AppArmor: h.AppArmor, CgroupNamespaces: h.CgroupNamespaces,
+	}
+}
+
+// engineID is this root's, made once.
+func engineID(db *store.DB) (string, error) {
+	b := db.Bucket("engine")
+	id, err := b.Get("id")
+	if errdefs.IsNotFound(err) {
+		var raw [16]byte
+		rand.Read(raw[:])
+		id = []byte(hex.EncodeToString(raw[:]))
+		err = b.Put("id", id)
+	}
+	if err != nil {
+		return "", fmt.Errorf("engine ID: %w", err)
+	}
+	return string(id), nil
+}

@@ -1,0 +1,60 @@
+// Package integration tests Berth through its socket with real clients: our
+// CLI, an unmodified docker CLI and raw HTTP whose every answer is held against
+// the API's schema.
+package integration
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"github.com/berth-engine/berth/integration/harness"
+)
+
+// sample is the archive of the image that most tests run.
+var sample string
+
+// image is its name.
+const image = "berth-test:latest"
+
+func TestMain(m *testing.M) { os.Exit(run(m)) }
+
+func run(m *testing.M) int {
+	if os.Geteuid() != 0 {
+		fmt.Fprintln(os.Stderr, "the integration tests need root")
+		return 1
+	}
+	dir, err := os.MkdirTemp("", "berth-integration")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	sample = filepath.Join(dir, "sample.tar")
+	build := exec.Command(filepath.Join(harness.Bin(), "sampleimage"), "-o", sample, "-t", image)
+	build.Stderr = os.Stderr
+	if err := build.Run(); err != nil {
+		fmt.Fprintf(os.Stderr, "sample image (make build): %v\n", err)
+		return 1
+	}
+	return m.Run()
+}
+
+// start runs a daemon that has the sample image.
+func start(t *testing.T, o harness.Options) *harness.Daemon {
+	t.Helper()
+	d := harness.Start(t, o)
+	d.Berth("load", "-q", "-i", sample).OK(t)
+	return d
+}
+
+// clients are the command lines that every script is run through.
+func clients(t *testing.T) map[string]string {
+	docker, err := exec.LookPath("docker")
+	if err != nil {
+		t.Fatalf("docker CLI (hack/deps test): %v", err)
+	}
+	return map[string]string{"berth": harness.BerthCLI(), "docker": docker}
+}
