@@ -82,16 +82,14 @@ func tcpAddr(addr string, useTLS bool) (string, error) {
 		port = tlsPort
 	}
 	addr = strings.TrimSuffix(addr, "/")
-	host := addr
-	if h, p, err := net.SplitHostPort(addr); err == nil {
-		host = h
-		if p != "" {
-			port = p
+	host, given, err := net.SplitHostPort(addr)
+	if err != nil { // it may have no port, which may not be all that is wrong
+		if host, given, err = net.SplitHostPort(addr + ":" + port); err != nil {
+			return "", err
 		}
-	} else if addrErr, ok := err.(*net.AddrError); !ok || addrErr.Err != "missing port in address" {
-		return "", err
-	} else {
-		host = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
+	}
+	if given != "" {
+		port = given
 	}
 	if strings.ContainsAny(host, "/?#@ []\x00") {
 		return "", fmt.Errorf("%q is not a host", host)

@@ -1,0 +1,125 @@
+# Berth. `make help` lists what can be asked for.
+
+VERSION ?= 0.1.0-dev
+COMMIT  ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
+# The commit's date, so that the same sources give the same binaries.
+BUILT   ?= $(shell TZ=UTC git log -1 --date=format-local:%Y-%m-%dT%H:%M:%SZ --format=%cd 2>/dev/null || echo unknown)
+
+PREFIX  ?= /usr/local
+DESTDIR ?=
+
+GO ?= go
+BIN := bin
+BINARIES := berth berthd containerd-shim-berth-v2 berth-init berth-cni
+HELPERS  := containerd-shim-berth-v2 berth-init berth-cni runc
+
+# One set of build flags for binaries, tests and the linter: they share every
+# compiled package, which is most of the time on a machine without caches. Only
+# runc needs C, for libseccomp.
+export CGO_ENABLED := 0
+export GOFLAGS := -trimpath
+export GOTOOLCHAIN := local
+
+P := github.com/berth-engine/berth/pkg/version
+LDFLAGS := -s -w -X $(P).Version=$(VERSION) -X $(P).Commit=$(COMMIT) -X $(P).Built=$(BUILT)
+
+LINT := $(BIN)/tools/golangci-lint
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## show this list
+	@echo "Berth: a container engine that speaks Docker and is made of containerd."
+	@echo
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo
+	@echo "New here? make demo shows the engine at work; make test runs all that is tested."
+
+.PHONY: demo
+demo: ## install what is missing, build, and show containers at work (root)
+	@hack/deps build demo
+	@$(MAKE) --no-print-directory build $(BIN)/sampleimage
+	@hack/demo
+
+.PHONY: build
+build: need-go binaries $(BIN)/runc ## all binaries into bin/
+
+.PHONY: binaries
+binaries:
+	@mkdir -p $(BIN)
+	$(GO) build -ldflags '$(LDFLAGS)' -o $(BIN)/ $(addprefix ./cmd/,$(BINARIES))
+
+# runc comes from the module cache at the version in go.mod, and changes with it.
+$(BIN)/runc: go.mod
+	@mkdir -p $(BIN)
+	CGO_ENABLED=1 $(GO) build -tags seccomp -ldflags '-s -w' -o $@ github.com/opencontainers/runc
+
+.PHONY: $(BIN)/sampleimage
+$(BIN)/sampleimage:
+	@mkdir -p $(BIN)
+	$(GO) build -ldflags '-s -w' -o $@ ./hack/sampleimage
+
+.PHONY: test
+test: ## everything: lint, check and integration (root; installs what is missing)
+	@hack/deps build test
+	@$(MAKE) --no-print-directory lint
+	@$(MAKE) --no-print-directory check
+	@$(MAKE) --no-print-directory integration
+
+.PHONY: check
+check: need-go ## format, vet and the tests of each package, minutes at most (root)
+	@unformatted=$$(gofmt -l cmd pkg hack $(wildcard integration)); \
+	  test -z "$$unformatted" || { echo "not formatted (gofmt -w): $$unformatted"; exit 1; }
+	$(GO) vet ./...
+	$(GO) test ./pkg/... ./cmd/... ./hack/...
+
+.PHONY: integration
+integration: build $(BIN)/sampleimage ## through the real socket, with real clients and containers (root)
+	$(GO) test -count=1 -timeout 30m ./integration/...
+
+.PHONY: lint
+lint: need-go $(LINT) ## golangci-lint; .golangci.yml says why each rule is there
+	$(LINT) run ./...
+
+# Built from source by the Go proxy, in a module of its own: its requirements
+# stay out of ours.
+$(LINT): hack/tools/go.mod hack/tools/go.sum
+	@mkdir -p $(@D)
+	@echo "building golangci-lint (once, a few minutes)"
+	@$(GO) build -modfile=hack/tools/go.mod -ldflags '-s -w' -o $@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+
+FUZZTIME ?= 30s
+.PHONY: fuzz
+fuzz: need-go ## each fuzz test for FUZZTIME (30s)
+	@grep -rlE '^func Fuzz' --include='*_test.go' cmd pkg | xargs -n1 dirname | sort -u | while read -r dir; do \
+	  for f in $$(grep -rhoE '^func Fuzz[A-Za-z0-9_]+' --include='*_test.go' $$dir | cut -c6- | sort -u); do \
+	    if grep -qE "^func $$f\(" $$dir/*_test.go; then $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) ./$$dir || exit 1; fi; \
+	  done; done
+
+BENCHFLAGS ?=
+.PHONY: bench
+bench: ## berth beside Debian's docker.io; BENCHFLAGS=-h for more (root)
+	@hack/deps build demo bench
+	@$(MAKE) --no-print-directory build $(BIN)/sampleimage
+	@$(GO) build -o $(BIN)/bench ./hack/bench
+	@$(BIN)/bench $(BENCHFLAGS)
+
+.PHONY: deps
+deps: ## install what build and tests need (apt; skips what is there)
+	@hack/deps build test
+
+.PHONY: install
+install: build ## into DESTDIR and PREFIX (/usr/local), helpers into libexec/berth
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/libexec/berth $(DESTDIR)$(PREFIX)/lib/systemd/system
+	install -m 755 $(BIN)/berth $(BIN)/berthd $(DESTDIR)$(PREFIX)/bin
+	install -m 755 $(addprefix $(BIN)/,$(HELPERS)) $(DESTDIR)$(PREFIX)/libexec/berth
+	sed 's|@PREFIX@|$(PREFIX)|' hack/packaging/berth.service > $(DESTDIR)$(PREFIX)/lib/systemd/system/berth.service
+	install -m 644 hack/packaging/berth.socket $(DESTDIR)$(PREFIX)/lib/systemd/system
+
+.PHONY: clean
+clean: ## remove bin/
+	rm -rf $(BIN)
+
+.PHONY: need-go
+need-go:
+	@command -v $(GO) >/dev/null || { echo "Go is missing: Berth needs Go 1.26 or newer on the PATH (https://go.dev/dl/)"; exit 1; }
