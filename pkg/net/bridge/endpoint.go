@@ -1,0 +1,193 @@
+package bridge
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"regexp"
+	"syscall"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// Endpoint is one end of a veth pair in a container, the other on a bridge.
+type Endpoint struct {
+	HostName string           // of the host's end
+	Name     string           // of the container's end: eth0
+	NetNS    string           // path of the container's network namespace
+	Bridge   int              // index of the bridge
+	MTU      int              // 0 leaves the kernel's
+	MAC      net.HardwareAddr // of the container's end
+	Addrs    []netip.Prefix   // with the subnet's length
+	Gateways []netip.Addr     // default routes go there; none makes no default route
+	Hairpin  bool             // frames may leave by the port that they came in
+}
+
+// HostName is the name of the host's end of interface ifName of container id.
+// It follows from the two, so that it is found again without a record.
+func HostName(id, ifName string) string {
+	sum := sha256.Sum256([]byte(id + "/" + ifName))
+	return "veth" + hex.EncodeToString(sum[:])[:11] // 15 bytes, the most that the kernel takes
+}
+
+// Add makes the pair, and sets the container's end up with its addresses and
+// routes. It undoes itself when it fails.
+func (e Endpoint) Add() (err error) {
+	ns, err := os.Open(e.NetNS)
+	if err != nil {
+		return fmt.Errorf("opening the network namespace: %w", err)
+	}
+	defer ns.Close()
+	if err := e.addPair(int(ns.Fd())); err != nil {
+		return fmt.Errorf("making the veth pair %s: %w", e.HostName, err)
+	}
+	err = InNetNS(e.NetNS, e.configure)
+	if err != nil {
+		return errors.Join(err, deleteLink(e.HostName))
+	}
+	return nil
+}
+
+// addPair makes both ends in one step: the container's is born in its
+// namespace with its final name, the host's on the bridge and up.
+func (e Endpoint) addPair(ns int) error {
+	attrs := netlink.NewLinkAttrs()
+	attrs.Name, attrs.MTU, attrs.MasterIndex, attrs.Flags = e.HostName, e.MTU, e.Bridge, net.FlagUp
+	attrs.TxQLen = 0
+	veth := netlink.NewVeth(attrs)
+	veth.PeerName, veth.PeerMTU = e.Name, uint32(e.MTU)
+	veth.PeerNamespace, veth.PeerHardwareAddr = netlink.NsFd(ns), e.MAC
+	err := netlink.LinkAdd(veth)
+	if errors.Is(err, syscall.EEXIST) {
+		// The name is this endpoint's alone: what has it was left by a crash.
+		if err := deleteLink(e.HostName); err != nil {
+			return err
+		}
+		err = netlink.LinkAdd(veth)
+	}
+	if err == nil && e.Hairpin {
+		err = netlink.LinkSetHairpin(veth, true)
+	}
+	if err != nil {
+		return errors.Join(err, deleteLink(e.HostName))
+	}
+	return nil
+}
+
+// configure runs in the container's namespace.
+func (e Endpoint) configure() error {
+	h, err := netlink.NewHandle(unix.NETLINK_ROUTE)
+	if err != nil {
+		return err
+	}
+	defer h.Close()
+	link, err := h.LinkByName(e.Name)
+	if err != nil {
+		return fmt.Errorf("interface %s: %w", e.Name, err)
+	}
+	if !e.has6() {
+		// Without an IPv6 address there must be no link-local one either, as
+		// Docker has it; and no duplicate address detection to wait for.
+		err := Sysctl("net/ipv6/conf/"+e.Name+"/disable_ipv6", "1")
+		if err != nil && !errors.Is(err, os.ErrNotExist) { // a kernel without IPv6
+			return err
+		}
+	} else if err := Sysctl("net/ipv6/conf/"+e.Name+"/accept_ra", "0"); err != nil {
+		return err
+	}
+	for _, a := range e.Addrs {
+		addr := &netlink.Addr{IPNet: ipNet(a)}
+		if a.Addr().Is6() {
+			addr.Flags = unix.IFA_F_NODAD // leases are unique already
+		}
+		if err := h.AddrAdd(link, addr); err != nil {
+			return fmt.Errorf("adding %s to %s: %w", a, e.Name, err)
+		}
+	}
+	if err := h.LinkSetUp(link); err != nil {
+		return fmt.Errorf("setting %s up: %w", e.Name, err)
+	}
+	for _, g := range e.Gateways {
+		route := &netlink.Route{LinkIndex: link.Attrs().Index, Gw: g.AsSlice()}
+		if err := h.RouteAdd(route); err != nil {
+			return fmt.Errorf("adding the default route by %s: %w", g, err)
+		}
+	}
+	return nil
+}
+
+func (e Endpoint) has6() bool {
+	for _, a := range e.Addrs {
+		if a.Addr().Is6() {
+			return true
+		}
+	}
+	return false
+}
+
+// DeleteEndpoint removes the pair by the name of its host's end. When it
+// returns both ends are gone. Absent is no error.
+func DeleteEndpoint(hostName string) error { return deleteLink(hostName) }
+
+// Check says what is wrong with the endpoint, nil when it is as Add
+// made it.
+func (e Endpoint) Check() error {
+	host, err := netlink.LinkByName(e.HostName)
+	if err != nil {
+		return fmt.Errorf("host interface %s: %w", e.HostName, err)
+	}
+	if host.Attrs().MasterIndex != e.Bridge {
+		return fmt.Errorf("host interface %s is not on its bridge", e.HostName)
+	}
+	return InNetNS(e.NetNS, func() error {
+		link, err := netlink.LinkByName(e.Name)
+		if err != nil {
+			return fmt.Errorf("interface %s: %w", e.Name, err)
+		}
+		have, err := netlink.AddrList(link, netlink.FAMILY_ALL)
+		if err != nil {
+			return err
+		}
+		for _, want := range e.Addrs {
+			found := false
+			for _, a := range have {
+				found = found || a.IPNet.String() == ipNet(want).String()
+			}
+			if !found {
+				return fmt.Errorf("interface %s lacks the address %s", e.Name, want)
+			}
+		}
+		return nil
+	})
+}
+
+// hostNamePattern is what HostName makes.
+var hostNamePattern = regexp.MustCompile(`^veth[0-9a-f]{11}$`)
+
+// DeleteEndpoints removes the endpoints on the bridge called name whose host's
+// end is not in keep. No such bridge is no error.
+func DeleteEndpoints(name string, keep map[string]bool) error {
+	b, err := netlink.LinkByName(name)
+	if errors.As(err, &netlink.LinkNotFoundError{}) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	links, err := netlink.LinkList()
+	if err != nil {
+		return err
+	}
+	for _, l := range links {
+		n := l.Attrs().Name
+		if l.Attrs().MasterIndex == b.Attrs().Index && hostNamePattern.MatchString(n) && !keep[n] {
+			err = errors.Join(err, deleteLink(n))
+		}
+	}
+	return err
+}

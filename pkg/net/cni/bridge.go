@@ -1,0 +1,289 @@
+package cni
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"path/filepath"
+	"slices"
+
+	"github.com/berth-engine/berth/pkg/net/bridge"
+	"github.com/berth-engine/berth/pkg/net/ipam"
+	"github.com/containerd/errdefs"
+	"github.com/containernetworking/cni/pkg/skel"
+	"github.com/containernetworking/cni/pkg/types"
+	current "github.com/containernetworking/cni/pkg/types/100"
+)
+
+// BridgeConf is the configuration of berth-bridge: a veth pair from the
+// container to a bridge, with addresses.
+type BridgeConf struct {
+	types.PluginConf
+	Bridge  string `json:"bridge"`
+	MTU     int    `json:"mtu,omitempty"` // 0 leaves the kernel's
+	IPAM    IPAM   `json:"ipam"`
+	Runtime struct {
+		IPs          []string `json:"ips"`          // static addresses; a length is ignored
+		MAC          string   `json:"mac"`          // "" derives one from the address
+		DefaultRoute *bool    `json:"defaultRoute"` // absent: true
+	} `json:"runtimeConfig"`
+}
+
+// IPAM is its address management, which is built in.
+type IPAM struct {
+	DataDir string   `json:"dataDir,omitempty"` // of the leases; "" is /run/berth-cni/<network>
+	Subnets []Subnet `json:"subnets"`
+}
+
+// Subnet is one subnet of a network.
+type Subnet struct {
+	Subnet   netip.Prefix `json:"subnet"`
+	Range    netip.Prefix `json:"range,omitzero"`    // of dynamic addresses; zero is the subnet
+	Gateway  netip.Addr   `json:"gateway,omitzero"`  // the bridge's address; zero is none
+	Reserved []netip.Addr `json:"reserved,omitzero"` // never given out
+}
+
+const defaultDataDir = "/run/berth-cni"
+
+type bridgePlugin struct{ set *Set }
+
+func (p bridgePlugin) conf(a *skel.CmdArgs) (*BridgeConf, []*ipam.Pool, error) {
+	c, err := parseConf[BridgeConf](a)
+	if err != nil {
+		return nil, nil, err
+	}
+	if c.Bridge == "" || len(c.IPAM.Subnets) == 0 {
+		return nil, nil, types.NewError(types.ErrInvalidNetworkConfig, "berth-bridge needs bridge and ipam.subnets", "")
+	}
+	if c.IPAM.DataDir == "" {
+		c.IPAM.DataDir = filepath.Join(defaultDataDir, c.Name)
+	}
+	pools := make([]*ipam.Pool, len(c.IPAM.Subnets))
+	for i, s := range c.IPAM.Subnets {
+		if pools[i], err = p.set.pool(c.IPAM.DataDir, s); err != nil {
+			return nil, nil, err
+		}
+	}
+	return c, pools, nil
+}
+
+// pool returns the one pool of the subnet in this process.
+func (s *Set) pool(dir string, n Subnet) (*ipam.Pool, error) {
+	key := fmt.Sprintf("%s %s %s %s %s", dir, n.Subnet, n.Range, n.Gateway, n.Reserved)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if p, ok := s.pools[key]; ok {
+		return p, nil
+	}
+	reserved := n.Reserved
+	if n.Gateway.IsValid() {
+		reserved = append(reserved[:len(reserved):len(reserved)], n.Gateway)
+	}
+	p, err := ipam.New(ipam.Config{Dir: dir, Subnet: n.Subnet, Range: n.Range, Reserved: reserved})
+	if err == nil {
+		s.pools[key] = p
+	}
+	return p, err
+}
+
+// Leases returns how many addresses of the subnet are leased.
+func (s *Set) Leases(dir string, n Subnet) (int, error) {
+	p, err := s.pool(dir, n)
+	if err != nil {
+		return 0, err
+	}
+	return p.Leases(), nil
+}
+
+func owner(a *skel.CmdArgs) ipam.Owner { return ipam.Owner{ID: a.ContainerID, IfName: a.IfName} }
+
+func (p bridgePlugin) add(_ context.Context, a *skel.CmdArgs) (_ types.Result, err error) {
+	c, pools, err := p.conf(a)
+	if err != nil {
+		return nil, err
+	}
+	index, err := c.device().Index()
+	if err != nil {
+		return nil, err
+	}
+	e, err := p.endpoint(a, c)
+	if err != nil {
+		return nil, err
+	}
+	e.Bridge = index
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, release(pools, e.Addrs, owner(a)))
+		}
+	}()
+	static, err := staticIPs(c)
+	if err != nil {
+		return nil, err
+	}
+	for i, pool := range pools {
+		addr, err := pool.Lease(static[i], owner(a))
+		if err != nil {
+			return nil, err
+		}
+		e.Addrs = append(e.Addrs, netip.PrefixFrom(addr, c.IPAM.Subnets[i].Subnet.Bits()))
+	}
+	if e.MAC == nil {
+		e.MAC = bridge.MAC(e.Addrs[0].Addr())
+	}
+	if err := e.Add(); err != nil {
+		return nil, err
+	}
+	return e.result(c, a), nil
+}
+
+// endpointOf is an endpoint as its configuration gives it, before leases.
+type endpoint struct{ bridge.Endpoint }
+
+func (p bridgePlugin) endpoint(a *skel.CmdArgs, c *BridgeConf) (*endpoint, error) {
+	e := &endpoint{bridge.Endpoint{
+		HostName: bridge.HostName(a.ContainerID, a.IfName),
+		Name:     a.IfName, NetNS: a.Netns, MTU: c.MTU, Hairpin: true,
+	}}
+	if c.Runtime.MAC != "" {
+		mac, err := net.ParseMAC(c.Runtime.MAC)
+		if err != nil || len(mac) != 6 {
+			return nil, errdefs.ErrInvalidArgument.WithMessage("invalid MAC address: " + c.Runtime.MAC)
+		}
+		e.MAC = mac
+	}
+	if c.Runtime.DefaultRoute == nil || *c.Runtime.DefaultRoute {
+		for _, s := range c.IPAM.Subnets {
+			sameFamily := func(g netip.Addr) bool { return g.Is4() == s.Gateway.Is4() }
+			if s.Gateway.IsValid() && !slices.ContainsFunc(e.Gateways, sameFamily) {
+				e.Gateways = append(e.Gateways, s.Gateway)
+			}
+		}
+	}
+	return e, nil
+}
+
+func (c *BridgeConf) device() bridge.Bridge {
+	b := bridge.Bridge{Name: c.Bridge, MTU: c.MTU}
+	for _, s := range c.IPAM.Subnets {
+		if s.Gateway.IsValid() {
+			b.Gateways = append(b.Gateways, netip.PrefixFrom(s.Gateway, s.Subnet.Bits()))
+		}
+	}
+	return b
+}
+
+// staticIPs returns the address that each subnet is to lease; zero is any.
+func staticIPs(c *BridgeConf) ([]netip.Addr, error) {
+	out := make([]netip.Addr, len(c.IPAM.Subnets))
+next:
+	for _, s := range c.Runtime.IPs {
+		a, err := netip.ParseAddr(s)
+		if p, perr := netip.ParsePrefix(s); perr == nil {
+			a, err = p.Addr(), nil
+		}
+		if err != nil {
+			return nil, errdefs.ErrInvalidArgument.WithMessage("invalid IP address: " + s)
+		}
+		for i, n := range c.IPAM.Subnets {
+			if n.Subnet.Contains(a) {
+				out[i] = a
+				continue next
+			}
+		}
+		return nil, errdefs.ErrInvalidArgument.WithMessage(
+			fmt.Sprintf("invalid endpoint settings:\nno configured subnet contains IP address %s", a))
+	}
+	return out, nil
+}
+
+func (e *endpoint) result(c *BridgeConf, a *skel.CmdArgs) *current.Result {
+	inside := 2 // index of the container's interface
+	r := &current.Result{CNIVersion: current.ImplementedSpecVersion, Interfaces: []*current.Interface{
+		{Name: c.Bridge}, {Name: e.HostName}, {Name: e.Name, Mac: e.MAC.String(), Mtu: e.MTU, Sandbox: a.Netns},
+	}}
+	for i, p := range e.Addrs {
+		ip := &current.IPConfig{Interface: &inside, Address: net.IPNet{
+			IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}}
+		if g := c.IPAM.Subnets[i].Gateway; g.IsValid() {
+			ip.Gateway = g.AsSlice()
+		}
+		r.IPs = append(r.IPs, ip)
+	}
+	for _, g := range e.Gateways {
+		any4 := net.IPNet{IP: make(net.IP, g.BitLen()/8), Mask: make(net.IPMask, g.BitLen()/8)}
+		r.Routes = append(r.Routes, &types.Route{Dst: any4, GW: g.AsSlice()})
+	}
+	return r
+}
+
+// del: the veth pair goes before the address, which another container may have
+// the moment it is free.
+func (p bridgePlugin) del(_ context.Context, a *skel.CmdArgs) error {
+	c, pools, err := p.conf(a)
+	if err != nil {
+		return err
+	}
+	if err := bridge.DeleteEndpoint(bridge.HostName(a.ContainerID, a.IfName)); err != nil {
+		return err
+	}
+	addrs, known := previousAddrs(&c.PluginConf)
+	if known {
+		return release(pools, addrs, owner(a))
+	}
+	for _, pool := range pools {
+		err = errors.Join(err, pool.ReleaseIf(func(o ipam.Owner) bool { return o == owner(a) }))
+	}
+	return err
+}
+
+func release(pools []*ipam.Pool, addrs []netip.Prefix, o ipam.Owner) (err error) {
+	for _, a := range addrs {
+		for _, pool := range pools {
+			err = errors.Join(err, pool.Release(a.Addr(), o)) // not of this pool: absent
+		}
+	}
+	return err
+}
+
+func (p bridgePlugin) check(_ context.Context, a *skel.CmdArgs) error {
+	c, _, err := p.conf(a)
+	if err != nil {
+		return err
+	}
+	index, err := c.device().Index()
+	if err != nil {
+		return err
+	}
+	e, err := p.endpoint(a, c)
+	if err != nil {
+		return err
+	}
+	e.Bridge = index
+	e.Addrs, _ = previousAddrs(&c.PluginConf)
+	return e.Check()
+}
+
+func (p bridgePlugin) gc(_ context.Context, a *skel.CmdArgs) error {
+	c, pools, err := p.conf(a)
+	if err != nil {
+		return err
+	}
+	valid := map[ipam.Owner]bool{}
+	keep := map[string]bool{}
+	for _, v := range c.ValidAttachments {
+		valid[ipam.Owner{ID: v.ContainerID, IfName: v.IfName}] = true
+		keep[bridge.HostName(v.ContainerID, v.IfName)] = true
+	}
+	err = bridge.DeleteEndpoints(c.Bridge, keep)
+	for _, pool := range pools {
+		err = errors.Join(err, pool.ReleaseIf(func(o ipam.Owner) bool { return !valid[o] }))
+	}
+	return err
+}
+
+func (p bridgePlugin) status(_ context.Context, a *skel.CmdArgs) error {
+	_, _, err := p.conf(a)
+	return err
+}

@@ -1,0 +1,260 @@
+package firewall
+
+import (
+	"github.com/google/nftables"
+	"github.com/google/nftables/binaryutil"
+	"github.com/google/nftables/expr"
+	"golang.org/x/sys/unix"
+)
+
+// 32-bit registers as nf_tables numbers them; reg1 and reg2 are the first two
+// of 128 bits, of which reg32_1 is the second quarter of reg1.
+const (
+	reg1    = unix.NFT_REG_1
+	reg2    = unix.NFT_REG_2
+	reg32_1 = unix.NFT_REG32_01
+	reg32_2 = unix.NFT_REG32_02
+	reg32_4 = unix.NFT_REG32_04
+	reg32_5 = unix.NFT_REG32_05
+)
+
+const ctStatusDNAT = 1 << 5 // IPS_DST_NAT of linux/netfilter/nf_conntrack_common.h
+
+// family is what differs between IPv4 and IPv6 in the rules.
+type family struct {
+	proto        byte
+	addr         nftables.SetDatatype
+	size         uint32 // bytes of an address
+	saddr, daddr uint32 // offsets in the network header
+	afterAddr    uint32 // register behind an address in reg1
+	afterProto   uint32 // and the one behind that
+}
+
+var (
+	inet4 = family{unix.NFPROTO_IPV4, nftables.TypeIPAddr, 4, 12, 16, reg32_1, reg32_2}
+	inet6 = family{unix.NFPROTO_IPV6, nftables.TypeIP6Addr, 16, 8, 24, reg32_4, reg32_5}
+)
+
+// table is the description of our table: its sets, which the elements are
+// written to, and the rules over them.
+type table struct {
+	*nftables.Table
+	bridges  *nftables.Set // ifname
+	same     *nftables.Set // ifname . ifname: each bridge with itself
+	icc      *nftables.Set // of those, the ones with inter-container traffic
+	internal *nftables.Set // ifname
+	v4, v6   familySets
+}
+
+type familySets struct {
+	masq  *nftables.Set // addresses, intervals: sources to masquerade
+	hosts *nftables.Set // address . protocol . port → address . port
+	ports *nftables.Set // protocol . port → address . port
+}
+
+func describe(name string) table {
+	t := table{Table: &nftables.Table{Name: name, Family: nftables.TableFamilyINet}}
+	id := uint32(0) // unique within a transaction
+	set := func(name string, key nftables.SetDatatype) *nftables.Set {
+		id++
+		return &nftables.Set{Table: t.Table, ID: id, Name: name, KeyType: key, KeyByteOrder: binaryutil.NativeEndian}
+	}
+	pair := nftables.MustConcatSetType(nftables.TypeIFName, nftables.TypeIFName)
+	t.bridges = set("bridges", nftables.TypeIFName)
+	t.internal = set("internal", nftables.TypeIFName)
+	t.same = set("same", pair)
+	t.icc = set("icc", pair)
+	t.same.Concatenation, t.icc.Concatenation = true, true
+	sets := func(f family, suffix string) familySets {
+		out := familySets{
+			masq: set("masquerade"+suffix, f.addr),
+			hosts: set("hosts"+suffix, nftables.MustConcatSetType(
+				f.addr, nftables.TypeInetProto, nftables.TypeInetService)),
+			ports: set("ports"+suffix, nftables.MustConcatSetType(
+				nftables.TypeInetProto, nftables.TypeInetService)),
+		}
+		out.masq.Interval, out.masq.KeyByteOrder = true, binaryutil.BigEndian
+		for _, m := range []*nftables.Set{out.hosts, out.ports} {
+			m.IsMap, m.Concatenation = true, true
+			m.DataType = nftables.MustConcatSetType(f.addr, nftables.TypeInetService)
+		}
+		return out
+	}
+	t.v4, t.v6 = sets(inet4, "4"), sets(inet6, "6")
+	return t
+}
+
+func (t table) sets() []*nftables.Set {
+	return []*nftables.Set{t.bridges, t.internal, t.same, t.icc,
+		t.v4.masq, t.v4.hosts, t.v4.ports, t.v6.masq, t.v6.hosts, t.v6.ports}
+}
+
+// create queues the whole table without elements. What exists under its name
+// goes in the same transaction.
+func (t table) create(c *nftables.Conn) error {
+	c.AddTable(t.Table) // so that there is one to delete
+	c.DelTable(t.Table)
+	c.AddTable(t.Table)
+	for _, s := range t.sets() {
+		if err := c.AddSet(s, nil); err != nil {
+			return err
+		}
+	}
+	t.guard(c)
+	t.dnat(c)
+	t.postrouting(c)
+	t.forward(c)
+	return nil
+}
+
+func (t table) chain(c *nftables.Conn, name string, typ nftables.ChainType, hook *nftables.ChainHook, prio *nftables.ChainPriority) func(...[]expr.Any) {
+	accept := nftables.ChainPolicyAccept
+	ch := &nftables.Chain{Name: name, Table: t.Table, Type: typ, Hooknum: hook, Priority: prio}
+	if hook != nil {
+		ch.Policy = &accept
+	}
+	c.AddChain(ch)
+	return func(parts ...[]expr.Any) {
+		r := &nftables.Rule{Table: t.Table, Chain: ch}
+		for _, p := range parts {
+			r.Exprs = append(r.Exprs, p...)
+		}
+		c.AddRule(r)
+	}
+}
+
+// guard: route_localnet, which published ports at localhost need, must let
+// nobody else talk to or as 127.0.0.0/8 (CVE-2020-8558). It comes before
+// translation: what is published at 127.0.0.1 is for this host alone.
+func (t table) guard(c *nftables.Conn) {
+	rule := t.chain(c, "guard", nftables.ChainTypeFilter, nftables.ChainHookPrerouting, nftables.ChainPriorityRaw)
+	rule(not(iif("lo")), loopback4(inet4.daddr), drop())
+	rule(inSet(t.bridges, expr.MetaKeyIIFNAME, false), loopback4(inet4.saddr), drop())
+}
+
+func (t table) dnat(c *nftables.Conn) {
+	rule := t.chain(c, "dnat", "", nil, nil)
+	for _, f := range []struct {
+		family
+		familySets
+	}{{inet4, t.v4}, {inet6, t.v6}} {
+		// A binding to one address wins over one to all.
+		rule(nfproto(f.proto), []expr.Any{
+			&expr.Payload{DestRegister: reg1, Base: expr.PayloadBaseNetworkHeader, Offset: f.daddr, Len: f.size},
+			&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: f.afterAddr},
+			&expr.Payload{DestRegister: f.afterProto, Base: expr.PayloadBaseTransportHeader, Offset: 2, Len: 2},
+		}, translate(f.hosts, f.family))
+		rule(nfproto(f.proto), []expr.Any{
+			&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: reg1},
+			&expr.Payload{DestRegister: reg32_1, Base: expr.PayloadBaseTransportHeader, Offset: 2, Len: 2},
+		}, translate(f.ports, f.family))
+	}
+	toLocal := []expr.Any{
+		&expr.Fib{Register: reg1, FlagDADDR: true, ResultADDRTYPE: true},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: reg1, Data: binaryutil.NativeEndian.PutUint32(unix.RTN_LOCAL)},
+		&expr.Verdict{Kind: expr.VerdictJump, Chain: "dnat"},
+	}
+	t.chain(c, "prerouting", nftables.ChainTypeNAT, nftables.ChainHookPrerouting, nftables.ChainPriorityNATDest)(toLocal)
+	t.chain(c, "output", nftables.ChainTypeNAT, nftables.ChainHookOutput, nftables.ChainPriorityNATDest)(toLocal)
+}
+
+func (t table) postrouting(c *nftables.Conn) {
+	rule := t.chain(c, "postrouting", nftables.ChainTypeNAT, nftables.ChainHookPostrouting, nftables.ChainPriorityNATSource)
+	toBridge := inSet(t.bridges, expr.MetaKeyOIFNAME, false)
+	masquerade := []expr.Any{&expr.Masq{}}
+	// The host at localhost: a container cannot answer 127.0.0.1.
+	rule(toBridge, loopback4(inet4.saddr), masquerade)
+	// A container at a published port of its own network: the answer must
+	// come back through us, not over the bridge. (Input interfaces are known
+	// here since Linux 5.7.)
+	rule(pairIn(t.same), statusDNAT(), masquerade)
+	notToBridge := inSet(t.bridges, expr.MetaKeyOIFNAME, true)
+	rule(addrIn(inet4, t.v4.masq), notToBridge, masquerade)
+	rule(addrIn(inet6, t.v6.masq), notToBridge, masquerade)
+}
+
+func (t table) forward(c *nftables.Conn) {
+	rule := t.chain(c, "forward", nftables.ChainTypeFilter, nftables.ChainHookForward, nftables.ChainPriorityFilter)
+	toBridge := inSet(t.bridges, expr.MetaKeyOIFNAME, false)
+	rule(established(), accept())
+	rule(pairIn(t.icc), accept())
+	// What we did not translate was not published: other hosts that route to
+	// the containers' subnet, and other networks, are kept out.
+	rule(toBridge, statusDNAT(), accept())
+	rule(toBridge, drop())
+	rule(inSet(t.internal, expr.MetaKeyIIFNAME, false), drop())
+}
+
+func translate(m *nftables.Set, f family) []expr.Any {
+	return []expr.Any{
+		&expr.Lookup{SourceRegister: reg1, DestRegister: reg1, IsDestRegSet: true, SetName: m.Name, SetID: m.ID},
+		&expr.NAT{Type: expr.NATTypeDestNAT, Family: uint32(f.proto),
+			RegAddrMin: reg1, RegProtoMin: f.afterAddr, Specified: true},
+	}
+}
+
+func inSet(s *nftables.Set, key expr.MetaKey, invert bool) []expr.Any {
+	return []expr.Any{
+		&expr.Meta{Key: key, Register: reg1},
+		&expr.Lookup{SourceRegister: reg1, SetName: s.Name, SetID: s.ID, Invert: invert},
+	}
+}
+
+func pairIn(s *nftables.Set) []expr.Any {
+	return []expr.Any{
+		&expr.Meta{Key: expr.MetaKeyIIFNAME, Register: reg1},
+		&expr.Meta{Key: expr.MetaKeyOIFNAME, Register: reg2},
+		&expr.Lookup{SourceRegister: reg1, SetName: s.Name, SetID: s.ID},
+	}
+}
+
+func addrIn(f family, s *nftables.Set) []expr.Any {
+	return append(nfproto(f.proto),
+		&expr.Payload{DestRegister: reg1, Base: expr.PayloadBaseNetworkHeader, Offset: f.saddr, Len: f.size},
+		&expr.Lookup{SourceRegister: reg1, SetName: s.Name, SetID: s.ID})
+}
+
+func nfproto(p byte) []expr.Any {
+	return []expr.Any{
+		&expr.Meta{Key: expr.MetaKeyNFPROTO, Register: reg1},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: reg1, Data: []byte{p}},
+	}
+}
+
+func iif(name string) []expr.Any {
+	return []expr.Any{
+		&expr.Meta{Key: expr.MetaKeyIIFNAME, Register: reg1},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: reg1, Data: ifname(name)},
+	}
+}
+
+// not inverts the comparison that e ends with.
+func not(e []expr.Any) []expr.Any {
+	e[len(e)-1].(*expr.Cmp).Op = expr.CmpOpNeq
+	return e
+}
+
+func loopback4(offset uint32) []expr.Any {
+	return append(nfproto(unix.NFPROTO_IPV4),
+		&expr.Payload{DestRegister: reg1, Base: expr.PayloadBaseNetworkHeader, Offset: offset, Len: 1},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: reg1, Data: []byte{127}})
+}
+
+func ctBits(key expr.CtKey, bits uint32) []expr.Any {
+	zero := make([]byte, 4)
+	return []expr.Any{
+		&expr.Ct{Key: key, Register: reg1},
+		&expr.Bitwise{SourceRegister: reg1, DestRegister: reg1, Len: 4,
+			Mask: binaryutil.NativeEndian.PutUint32(bits), Xor: zero},
+		&expr.Cmp{Op: expr.CmpOpNeq, Register: reg1, Data: zero},
+	}
+}
+
+func statusDNAT() []expr.Any { return ctBits(expr.CtKeySTATUS, ctStatusDNAT) }
+
+func established() []expr.Any {
+	return ctBits(expr.CtKeySTATE, expr.CtStateBitESTABLISHED|expr.CtStateBitRELATED)
+}
+
+func accept() []expr.Any { return []expr.Any{&expr.Verdict{Kind: expr.VerdictAccept}} }
+func drop() []expr.Any   { return []expr.Any{&expr.Verdict{Kind: expr.VerdictDrop}} }

@@ -1,0 +1,377 @@
+package firewall
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"reflect"
+	"sync/atomic"
+
+	"github.com/containerd/errdefs"
+	"github.com/google/nftables"
+	"github.com/mdlayher/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// Table is our table in the kernel. Its methods may be called at the same time;
+// changes that arrive while one is under way share the next transaction.
+type Table struct {
+	desc     table
+	log      *slog.Logger
+	requests chan request
+	repair   chan struct{} // someone else changed the table
+	stop     chan struct{}
+	done     chan struct{}
+	portID   atomic.Uint32 // netlink's name for our own transactions
+
+	// The owner goroutine's alone.
+	conn    *nftables.Conn
+	state   state
+	present bool // the kernel has the table as state says
+	shared  bool // other processes write it too: it is never rebuilt from state
+	monitor *netlink.Conn
+	watched chan struct{}
+}
+
+type request struct {
+	make  func(*Table) (delta, error) // by the owner, with the state of then
+	reset *state                      // instead: replaces all
+	drop  bool                        // instead: deletes the table
+	reply chan error
+}
+
+var errClosed = errdefs.ErrUnavailable.WithMessage("the firewall was closed")
+
+// Open begins to keep the table called name. Nothing is written before Reset.
+// From then on the table is put back when others delete from it.
+func Open(name string, log *slog.Logger) (*Table, error) {
+	t, err := open(name, log)
+	if err != nil {
+		return nil, err
+	}
+	if err := t.watch(); err != nil {
+		return nil, errors.Join(err, t.conn.CloseLasting())
+	}
+	go t.run()
+	return t, nil
+}
+
+// OpenShared opens the table called name for a process that comes and goes
+// while others use the same table, as CNI plugins do. It is made when it is
+// not there.
+func OpenShared(name string, log *slog.Logger) (*Table, error) {
+	t, err := open(name, log)
+	if err != nil {
+		return nil, err
+	}
+	t.shared = true
+	if err := t.load(); err != nil {
+		return nil, errors.Join(err, t.conn.CloseLasting())
+	}
+	go t.run()
+	return t, nil
+}
+
+func open(name string, log *slog.Logger) (*Table, error) {
+	t := &Table{
+		desc: describe(name), log: log, state: newState(),
+		requests: make(chan request), repair: make(chan struct{}, 1),
+		stop: make(chan struct{}), done: make(chan struct{}),
+	}
+	return t, t.dial()
+}
+
+// Close stops keeping the table; the kernel goes on with it.
+func (t *Table) Close() error {
+	close(t.stop)
+	<-t.done
+	var err error
+	if t.monitor != nil {
+		err = t.monitor.Close()
+		<-t.watched
+	}
+	return errors.Join(err, t.conn.CloseLasting())
+}
+
+// Reset makes the table contain exactly networks and published, in one
+// transaction.
+func (t *Table) Reset(ctx context.Context, networks []Network, published map[string][]Mapping) error {
+	s := newState()
+	for _, n := range networks {
+		s.apply(delta{addNet: &n})
+	}
+	for owner, m := range published {
+		d := delta{owner: owner, add: m}
+		if err := s.conflict(d); err != nil {
+			t.log.Warn("published ports are not restored", "container", owner, "error", err)
+			continue
+		}
+		s.apply(d)
+	}
+	return t.do(ctx, request{reset: &s})
+}
+
+// Drop deletes the table.
+func (t *Table) Drop(ctx context.Context) error { return t.do(ctx, request{drop: true}) }
+
+// AddNetwork adds n, or replaces the network of the same bridge.
+func (t *Table) AddNetwork(ctx context.Context, n Network) error {
+	return t.change(ctx, func(t *Table) (delta, error) {
+		d := delta{addNet: &n}
+		old, ok := t.state.networks[n.Bridge]
+		if ok && t.present && reflect.DeepEqual(old, n) {
+			return delta{}, nil // each endpoint's plugin asks for it anew
+		}
+		if ok {
+			d.delNet = &old
+		}
+		return d, nil
+	})
+}
+
+// RemoveNetwork forgets the network of bridge. Absent is no error.
+func (t *Table) RemoveNetwork(ctx context.Context, bridge string) error {
+	return t.change(ctx, func(t *Table) (delta, error) {
+		var d delta
+		if old, ok := t.state.networks[bridge]; ok {
+			d.delNet = &old
+		}
+		return d, nil
+	})
+}
+
+// Publish adds mappings of owner. AlreadyExists when a port is another's.
+func (t *Table) Publish(ctx context.Context, owner string, m []Mapping) error {
+	err := t.change(ctx, func(t *Table) (delta, error) {
+		d := delta{owner: owner, add: m}
+		return d, t.state.conflict(d)
+	})
+	if err == nil {
+		t.forget(m)
+	}
+	return err
+}
+
+// Unpublish removes all mappings of owner. None is no error.
+func (t *Table) Unpublish(ctx context.Context, owner string) error {
+	var gone []Mapping
+	err := t.change(ctx, func(t *Table) (delta, error) {
+		gone = t.state.published[owner]
+		return delta{owner: owner, del: gone}, nil
+	})
+	if err == nil {
+		t.forget(gone)
+	}
+	return err
+}
+
+// Published returns the mappings by owner.
+func (t *Table) Published(ctx context.Context) (map[string][]Mapping, error) {
+	var out map[string][]Mapping
+	err := t.change(ctx, func(t *Table) (delta, error) {
+		out = maps.Clone(t.state.published)
+		return delta{}, nil
+	})
+	return out, err
+}
+
+func (t *Table) change(ctx context.Context, f func(*Table) (delta, error)) error {
+	return t.do(ctx, request{make: f})
+}
+
+func (t *Table) do(ctx context.Context, r request) error {
+	r.reply = make(chan error, 1)
+	select {
+	case t.requests <- r:
+	case <-t.done:
+		return errClosed
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	// Once it is with the owner it happens, and soon: not waiting for it would
+	// leave the caller without knowing what to undo.
+	return <-r.reply
+}
+
+// run is the owner goroutine.
+func (t *Table) run() {
+	defer close(t.done)
+	for {
+		select {
+		case <-t.stop:
+			return
+		case <-t.repair:
+			if !t.present {
+				continue
+			}
+			t.log.Warn("the firewall table was changed from outside; putting it back", "table", t.desc.Name)
+			if err := t.rebuild(); err != nil {
+				t.log.Error("putting the firewall table back", "table", t.desc.Name, "error", err)
+			}
+		case r := <-t.requests:
+			t.serve(append([]request{r}, t.waiting()...))
+		}
+	}
+}
+
+// waiting takes the requests that came meanwhile.
+func (t *Table) waiting() (more []request) {
+	for {
+		select {
+		case r := <-t.requests:
+			more = append(more, r)
+		default:
+			return more
+		}
+	}
+}
+
+func (t *Table) serve(all []request) {
+	var deltas []delta
+	var replies []chan error
+	flush := func() {
+		t.commit(deltas, replies)
+		deltas, replies = nil, nil
+	}
+	for _, r := range all {
+		if r.make == nil {
+			flush()
+			r.reply <- t.whole(r)
+			continue
+		}
+		d, err := r.make(t)
+		if err != nil || d.empty() {
+			r.reply <- err
+			continue
+		}
+		t.state.apply(d) // the next one sees it; commit reverts on failure
+		deltas, replies = append(deltas, d), append(replies, r.reply)
+	}
+	flush()
+}
+
+func (d delta) empty() bool {
+	return d.addNet == nil && d.delNet == nil && len(d.add) == 0 && len(d.del) == 0
+}
+
+func (t *Table) whole(r request) error {
+	if r.reset != nil {
+		t.state = *r.reset
+		return t.rebuild()
+	}
+	t.state, t.present = newState(), false
+	t.conn.AddTable(t.desc.Table) // deleting what is not there would be an error
+	t.conn.DelTable(t.desc.Table)
+	return t.flush()
+}
+
+// commit writes deltas, which state has already, in one transaction. When that
+// fails the table is not what we think it is, or one of them is impossible:
+// the table is built anew, and if that fails too, each is tried alone.
+func (t *Table) commit(deltas []delta, replies []chan error) {
+	if len(deltas) == 0 {
+		return
+	}
+	err := t.write(deltas)
+	if err != nil && !t.shared {
+		err = t.rebuild()
+	}
+	if err != nil {
+		for i := len(deltas) - 1; i >= 0; i-- {
+			t.state.revert(deltas[i])
+		}
+	}
+	if err == nil || len(deltas) == 1 {
+		for _, c := range replies {
+			c <- err
+		}
+		return
+	}
+	for i, d := range deltas {
+		if err := t.state.conflict(d); err != nil {
+			replies[i] <- err
+			continue
+		}
+		t.state.apply(d)
+		t.commit([]delta{d}, replies[i:i+1])
+	}
+}
+
+func (t *Table) write(deltas []delta) error {
+	if !t.present {
+		return t.rebuild()
+	}
+	for _, d := range deltas {
+		if err := t.desc.queue(t.conn, d); err != nil {
+			return err
+		}
+	}
+	return t.flush()
+}
+
+// rebuild replaces the kernel's table by what state says, atomically.
+func (t *Table) rebuild() error {
+	if err := t.desc.create(t.conn); err != nil {
+		return err
+	}
+	for _, n := range t.state.networks {
+		if err := t.desc.queue(t.conn, delta{addNet: &n}); err != nil {
+			return err
+		}
+	}
+	for owner, m := range t.state.published {
+		if err := t.desc.queue(t.conn, delta{owner: owner, add: m}); err != nil {
+			return err
+		}
+	}
+	err := t.flush()
+	t.present = t.present || err == nil
+	return err
+}
+
+func (t *Table) flush() error {
+	err := t.conn.Flush()
+	if err == nil {
+		return nil
+	}
+	// The answers to the rest of a failed transaction may still be in the
+	// socket; they must not be read as answers to the next.
+	return errors.Join(fmt.Errorf("nftables table %s: %w", t.desc.Name, err), t.conn.CloseLasting(), t.dial())
+}
+
+func (t *Table) dial() error {
+	conn, err := nftables.New(nftables.AsLasting(), nftables.WithSockOptions(func(c *netlink.Conn) error {
+		// A transaction is one datagram; thousands of ports take megabytes.
+		if err := c.SetWriteBuffer(8 << 20); err != nil {
+			return err
+		}
+		if err := c.SetReadBuffer(4 << 20); err != nil {
+			return err
+		}
+		id, err := portID(c)
+		t.portID.Store(id)
+		return err
+	}))
+	if err != nil {
+		return fmt.Errorf("nftables: %w", err)
+	}
+	t.conn = conn
+	return nil
+}
+
+// portID is the netlink address of c, which notifications name as the author.
+func portID(c *netlink.Conn) (id uint32, err error) {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	control := raw.Control(func(fd uintptr) {
+		var sa unix.Sockaddr
+		if sa, err = unix.Getsockname(int(fd)); err == nil {
+			id = sa.(*unix.SockaddrNetlink).Pid
+		}
+	})
+	return id, errors.Join(control, err)
+}

@@ -1,0 +1,173 @@
+// Package net makes the networks of containers: sandboxes (network
+// namespaces), endpoints in them, addresses, published ports and the firewall.
+//
+// A network is a CNI conflist and endpoints are made by libcni; our own plugins
+// run in this process (package cni). What exists is recorded below EXEC before
+// it is made, so that whatever a crash leaves behind is found by Reconcile.
+package net
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"github.com/berth-engine/berth/pkg/net/bridge"
+	"github.com/berth-engine/berth/pkg/net/cni"
+	"github.com/berth-engine/berth/pkg/net/firewall"
+	"github.com/berth-engine/berth/pkg/net/ipam"
+	"github.com/berth-engine/berth/pkg/net/ports"
+	"github.com/containernetworking/cni/libcni"
+)
+
+// DefaultBridge is the bridge of the network "bridge" unless configured.
+const DefaultBridge = "berth0"
+
+// Config is what a Manager is made of.
+type Config struct {
+	DataRoot string // DATA: networks are kept in DATA/networks
+	ExecRoot string // EXEC: state lies in EXEC/net, namespaces are pinned in EXEC/netns
+
+	Bridge        string             // the network "bridge"'s; "" is DefaultBridge
+	DisableBridge bool               // there is no network "bridge" (dockerd's --bridge=none)
+	BIP           netip.Prefix       // the bridge's address and its subnet's length; zero chooses
+	MTU           int                // 0 is that of the default route's device
+	Pools         []ipam.AddressPool // subnets are chosen of them; nil is Docker's
+	HostIP        netip.Addr         // where ports are published that name no address; zero is 0.0.0.0
+
+	CNIPath []string // where plugins that are not ours are executed from
+	CNIConf string   // folder of conflists that appear as networks; "" is none
+
+	Log *slog.Logger
+}
+
+// Manager keeps the networks of one daemon.
+type Manager struct {
+	cfg      Config
+	log      *slog.Logger
+	plugins  *cni.Set
+	cni      *libcni.CNIConfig
+	firewall *firewall.Table
+	ports    *ports.Allocator
+
+	mu        sync.RWMutex        // guards the maps; their values are never changed, only replaced
+	networks  map[string]*entry   // by name
+	sandboxes map[string]*sandbox // by container ID
+}
+
+// New opens the networks of a daemon: the bridge and the firewall's table
+// exist when it returns, and endpoints of an earlier process work on.
+func New(ctx context.Context, c Config) (_ *Manager, err error) {
+	if err := c.complete(); err != nil {
+		return nil, err
+	}
+	m := &Manager{cfg: c, log: c.Log, ports: ports.NewAllocator(c.Log),
+		networks: map[string]*entry{}, sandboxes: map[string]*sandbox{}}
+	for _, dir := range []string{m.stateDir(sandboxDir), m.netnsDir(), m.networksDir()} {
+		if err := os.MkdirAll(dir, 0o711); err != nil {
+			return nil, err
+		}
+	}
+	if m.firewall, err = firewall.Open(c.table(), c.Log); err != nil {
+		return nil, err
+	}
+	m.plugins = cni.NewSet(func(name string) (*firewall.Table, func() error, error) {
+		if name != c.table() {
+			return nil, nil, fmt.Errorf("a conflist names the firewall table %q; this daemon's is %q", name, c.table())
+		}
+		return m.firewall, func() error { return nil }, nil
+	})
+	m.cni = libcni.NewCNIConfigWithCacheDir(c.CNIPath, m.stateDir("cni"), m.plugins.Exec())
+	if err := m.open(ctx); err != nil {
+		return nil, errors.Join(err, m.close())
+	}
+	return m, nil
+}
+
+func (m *Manager) open(ctx context.Context) error {
+	if err := m.loadNetworks(); err != nil {
+		return err
+	}
+	if err := m.loadSandboxes(); err != nil {
+		return err
+	}
+	return m.restoreFirewall(ctx)
+}
+
+func (c *Config) complete() error {
+	if c.Bridge == "" {
+		c.Bridge = DefaultBridge
+	}
+	if c.Pools == nil {
+		c.Pools = ipam.DefaultPools()
+	}
+	if c.MTU == 0 {
+		c.MTU = bridge.DefaultMTU()
+	}
+	if !c.HostIP.IsValid() {
+		c.HostIP = netip.IPv4Unspecified()
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	return ipam.ValidatePools(c.Pools)
+}
+
+// table is the name of our nftables table: daemons beside each other have
+// bridges of different names.
+func (c *Config) table() string {
+	if c.Bridge == DefaultBridge {
+		return "berth"
+	}
+	return "berth-" + c.Bridge
+}
+
+// Close lets everything go on without this process. idle says that nothing
+// runs: then the bridges and the firewall's table go as well.
+func (m *Manager) Close(ctx context.Context, idle bool) error {
+	var err error
+	if idle {
+		err = m.firewall.Drop(ctx)
+		for _, n := range m.entries() {
+			if n.bridge != nil {
+				err = errors.Join(err, n.bridge.Delete())
+			}
+		}
+	}
+	return errors.Join(err, m.close())
+}
+
+func (m *Manager) close() error {
+	m.ports.Close()
+	return m.firewall.Close()
+}
+
+func (m *Manager) stateDir(name string) string { return filepath.Join(m.cfg.ExecRoot, "net", name) }
+func (m *Manager) netnsDir() string            { return filepath.Join(m.cfg.ExecRoot, "netns") }
+func (m *Manager) netnsPath(id string) string  { return filepath.Join(m.netnsDir(), id) }
+func (m *Manager) networksDir() string         { return filepath.Join(m.cfg.DataRoot, "networks") }
+
+// restoreFirewall makes the table what the networks and sandboxes say.
+func (m *Manager) restoreFirewall(ctx context.Context) error {
+	var networks []firewall.Network
+	for _, n := range m.entries() {
+		if n.rules != nil {
+			networks = append(networks, *n.rules)
+		}
+	}
+	if len(networks) == 0 {
+		return m.firewall.Drop(ctx) // what a daemon with another configuration left
+	}
+	published := map[string][]firewall.Mapping{}
+	for _, s := range m.sandboxes {
+		owner, mappings := s.published()
+		if len(mappings) > 0 {
+			published[owner] = mappings
+		}
+	}
+	return m.firewall.Reset(ctx, networks, published)
+}

@@ -1,0 +1,110 @@
+// Package nettest gives tests a network of their own: the test binary runs
+// again in new network and mount namespaces, in which it may make links, rules
+// and mounts that nobody else sees and that vanish with it.
+package nettest
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	"github.com/berth-engine/berth/pkg/net/bridge"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+const marker = "BERTH_NETTEST"
+
+// Main is what TestMain is to call.
+func Main(m *testing.M) {
+	if os.Getenv(marker) != "" {
+		os.Exit(inside(m))
+	}
+	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
+	cmd.Args[0] = os.Args[0]
+	cmd.Env = append(os.Environ(), marker+"=1")
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET | syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
+	err := cmd.Run()
+	var exit *exec.ExitError
+	switch {
+	case errors.As(err, &exit):
+		os.Exit(exit.ExitCode())
+	case err != nil:
+		fmt.Fprintln(os.Stderr, "entering namespaces for the test:", err)
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
+
+func inside(m *testing.M) int {
+	for _, step := range []func() error{
+		func() error { return unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, "") },
+		// sysfs shows the network namespace that it was mounted from.
+		func() error { return unix.Mount("sysfs", "/sys", "sysfs", 0, "") },
+		func() error { return bridge.LoopbackUp("/proc/self/ns/net") },
+	} {
+		if err := step(); err != nil {
+			fmt.Fprintln(os.Stderr, "preparing namespaces for the test:", err)
+			return 1
+		}
+	}
+	return m.Run()
+}
+
+// Host is a namespace that stands for another computer.
+type Host struct {
+	Path string // of its network namespace
+	Dev  string // name of our end of the cable to it
+}
+
+// NewHost makes one, joined to us by a cable: local and remote are the two
+// ends' addresses with length. It routes everything through us.
+func NewHost(t testing.TB, name, local, remote string) *Host {
+	t.Helper()
+	h := &Host{Path: filepath.Join(t.TempDir(), name), Dev: name}
+	must(t, bridge.CreateNetNS(h.Path))
+	t.Cleanup(func() { must(t, bridge.DeleteNetNS(h.Path)) })
+	ns, err := os.Open(h.Path)
+	must(t, err)
+	defer ns.Close()
+	veth := netlink.NewVeth(netlink.LinkAttrs{Name: name, TxQLen: -1})
+	veth.PeerName, veth.PeerNamespace = "eth0", netlink.NsFd(int(ns.Fd()))
+	must(t, netlink.LinkAdd(veth))
+	t.Cleanup(func() { must(t, netlink.LinkDel(veth)) })
+	gw := configure(t, name, local)
+	must(t, bridge.InNetNS(h.Path, func() error {
+		configure(t, "eth0", remote)
+		return netlink.RouteAdd(&netlink.Route{Gw: gw})
+	}))
+	return h
+}
+
+func configure(t testing.TB, dev, addr string) net.IP {
+	t.Helper()
+	l, err := netlink.LinkByName(dev)
+	must(t, err)
+	a, err := netlink.ParseAddr(addr)
+	must(t, err)
+	must(t, netlink.AddrAdd(l, a))
+	must(t, netlink.LinkSetUp(l))
+	return a.IP
+}
+
+// In runs f in the namespace at path; sockets that it opens stay there.
+func In(t testing.TB, path string, f func() error) {
+	t.Helper()
+	must(t, bridge.InNetNS(path, f))
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}

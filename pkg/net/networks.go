@@ -1,0 +1,227 @@
+package net
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/berth-engine/berth/pkg/net/bridge"
+	"github.com/berth-engine/berth/pkg/net/cni"
+	"github.com/berth-engine/berth/pkg/net/firewall"
+	"github.com/containernetworking/cni/libcni"
+	"github.com/moby/moby/api/types/network"
+)
+
+// Names of bridge options, as Docker has them.
+const (
+	optDefaultBridge = "com.docker.network.bridge.default_bridge"
+	optICC           = "com.docker.network.bridge.enable_icc"
+	optMasquerade    = "com.docker.network.bridge.enable_ip_masquerade"
+	optHostBinding   = "com.docker.network.bridge.host_binding_ipv4"
+	optBridgeName    = "com.docker.network.bridge.name"
+	optMTU           = "com.docker.network.driver.mtu"
+)
+
+// Drivers, as Docker names them.
+const (
+	driverBridge = "bridge"
+	driverHost   = "host"
+	driverNull   = "null"
+)
+
+// entry is one network. It is not changed after it was made.
+type entry struct {
+	net        network.Network
+	list       *libcni.NetworkConfigList
+	predefined bool
+
+	// Of bridge networks, else nil.
+	bridge  *bridge.Bridge
+	rules   *firewall.Network
+	subnets []cni.Subnet
+	leases  string // folder of the address leases
+}
+
+// serves6 says whether endpoints have IPv6 addresses.
+func (n *entry) serves6() bool {
+	for _, s := range n.subnets {
+		if s.Subnet.Addr().Is6() {
+			return true
+		}
+	}
+	return false
+}
+
+func (m *Manager) entries() []*entry {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	out := make([]*entry, 0, len(m.networks))
+	for _, n := range m.networks {
+		out = append(out, n)
+	}
+	return out
+}
+
+// loadNetworks fills networks: Docker's predefined ones and the operator's
+// conflists.
+func (m *Manager) loadNetworks() error {
+	for name, driver := range map[string]string{network.NetworkHost: driverHost, network.NetworkNone: driverNull} {
+		n, err := m.predefined(name, driver)
+		if err != nil {
+			return err
+		}
+		e := &entry{net: n, predefined: true}
+		if e.list, err = conflist(name, map[string]any{"type": map[string]string{
+			driverHost: cni.TypeHost, driverNull: cni.TypeNone}[driver]}); err != nil {
+			return err
+		}
+		if err := m.saveNetwork(n); err != nil {
+			return err
+		}
+		m.networks[name] = e
+	}
+	if !m.cfg.DisableBridge {
+		e, err := m.openDefaultBridge()
+		if err != nil {
+			return fmt.Errorf("network %s: %w", network.NetworkBridge, err)
+		}
+		m.networks[network.NetworkBridge] = e
+	}
+	m.loadConflists()
+	return nil
+}
+
+// predefined returns the record of a network that always exists. Its ID stays
+// the same for as long as the root does.
+func (m *Manager) predefined(name, driver string) (network.Network, error) {
+	n := network.Network{Name: name, ID: stableID(m.cfg.DataRoot, name), Created: time.Now().UTC(),
+		Scope: "local", Driver: driver, EnableIPv4: true,
+		IPAM: network.IPAM{Driver: "default"}, Options: map[string]string{}, Labels: map[string]string{}}
+	b, err := os.ReadFile(m.networkFile(name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return n, nil
+	}
+	if err != nil {
+		return n, err
+	}
+	var old network.Network
+	if err := json.Unmarshal(b, &old); err != nil {
+		m.log.Warn("the record of a network cannot be read; it is written anew", "network", name, "error", err)
+		return n, nil
+	}
+	n.Created, n.IPAM.Config = old.Created, old.IPAM.Config
+	return n, nil
+}
+
+func stableID(root, name string) string {
+	sum := sha256.Sum256([]byte(root + "\x00" + name))
+	return hex.EncodeToString(sum[:])
+}
+
+func (m *Manager) networkFile(name string) string {
+	return filepath.Join(m.networksDir(), name+".json")
+}
+
+func (m *Manager) saveNetwork(n network.Network) error {
+	b, err := json.Marshal(n)
+	if err != nil {
+		return err
+	}
+	return writeFile(m.networkFile(n.Name), b)
+}
+
+// bridgeEntry makes the conflist, rules and bridge of n, a bridge network.
+func (m *Manager) bridgeEntry(n network.Network) (*entry, error) {
+	mtu, _ := strconv.Atoi(n.Options[optMTU]) // absent: the kernel's
+	e := &entry{net: n, leases: m.stateDir(filepath.Join("leases", n.Name)),
+		bridge: &bridge.Bridge{Name: n.Options[optBridgeName], MTU: mtu},
+		rules: &firewall.Network{Bridge: n.Options[optBridgeName], Internal: n.Internal,
+			ICC: n.Options[optICC] != "false", Masquerade: n.Options[optMasquerade] != "false"},
+	}
+	for _, c := range n.IPAM.Config {
+		s := cni.Subnet{Subnet: c.Subnet, Range: c.IPRange, Gateway: c.Gateway}
+		for _, aux := range c.AuxAddress {
+			s.Reserved = append(s.Reserved, aux)
+		}
+		e.subnets = append(e.subnets, s)
+		e.rules.Subnets = append(e.rules.Subnets, c.Subnet)
+		if c.Gateway.IsValid() {
+			e.bridge.Gateways = append(e.bridge.Gateways, netip.PrefixFrom(c.Gateway, c.Subnet.Bits()))
+		}
+	}
+	var err error
+	e.list, err = conflist(n.Name,
+		map[string]any{"type": cni.TypeBridge, "bridge": e.bridge.Name, "mtu": mtu,
+			"ipam":         map[string]any{"type": "berth-ipam", "dataDir": e.leases, "subnets": e.subnets},
+			"capabilities": map[string]bool{"ips": true, "mac": true, "defaultRoute": true}},
+		map[string]any{"type": cni.TypeFirewall, "table": m.cfg.table(), "bridge": e.bridge.Name,
+			"subnets": e.rules.Subnets, "masquerade": e.rules.Masquerade, "icc": e.rules.ICC, "internal": e.rules.Internal},
+		map[string]any{"type": cni.TypePorts, "table": m.cfg.table(),
+			"capabilities": map[string]bool{"portMappings": true}})
+	return e, err
+}
+
+func conflist(name string, plugins ...map[string]any) (*libcni.NetworkConfigList, error) {
+	b, err := json.Marshal(map[string]any{"cniVersion": cni.Version, "name": name, "plugins": plugins})
+	if err != nil {
+		return nil, err
+	}
+	return libcni.NetworkConfFromBytes(b)
+}
+
+// loadConflists adds the networks that the operator describes. A broken one is
+// named and left out; a name of ours is ours.
+func (m *Manager) loadConflists() {
+	if m.cfg.CNIConf == "" {
+		return
+	}
+	files, err := libcni.ConfFiles(m.cfg.CNIConf, []string{".conflist"})
+	if err != nil {
+		m.log.Warn("CNI networks are not loaded", "folder", m.cfg.CNIConf, "error", err)
+	}
+	for _, f := range files {
+		list, err := libcni.NetworkConfFromFile(f)
+		if err == nil && m.networks[list.Name] != nil {
+			err = fmt.Errorf("a network with name %s already exists", list.Name)
+		}
+		if err == nil && !validName(list.Name) {
+			err = fmt.Errorf("invalid network name %q", list.Name)
+		}
+		if err != nil {
+			m.log.Warn("a CNI network is left out", "file", f, "error", err)
+			continue
+		}
+		created := time.Now().UTC()
+		if st, err := os.Stat(f); err == nil {
+			created = st.ModTime().UTC()
+		}
+		m.networks[list.Name] = &entry{list: list, net: network.Network{
+			Name: list.Name, ID: stableID(m.cfg.DataRoot, list.Name), Created: created, Scope: "local",
+			Driver: list.Plugins[0].Network.Type, EnableIPv4: true, IPAM: network.IPAM{Driver: "default"},
+			Options: map[string]string{}, Labels: map[string]string{}}}
+	}
+}
+
+// writeFile replaces path as a whole or not at all.
+func writeFile(path string, b []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(path), ".tmp-")
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(b)
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
+	}
+	return nil
+}
