@@ -162,7 +162,7 @@ func (s *Store) describeManifest(ctx context.Context, inv *inventory, desc ocisp
 	if m.kind == image.ManifestKindAttestation || !images.IsConfigType(config.MediaType) {
 		return m, nil
 	}
-	if m.config, err = readConfig(ctx, store, config); err != nil {
+	if m.config, err = blob.Config(ctx, store, config); err != nil {
 		m.config = nil
 		return m, s.malformed(ctx, config, err)
 	}
@@ -208,20 +208,6 @@ func (v *inventory) measure(ctx context.Context, m *manifest) error {
 		m.unpacked = append(m.unpacked, size)
 	}
 	return nil
-}
-
-// readConfig reads an image configuration and checks what is computed with.
-func readConfig(ctx context.Context, store content.Provider, desc ocispec.Descriptor) (*dockerspec.DockerOCIImage, error) {
-	var img dockerspec.DockerOCIImage
-	if err := blob.JSON(ctx, store, desc, blob.MaxConfig, &img); err != nil {
-		return nil, err
-	}
-	for _, d := range img.RootFS.DiffIDs {
-		if err := blob.Check(ocispec.Descriptor{Digest: d}); err != nil {
-			return nil, fmt.Errorf("%s: diff ID: %w", desc.Digest, err)
-		}
-	}
-	return &img, nil
 }
 
 // clone copies a configuration, so that readers cannot change ours.

@@ -56,9 +56,9 @@ func (s *Store) follow(ctx context.Context, first chan<- error) {
 func (s *Store) followOnce(ctx context.Context, read func(error)) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	ns := "namespace==" + s.cfg.Namespace
+	ns := fmt.Sprintf("namespace==%q,topic", s.cfg.Namespace)
 	stream, errs := s.client.EventService().Subscribe(ctx,
-		ns+",topic~=|^/images/|", ns+",topic==/snapshot/remove", ns+",topic=="+topicMark)
+		ns+`~="^/images/"`, ns+`=="/snapshot/remove"`, ns+`=="`+topicMark+`"`)
 	if err := s.mark(ctx, stream, errs); err != nil {
 		return err
 	}

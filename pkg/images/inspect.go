@@ -21,7 +21,7 @@ func (s *Store) Inspect(_ context.Context, ref string, o InspectOptions) (image.
 		_, err := t.pick(ref, o.Platform)
 		return image.InspectResponse{}, err
 	}
-	desc := t.desc
+	desc := owned(t.desc)
 	out := image.InspectResponse{
 		ID: t.desc.Digest.String(), Descriptor: &desc,
 		Size:        t.own,
@@ -35,7 +35,7 @@ func (s *Store) Inspect(_ context.Context, ref string, o InspectOptions) (image.
 	}
 	if m != nil {
 		if o.Platform != nil {
-			one := bare(m.desc)
+			one := owned(bare(m.desc))
 			out.Descriptor = &one
 		}
 		out.Size += m.content

@@ -2,9 +2,12 @@ package images
 
 import (
 	"context"
+	"maps"
+	"slices"
 
 	"github.com/moby/moby/api/types/image"
 	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
 // List returns the images that the options select, newest first, from memory.
@@ -33,7 +36,7 @@ func (s *Store) List(_ context.Context, o ListOptions) ([]image.Summary, error) 
 
 func (s *Store) summary(t *target, o ListOptions, users map[digest.Digest]int) image.Summary {
 	running, stopped := s.inUse(t.desc.Digest.String())
-	desc := t.desc
+	desc := owned(t.desc)
 	sum := image.Summary{
 		ID: t.desc.Digest.String(), Descriptor: &desc,
 		Size: t.size(), SharedSize: -1,
@@ -103,11 +106,11 @@ func (t *target) summaries(containers []string) []image.ManifestSummary {
 	out := make([]image.ManifestSummary, 0, len(t.manifests))
 	preferred := t.best(nil)
 	for _, m := range t.manifests {
-		sum := image.ManifestSummary{ID: m.desc.Digest.String(), Descriptor: m.desc, Available: m.available, Kind: m.kind}
+		sum := image.ManifestSummary{ID: m.desc.Digest.String(), Descriptor: owned(m.desc), Available: m.available, Kind: m.kind}
 		sum.Size.Content, sum.Size.Total = m.content, m.content+m.snapshots()
 		switch m.kind {
 		case image.ManifestKindImage:
-			sum.ImageData = &image.ImageProperties{Platform: m.platform, Containers: []string{}}
+			sum.ImageData = &image.ImageProperties{Platform: *owned(ocispec.Descriptor{Platform: &m.platform}).Platform, Containers: []string{}}
 			sum.ImageData.Size.Unpacked = m.snapshots()
 			if m == preferred {
 				sum.ImageData.Containers = append(sum.ImageData.Containers, containers...)
@@ -118,4 +121,16 @@ func (t *target) summaries(containers []string) []image.ManifestSummary {
 		out = append(out, sum)
 	}
 	return out
+}
+
+// owned copies a descriptor for a caller who may change it.
+func owned(d ocispec.Descriptor) ocispec.Descriptor {
+	d.Annotations = maps.Clone(d.Annotations)
+	d.URLs, d.Data = slices.Clone(d.URLs), slices.Clone(d.Data)
+	if d.Platform != nil {
+		p := *d.Platform
+		p.OSFeatures = slices.Clone(p.OSFeatures)
+		d.Platform = &p
+	}
+	return d
 }

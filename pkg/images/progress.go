@@ -19,10 +19,10 @@ import (
 // progressInterval is how often the bytes of one layer are told.
 const progressInterval = 100 * time.Millisecond
 
-// reporter writes Docker's progress stream of a pull. A client that does not
-// read ends the pull through its context, not here.
+// reporter writes Docker's progress stream of a pull.
 type reporter struct {
 	send func(jsonstream.Message) error
+	fail func(error) // called when send does, which ends the pull
 
 	mu     sync.Mutex // guards what follows, and keeps messages whole
 	layers map[digest.Digest]*layerProgress
@@ -35,15 +35,21 @@ type layerProgress struct {
 	told    time.Time
 }
 
-func newReporter(send func(jsonstream.Message) error) *reporter {
-	return &reporter{send: send, layers: map[digest.Digest]*layerProgress{}}
+func newReporter(send func(jsonstream.Message) error, fail func(error)) *reporter {
+	return &reporter{send: send, fail: fail, layers: map[digest.Digest]*layerProgress{}}
+}
+
+func (r *reporter) tellLocked(m jsonstream.Message) {
+	if err := r.send(m); err != nil {
+		r.fail(err)
+	}
 }
 
 // message sends a line, of a layer or tag if id is given.
 func (r *reporter) message(id, status string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	_ = r.send(jsonstream.Message{ID: id, Status: status})
+	r.tellLocked(jsonstream.Message{ID: id, Status: status})
 }
 
 // layer changes the state of a layer and tells it, unless change refuses.
@@ -58,7 +64,7 @@ func (r *reporter) layer(id digest.Digest, status string, p *jsonstream.Progress
 	if !change(l) || r.quiet {
 		return
 	}
-	_ = r.send(jsonstream.Message{ID: shortID(id.String()), Status: status, Progress: p})
+	r.tellLocked(jsonstream.Message{ID: shortID(id.String()), Status: status, Progress: p})
 }
 
 func always(*layerProgress) bool { return true }

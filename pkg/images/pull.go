@@ -79,7 +79,9 @@ func (s *Store) pull(ctx context.Context, ref reference.Named, hosts docker.Regi
 		return err
 	}
 	defer func() { done(err == nil) }()
-	out := newReporter(progress)
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	out := newReporter(progress, cancel)
 	desc, err := s.fetch(ctx, ref, s.resolver(hosts), p, out)
 	if err != nil {
 		return pullError(err, ref)

@@ -186,19 +186,35 @@ func (s *scan) blob(ctx context.Context, name string, size int64, r io.Reader) (
 			_ = s.store.Abort(context.WithoutCancel(ctx), ref) // the lease's end does it otherwise
 		}
 	}()
-	if _, err := io.CopyBuffer(struct{ io.Writer }{w}, struct{ io.Reader }{r}, make([]byte, 1<<20)); err != nil {
-		return readError(err, false)
+	st, err := w.Status()
+	if err != nil {
+		return fmt.Errorf("store %s: %w", name, err)
 	}
-	got := w.Digest()
-	if desc.Digest != "" && got != desc.Digest {
-		return invalid("invalid archive: content of %s has digest %s", name, got)
+	// Another namespace of the store may have the blob; the writer is at its
+	// end then, and only has to be committed.
+	if st.Offset == 0 || desc.Digest == "" || st.Offset != size {
+		if desc.Digest, err = fill(w, desc.Digest, name, r); err != nil {
+			return err
+		}
 	}
-	desc.Digest = got
-	if err := w.Commit(ctx, size, got); err != nil && !errdefs.IsAlreadyExists(err) {
+	if err := w.Commit(ctx, size, desc.Digest); err != nil && !errdefs.IsAlreadyExists(err) {
 		return fmt.Errorf("store %s: %w", name, err)
 	}
 	s.blobs[name] = desc
 	return nil
+}
+
+// fill writes a file's content and returns its digest, which must be want if
+// that is given.
+func fill(w content.Writer, want digest.Digest, name string, r io.Reader) (digest.Digest, error) {
+	if _, err := io.CopyBuffer(struct{ io.Writer }{w}, struct{ io.Reader }{r}, make([]byte, 1<<20)); err != nil {
+		return "", readError(err, false)
+	}
+	got := w.Digest()
+	if want != "" && got != want {
+		return "", invalid("invalid archive: content of %s has digest %s", name, got)
+	}
+	return got, nil
 }
 
 // named is the digest that a name under blobs/ claims, "" for other names.

@@ -13,7 +13,6 @@ import (
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/distribution/reference"
-	dockerspec "github.com/moby/docker-image-spec/specs-go/v1"
 	"github.com/opencontainers/go-digest"
 	"github.com/opencontainers/image-spec/specs-go"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -135,8 +134,8 @@ func (s *scan) dockerImage(ctx context.Context, m dockerManifest) (ocispec.Descr
 		return ocispec.Descriptor{}, err
 	}
 	config.MediaType = images.MediaTypeDockerSchema2Config
-	var img dockerspec.DockerOCIImage
-	if err := blob.JSON(ctx, s.store, config, blob.MaxConfig, &img); err != nil {
+	img, err := blob.Config(ctx, s.store, config)
+	if err != nil {
 		return ocispec.Descriptor{}, invalid("invalid archive: image configuration: %v", err)
 	}
 	if want, got := len(m.Layers), len(img.RootFS.DiffIDs); want != got || got > maxLayers {

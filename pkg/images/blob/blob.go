@@ -14,6 +14,7 @@ import (
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/errdefs"
+	dockerspec "github.com/moby/docker-image-spec/specs-go/v1"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
@@ -66,6 +67,21 @@ func JSON(ctx context.Context, store content.Provider, desc ocispec.Descriptor, 
 		return errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("%s: %v", desc.Digest, err))
 	}
 	return nil
+}
+
+// Config reads an image configuration, with the errors of JSON; diff IDs are
+// well-formed digests.
+func Config(ctx context.Context, store content.Provider, desc ocispec.Descriptor) (*dockerspec.DockerOCIImage, error) {
+	var img dockerspec.DockerOCIImage
+	if err := JSON(ctx, store, desc, MaxConfig, &img); err != nil {
+		return nil, err
+	}
+	for _, d := range img.RootFS.DiffIDs {
+		if err := Check(ocispec.Descriptor{Digest: d}); err != nil {
+			return nil, fmt.Errorf("%s: diff ID: %w", desc.Digest, err)
+		}
+	}
+	return &img, nil
 }
 
 // Check refuses descriptors whose digest is malformed (methods of

@@ -1,0 +1,200 @@
+package images
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/berth-engine/berth/hack/sampleimage/archive"
+	"github.com/berth-engine/berth/pkg/runtime"
+	"github.com/containerd/containerd/v2/core/content"
+	"github.com/containerd/containerd/v2/pkg/namespaces"
+	"github.com/moby/moby/api/types/events"
+	"github.com/moby/moby/api/types/jsonstream"
+	"github.com/opencontainers/go-digest"
+)
+
+// engine is one embedded containerd for all tests; each has its own namespace.
+var engine *runtime.Runtime
+
+func TestMain(m *testing.M) { os.Exit(testMain(m)) }
+
+func testMain(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "bim")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	engine, err = runtime.Open(context.Background(), runtime.Config{
+		Namespace: "berth-images-test", Root: filepath.Join(dir, "r"), State: filepath.Join(dir, "e"),
+		Shim: "/nonexistent", Runtimes: map[string]runtime.Binary{"none": {Path: "/nonexistent"}}, Default: "none",
+		Snapshotter: "overlayfs",
+	})
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer engine.Close()
+	return m.Run()
+}
+
+// bench is a store in a namespace of its own, with what it told.
+type bench struct {
+	*Store
+	ctx context.Context
+	t   *testing.T
+
+	running, stopped []string // containers of every image
+
+	mu     sync.Mutex // guards events
+	events []string   // "action id name"
+}
+
+var namespaceCount atomic.Int32
+
+func newBench(t *testing.T) *bench {
+	t.Helper()
+	return openBench(t, fmt.Sprintf("t%d", namespaceCount.Add(1)), Registry{})
+}
+
+func openBench(t *testing.T, namespace string, r Registry) *bench {
+	t.Helper()
+	b := &bench{t: t, ctx: namespaces.WithNamespace(t.Context(), namespace)}
+	s, err := Open(t.Context(), Config{
+		Client: engine.Client(), Namespace: namespace, Snapshotter: engine.Snapshotter(), Registry: r,
+		Events: func(m events.Message) {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			b.events = append(b.events, string(m.Action)+" "+m.Actor.ID+" "+m.Actor.Attributes["name"])
+		},
+		InUse: func(string) (running, stopped []string) { return b.running, b.stopped },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.Store = s
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return b
+}
+
+// told returns the events since the last call.
+func (b *bench) told() []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	out := b.events
+	b.events = nil
+	return out
+}
+
+// sample makes an archive without BusyBox's applets, which take no part here.
+func sample(t testing.TB, o archive.Options) ([]byte, digest.Digest) {
+	t.Helper()
+	var buf bytes.Buffer
+	o.Applets = []string{"sh"}
+	if o.Busybox == "" {
+		o.Busybox = smallFile(t)
+	}
+	id, err := archive.Write(&buf, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return buf.Bytes(), id
+}
+
+// smallFile stands in for BusyBox where nothing runs.
+func smallFile(t testing.TB) string {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "busybox")
+	if err := os.WriteFile(name, []byte("#!not a program"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+// load loads an archive and returns the stream's text.
+func (b *bench) load(data []byte) (string, error) {
+	var out strings.Builder
+	err := b.Load(b.ctx, bytes.NewReader(data), true, nil, func(m jsonstream.Message) error {
+		_, err := io.WriteString(&out, m.Stream)
+		return err
+	})
+	return out.String(), err
+}
+
+// have loads a sample image by these names and returns its ID.
+func (b *bench) have(o archive.Options) string {
+	b.t.Helper()
+	data, id := sample(b.t, o)
+	if _, err := b.load(data); err != nil {
+		b.t.Fatal(err)
+	}
+	b.told()
+	return id.String()
+}
+
+// names are the containerd names of all images.
+func (b *bench) names() []string {
+	b.t.Helper()
+	list, err := b.client.ImageService().List(b.ctx)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	var out []string
+	for _, img := range list {
+		out = append(out, img.Name)
+	}
+	slices.Sort(out)
+	return out
+}
+
+// left counts blobs and snapshots after a collection.
+func (b *bench) left() (blobs, snapshots, ingests int) {
+	b.t.Helper()
+	if err := b.collectNow(b.ctx); err != nil {
+		b.t.Fatal(err)
+	}
+	return b.count()
+}
+
+func (b *bench) count() (blobs, snaps, ingests int) {
+	b.t.Helper()
+	store := b.client.ContentStore()
+	if err := store.Walk(b.ctx, func(content.Info) error { blobs++; return nil }); err != nil {
+		b.t.Fatal(err)
+	}
+	if err := b.walkSnapshots(func() { snaps++ }); err != nil {
+		b.t.Fatal(err)
+	}
+	active, err := store.ListStatuses(b.ctx, "")
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return blobs, snaps, len(active)
+}
+
+func is[T comparable](t testing.TB, got, want T) {
+	t.Helper()
+	if got != want {
+		t.Errorf("got  %v\nwant %v", got, want)
+	}
+}
+
+func same[T comparable](t testing.TB, got, want []T) {
+	t.Helper()
+	if !slices.Equal(got, want) {
+		t.Errorf("got  %q\nwant %q", fmt.Sprint(got), fmt.Sprint(want))
+	}
+}
