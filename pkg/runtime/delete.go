@@ -21,13 +21,21 @@ const killed = 128 + int(syscall.SIGKILL)
 // DeleteTask ends the task: it kills what still runs, waits for it and for the
 // shim to have delivered the last byte, and removes the task. NotFound: there
 // is none. When the shim itself was killed, the code is 137 and the time now,
-// and the container's processes and mounts are gone as well.
+// and the container's processes and mounts are gone as well. The exit of a task
+// that ended while no containerd ran is handed out once.
 func (r *Runtime) DeleteTask(ctx context.Context, id string) (Exit, error) {
 	ctx, end := trace.Start(r.in(ctx), "runtime.task.delete", "id", id)
 	defer end()
-	return r.remove(ctx, id, "", func(ctx context.Context) (*tasks.DeleteResponse, error) {
+	x, err := r.remove(ctx, id, "", func(ctx context.Context) (*tasks.DeleteResponse, error) {
 		return r.client.TaskService().Delete(ctx, &tasks.DeleteTaskRequest{ContainerID: id})
 	})
+	if err != nil && !errdefs.IsNotFound(err) {
+		return Exit{}, err
+	}
+	if kept, ok := r.exits.take(id); ok && err != nil {
+		return kept, nil
+	}
+	return x, err
 }
 
 // DeleteExec does the same for a process that Exec made.
@@ -43,7 +51,7 @@ func (r *Runtime) DeleteExec(ctx context.Context, id, execID string) (Exit, erro
 // about is deleted all the same: when its shim is dead, that is what waits for
 // containerd's own clean-up.
 func (r *Runtime) remove(ctx context.Context, id, execID string, del func(context.Context) (*tasks.DeleteResponse, error)) (Exit, error) {
-	if p, err := r.process(ctx, id, execID); err == nil && p.Status != tasktypes.Status_STOPPED {
+	if p, err := r.process(ctx, id, execID); err == nil && alive(p.Status, execID) {
 		if err := r.end(ctx, id, execID, p.Status); err != nil {
 			return Exit{}, err
 		}
@@ -59,6 +67,12 @@ func (r *Runtime) remove(ctx context.Context, id, execID string, del func(contex
 		return Exit{Code: killed, At: time.Now()}, nil
 	}
 	return Exit{}, err
+}
+
+// alive says whether there is a process to kill. An exec that was not started
+// is a name only; a task has its process from the beginning.
+func alive(s tasktypes.Status, execID string) bool {
+	return s != tasktypes.Status_STOPPED && !(s == tasktypes.Status_CREATED && execID != "")
 }
 
 // end kills a process and waits until it has ended.

@@ -2,11 +2,16 @@ package runtime
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log/slog"
+	"os"
 
+	"github.com/containerd/errdefs"
+	"github.com/containerd/errdefs/pkg/errgrpc"
 	"github.com/containerd/log"
 	"github.com/sirupsen/logrus"
+	bolterrors "go.etcd.io/bbolt/errors"
 )
 
 // logToSlog sends containerd's log, which is logrus', to slog. Its debug level
@@ -30,6 +35,7 @@ func (slogHook) Levels() []logrus.Level { return logrus.AllLevels }
 func (slogHook) Fire(e *logrus.Entry) error {
 	level := slog.LevelDebug // containerd's "info" is a line per plugin and shim
 	switch {
+	case expected(e):
 	case e.Level <= logrus.ErrorLevel:
 		level = slog.LevelError
 	case e.Level == logrus.WarnLevel:
@@ -46,4 +52,27 @@ func (slogHook) Fire(e *logrus.Entry) error {
 	}
 	slog.LogAttrs(ctx, level, e.Message, attrs...)
 	return nil
+}
+
+// expected says whether an error is containerd's word for what is all right or
+// reaches the caller anyway:
+//   - a file system without fs-verity, which it only tries;
+//   - the end of a shim's log, which it closes itself before its reader notices;
+//   - what cannot be cleaned up after a create that failed early;
+//   - a collection of garbage that Close cut short.
+func expected(e *logrus.Entry) bool {
+	err, _ := e.Data[logrus.ErrorKey].(error)
+	switch e.Message {
+	case "failed check for fsverity support":
+		return true
+	case "copy shim log", "copy shim log after reload":
+		return errors.Is(err, os.ErrClosed)
+	case "failed to delete task":
+		return errdefs.IsNotFound(errgrpc.ToNative(err))
+	case "warnings while cleaning up dead shim":
+		return true
+	case "garbage collection failed":
+		return errors.Is(err, bolterrors.ErrDatabaseNotOpen)
+	}
+	return false
 }

@@ -49,6 +49,7 @@ type Runtime struct {
 	config  Config
 	client  *client.Client
 	options map[string]*anypb.Any // runtime name → what its shim is told
+	exits   *exits
 	close   func() error
 	ctx     context.Context // done when Close begins
 	cancel  context.CancelFunc
@@ -66,6 +67,10 @@ func Open(ctx context.Context, c Config) (*Runtime, error) {
 	if err != nil {
 		return nil, err
 	}
+	exits, err := keepExits(c)
+	if err != nil {
+		return nil, err
+	}
 	open := embed
 	if c.Address != "" {
 		open = dial
@@ -74,7 +79,7 @@ func Open(ctx context.Context, c Config) (*Runtime, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Runtime{config: c, client: cl, options: options}
+	r := &Runtime{config: c, client: cl, options: options, exits: exits}
 	r.ctx, r.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	r.close = sync.OnceValue(func() error {
 		r.cancel()

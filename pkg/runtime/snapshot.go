@@ -14,6 +14,7 @@ import (
 	"github.com/berth-engine/berth/pkg/trace"
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/containerd/v2/core/snapshots"
+	"github.com/containerd/containerd/v2/plugins"
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
 )
@@ -134,5 +135,10 @@ func (r *Runtime) OpenRootfs(ctx context.Context, id string) (*rootfs.Root, erro
 
 // bundle is a path in the bundle that the embedded containerd keeps of a task.
 func (r *Runtime) bundle(id string, elem ...string) string {
-	return filepath.Join(append([]string{r.config.State, "io.containerd.runtime.v2.task", r.config.Namespace, id}, elem...)...)
+	return filepath.Join(append([]string{bundleDir(r.config), id}, elem...)...)
+}
+
+// bundleDir is where the embedded containerd keeps them.
+func bundleDir(c Config) string {
+	return filepath.Join(c.State, string(plugins.RuntimePluginV2)+".task", c.Namespace)
 }

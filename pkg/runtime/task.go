@@ -70,6 +70,7 @@ func (r *Runtime) CreateTask(ctx context.Context, c TaskConfig) (pid int, err er
 	if err != nil {
 		return 0, err
 	}
+	r.exits.take(c.ID)
 	fresh, err := r.putContainer(ctx, c, options)
 	if err != nil {
 		return 0, fmt.Errorf("container %s: %w", c.ID, err)
@@ -213,19 +214,25 @@ func (r *Runtime) Pids(ctx context.Context, id string) ([]int, error) {
 	return pids, nil
 }
 
-// Tasks returns every task of the namespace, whoever made it.
+// Tasks returns every task of the namespace, whoever made it. A container that
+// ended while no containerd ran is among them, without a PID.
 func (r *Runtime) Tasks(ctx context.Context) ([]Task, error) {
 	resp, err := r.client.TaskService().List(r.in(ctx), &tasks.ListTasksRequest{})
 	if err != nil {
 		return nil, errgrpc.ToNative(err)
 	}
-	all := make([]Task, 0, len(resp.Tasks))
+	kept := r.exits.all()
+	all := make([]Task, 0, len(resp.Tasks)+len(kept))
 	for _, p := range resp.Tasks {
 		t := Task{ID: p.ID, Pid: int(p.Pid), Status: status(p.Status)}
 		if t.Status == Stopped {
 			t.Exit = exit(p.ExitStatus, p.ExitedAt)
 		}
 		all = append(all, t)
+		delete(kept, p.ID)
+	}
+	for id, x := range kept {
+		all = append(all, Task{ID: id, Status: Stopped, Exit: x})
 	}
 	return all, nil
 }

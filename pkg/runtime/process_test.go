@@ -1,0 +1,148 @@
+package runtime
+
+import (
+	"os"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/containerd/errdefs"
+)
+
+// A container outlives the process that embeds containerd, and the next one
+// takes it over.
+func TestAdopt(t *testing.T) {
+	for name, end := range map[string]func(d *daemon, t *testing.T){
+		"killed": func(d *daemon, _ *testing.T) { d.kill() },
+		"closed": (*daemon).stop,
+	} {
+		t.Run(name, func(t *testing.T) {
+			config := testConfig("adopt-" + name)
+			d := startDaemon(t, config)
+			r := dialDaemon(t, config)
+			b := newBox(t, r)
+			pid := b.run("sh", "-c", "trap 'exit 4' TERM; while :; do sleep 0.05; done")
+			if err := r.Exec(t.Context(), b.id, "side", testProcess("sleep", "100"), IO{}); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := r.StartExec(t.Context(), b.id, "side"); err != nil {
+				t.Fatal(err)
+			}
+			end(d, t)
+			if err := syscall.Kill(pid, 0); err != nil {
+				t.Fatal(err)
+			}
+			d.start(t)
+			if got := b.task(); got.Status != Running || got.Pid != pid {
+				t.Fatalf("after the restart: %+v", got)
+			}
+			events := r.Events(t.Context())
+			b.expect(events, KindResync, "")
+			if x, err := r.DeleteExec(t.Context(), b.id, "side"); err != nil || x.Code != killed {
+				t.Errorf("the exec: %+v, %v", x, err)
+			}
+			if err := r.KillTask(t.Context(), b.id, syscall.SIGTERM); err != nil {
+				t.Fatal(err)
+			}
+			if e := b.expect(events, KindExit, ""); e.Exit.Code != 4 {
+				t.Errorf("event %+v", e)
+			}
+			if x, err := r.DeleteTask(t.Context(), b.id); err != nil || x.Code != 4 {
+				t.Errorf("delete: %+v, %v", x, err)
+			}
+		})
+	}
+}
+
+// A container that ends while nobody looks has its exit code all the same,
+// until it has been handed out.
+func TestExitWhileDown(t *testing.T) {
+	config := testConfig("down")
+	d := startDaemon(t, config)
+	var r *Runtime // the last one; closed after the container is removed
+	t.Cleanup(func() {
+		if r != nil && r.Close() != nil {
+			t.Error("close failed")
+		}
+	})
+	b := newBox(t, dialDaemon(t, config))
+	pid := b.run("sh", "-c", "trap 'exit 6' TERM; while :; do sleep 0.05; done")
+	d.kill()
+	if err := syscall.Kill(pid, syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	awaitFile(t, b.r.bundle(b.id, "exit.json"))
+	for range 2 { // the one who finds it may die as well
+		d.start(t)
+		d.kill()
+	}
+	var err error
+	if r, err = Open(t.Context(), config); err != nil {
+		t.Fatal(err)
+	}
+	b.r = r
+	if got := b.task(); got.Status != Stopped || got.Exit.Code != 6 || got.Exit.At.IsZero() {
+		t.Errorf("the task is %+v", got)
+	}
+	if x, err := r.DeleteTask(t.Context(), b.id); err != nil || x.Code != 6 {
+		t.Errorf("delete: %+v, %v", x, err)
+	}
+	if _, err := r.DeleteTask(t.Context(), b.id); !errdefs.IsNotFound(err) {
+		t.Errorf("a second delete: %v", err)
+	}
+	b.gone()
+}
+
+// awaitFile waits for what another process writes.
+func awaitFile(t *testing.T, path string) {
+	t.Helper()
+	for {
+		if _, err := os.Stat(path); err == nil {
+			return
+		}
+		select {
+		case <-time.After(5 * time.Millisecond):
+		case <-t.Context().Done():
+			t.Fatal(t.Context().Err())
+		}
+	}
+}
+
+// The events of another containerd go on after it was gone, with a resync.
+func TestReconnect(t *testing.T) {
+	config := testConfig("reconnect")
+	d := startDaemon(t, config)
+	r := dialDaemon(t, config)
+	b := newBox(t, r)
+	events := r.Events(t.Context())
+	b.expect(events, KindResync, "")
+	b.run("sleep", "100")
+	d.kill()
+	d.start(t)
+	b.expect(events, KindResync, "")
+	if err := r.KillTask(t.Context(), b.id, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	if e := b.expect(events, KindExit, ""); e.Exit.Code != killed {
+		t.Errorf("event %+v", e)
+	}
+}
+
+// dialDaemon opens the containerd of another process by its socket.
+func dialDaemon(t *testing.T, c Config) *Runtime {
+	t.Helper()
+	c.Address = c.State + "/" + socketName
+	r, err := Open(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := makeBase(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
