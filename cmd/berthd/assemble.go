@@ -24,6 +24,7 @@ import (
 	"github.com/berth-engine/berth/pkg/events"
 	"github.com/berth-engine/berth/pkg/images"
 	"github.com/berth-engine/berth/pkg/net"
+	"github.com/berth-engine/berth/pkg/net/ipam"
 	"github.com/berth-engine/berth/pkg/runtime"
 	"github.com/berth-engine/berth/pkg/store"
 	"github.com/berth-engine/berth/pkg/system"
@@ -168,14 +169,17 @@ func ociRuntimes(cfg *config.Config, bin binaries) map[string]runtime.Binary {
 }
 
 func openNetworks(ctx context.Context, cfg *config.Config, log *slog.Logger) (*net.Manager, error) {
-	var pools []net.Pool
-	for _, p := range cfg.AddressPools {
-		pools = append(pools, net.Pool{Base: p.Base, Size: p.Size})
+	c := net.Config{
+		ExecRoot: cfg.ExecRoot, DataRoot: cfg.DataRoot, BIP: cfg.BIP, MTU: cfg.MTU,
+		CNIPath: []string{"/opt/cni/bin"}, CNIConf: "/etc/cni/net.d", Log: log,
 	}
-	return net.Open(ctx, net.Config{
-		ExecRoot: cfg.ExecRoot, DataRoot: cfg.DataRoot, Bridge: cfg.Bridge, BIP: cfg.BIP, MTU: cfg.MTU,
-		Pools: pools, Logger: log,
-	})
+	if c.DisableBridge = cfg.Bridge == "none"; !c.DisableBridge {
+		c.Bridge = cfg.Bridge
+	}
+	for _, p := range cfg.AddressPools {
+		c.Pools = append(c.Pools, ipam.AddressPool{Base: p.Base, Size: p.Size})
+	}
+	return net.New(ctx, c)
 }
 
 func containerdSocket(cfg *config.Config) string {

@@ -132,7 +132,7 @@ func (e *Engine) follow(ctx context.Context, u *unit, a *attacher, client Conn, 
 		if j.err != nil {
 			return j.err
 		}
-		if copyStreams(ctx, client, j.conn, a.request.Stdin, stdinOf(client, tty, keys)) {
+		if copyStreams(ctx, client, j.conn, a.request.Stdin, stdinOf(client, tty, keys), closed()) {
 			e.publish(u, events.ActionDetach, nil)
 		}
 		return nil
@@ -149,14 +149,17 @@ func stdinOf(client io.Reader, tty bool, keys []byte) io.Reader {
 	return term.NewEscapeProxy(client, keys)
 }
 
-// copyStreams joins a client and a shim until the output ends. It reports
-// whether the client detached by its keys. Both connections are closed.
-func copyStreams(ctx context.Context, client Conn, shim *net.UnixConn, withInput bool, input io.Reader) (detached bool) {
+// copyStreams joins a client and a shim until the output ends and settled is
+// closed: a client asks for the exit code as soon as its connection ends. It
+// reports whether the client detached by its keys. Both connections are closed.
+func copyStreams(ctx context.Context, client Conn, shim *net.UnixConn, withInput bool, input io.Reader, settled <-chan struct{}) (detached bool) {
 	var once sync.Once
 	hangUp := func() { once.Do(func() { shim.Close(); client.Close() }) }
 	stop := context.AfterFunc(ctx, hangUp)
 	defer stop()
 	escaped := make(chan bool, 1)
+	left := make(chan struct{}) // the client has gone, or detached
+	leave := sync.OnceFunc(func() { close(left); hangUp() })
 	go func() {
 		// Without input the copy still notices that the client has gone.
 		var in io.Writer = io.Discard
@@ -168,10 +171,10 @@ func copyStreams(ctx context.Context, client Conn, shim *net.UnixConn, withInput
 		switch {
 		case errors.As(err, &keys):
 			escaped <- true
-			hangUp()
+			leave()
 		case err != nil:
 			escaped <- false
-			hangUp()
+			leave()
 		default:
 			escaped <- false
 			if withInput {
@@ -179,7 +182,14 @@ func copyStreams(ctx context.Context, client Conn, shim *net.UnixConn, withInput
 			}
 		}
 	}()
-	_, _ = io.Copy(client, shim) // ends with the output, or when either side hangs up
+	_, err := io.Copy(client, shim) // ends with the output, or when either side hangs up
+	if err == nil {
+		select {
+		case <-settled:
+		case <-left:
+		case <-ctx.Done():
+		}
+	}
 	client.CloseWrite()
 	hangUp()
 	return <-escaped

@@ -54,7 +54,7 @@ func (e *Engine) ExecStart(ctx context.Context, id string, o ExecStartOptions, o
 		return execReport(client, ex, err)
 	}
 	keys, _ := detachKeys(ex.ask.DetachKeys) // checked by ExecCreate
-	if copyStreams(ctx, client, conn, ex.ask.AttachStdin, stdinOf(client, ex.ask.Tty, keys)) {
+	if copyStreams(ctx, client, conn, ex.ask.AttachStdin, stdinOf(client, ex.ask.Tty, keys), ex.done) {
 		e.publish(ex.unit, events.ActionExecDetach, map[string]string{"execID": ex.id})
 	}
 	return nil

@@ -50,9 +50,14 @@ func ended(v *view) <-chan struct{} {
 	if v.ended != nil {
 		return v.ended
 	}
-	closed := make(chan struct{})
-	close(closed)
-	return closed
+	return closed()
+}
+
+// closed is a channel that nobody has to wait for.
+func closed() <-chan struct{} {
+	c := make(chan struct{})
+	close(c)
+	return c
 }
 
 // lineWriter gives log messages the form that the logs endpoint sends.

@@ -30,8 +30,8 @@ type Networks interface {
 	Lookup(ref string) (network.Network, error)
 	// Setup makes the sandbox of a container with one endpoint a network and
 	// publishes its ports, or leaves nothing. key is the path of the network
-	// namespace, "" for the host's.
-	Setup(ctx context.Context, id, hostname string, endpoints map[string]*network.EndpointSettings, ports network.PortMap) (key string, made map[string]*network.EndpointSettings, bound network.PortMap, err error)
+	// namespace, "" for the host's. name stands for the container in messages.
+	Setup(ctx context.Context, id, name string, endpoints map[string]*network.EndpointSettings, ports network.PortMap) (key string, made map[string]*network.EndpointSettings, bound network.PortMap, err error)
 	// Restore gives what Setup answered for a sandbox that still exists.
 	Restore(id string) (key string, made map[string]*network.EndpointSettings, bound network.PortMap, ok bool)
 	// Teardown is idempotent.

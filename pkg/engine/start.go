@@ -126,7 +126,7 @@ func (e *Engine) sandbox(ctx context.Context, r *container.Record, undo *undoSta
 		return container.Sandbox{}, err
 	}
 	undo.push("sandbox", func(ctx context.Context) error { return e.Networks.Teardown(ctx, r.ID) })
-	key, made, bound, err := e.Networks.Setup(ctx, r.ID, r.Config.Hostname, r.Endpoints, ports)
+	key, made, bound, err := e.Networks.Setup(ctx, r.ID, r.Name, r.Endpoints, ports)
 	if err != nil {
 		return container.Sandbox{}, err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/berth-engine/berth/pkg/engine/container"
 	"github.com/containerd/errdefs"
 	ctypes "github.com/moby/moby/api/types/container"
 )
@@ -34,7 +35,9 @@ func (e *Engine) Wait(ctx context.Context, ref string, cond ctypes.WaitCondition
 		return ctypes.WaitResponse{}, err
 	}
 	resp := ctypes.WaitResponse{StatusCode: int64(v.status.ExitCode)}
-	if v.status.Error != "" {
+	// A container that is gone did not fail to be removed, whatever its last
+	// start failed of.
+	if v.status.Error != "" && v.status.State != container.Removing {
 		resp.Error = &ctypes.WaitExitError{Message: v.status.Error}
 	}
 	return resp, nil

@@ -92,3 +92,13 @@ func (a Args) Bool(key string, fallback bool) (bool, error) {
 	}
 	return false, errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("invalid filter '%s=%v'", key, a[key]))
 }
+
+// With gives the filters with one more value for a key; a itself stays as it is.
+func (a Args) With(key, value string) Args {
+	out := make(Args, len(a)+1)
+	for k, v := range a {
+		out[k] = v
+	}
+	out[key] = append(slices.Clone(a[key]), value)
+	return out
+}

@@ -198,3 +198,15 @@ func same[T comparable](t testing.TB, got, want []T) {
 		t.Errorf("got  %q\nwant %q", fmt.Sprint(got), fmt.Sprint(want))
 	}
 }
+
+// viewOf is the view of these targets.
+func viewOf(targets ...*target) *view {
+	v := &view{names: map[string]digest.Digest{}, targets: map[digest.Digest]*target{}}
+	for _, t := range targets {
+		v.targets[t.desc.Digest] = t
+		for _, img := range t.names {
+			v.names[img.Name] = t.desc.Digest
+		}
+	}
+	return v
+}

@@ -25,8 +25,8 @@ const (
 // next lists the states that may follow each.
 var next = map[State][]State{
 	Created:    {Running, Created, Restarting, Removing},
-	Running:    {Running, Paused, Restarting, Exited},
-	Paused:     {Running, Paused, Restarting, Exited},
+	Running:    {Paused, Restarting, Exited},
+	Paused:     {Running, Restarting, Exited},
 	Restarting: {Running, Restarting, Exited},
 	Exited:     {Running, Exited, Restarting, Removing},
 	Removing:   {Dead},

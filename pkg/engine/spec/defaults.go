@@ -28,14 +28,9 @@ func adapt(hc *container.HostConfig, host Host) {
 			hc.CgroupnsMode = container.CgroupnsModePrivate
 		}
 	}
-	if !hc.Privileged {
-		if hc.MaskedPaths == nil {
-			hc.MaskedPaths = slices.Clone(defaultMasked)
-		}
-		if hc.ReadonlyPaths == nil {
-			hc.ReadonlyPaths = slices.Clone(defaultReadonly)
-		}
-	} else if len(hc.SecurityOpt) == 0 {
+	masked, readonly := hiddenPaths(hc, host)
+	hc.MaskedPaths, hc.ReadonlyPaths = slices.Clone(masked), slices.Clone(readonly)
+	if hc.Privileged && len(hc.SecurityOpt) == 0 {
 		hc.SecurityOpt = []string{"label=disable"} // as Docker shows it
 	}
 	adaptResources(&hc.Resources)

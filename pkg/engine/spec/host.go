@@ -33,6 +33,7 @@ type Host struct {
 	Seccomp    bool     // the kernel filters system calls
 	AppArmor   bool     // the kernel has it, switched on
 	NetSysctls []string // of those that Docker sets, the ones that the kernel has
+	Masked     []string // paths to hide from containers besides Docker's fixed list
 
 	AppArmorProfile string            // loaded default profile, "" without one
 	Capabilities    []string          // bounding set of the daemon, "CAP_…"
@@ -67,6 +68,9 @@ func DetectHost() (Host, error) {
 		if exists("/proc/sys/" + strings.ReplaceAll(k, ".", "/")) {
 			h.NetSysctls = append(h.NetSysctls, k)
 		}
+	}
+	if h.Masked, err = filepath.Glob("/sys/devices/system/cpu/cpu*/thermal_throttle"); err != nil {
+		return h, err
 	}
 	return h, h.detectCgroups("/sys/fs/cgroup")
 }

@@ -131,8 +131,8 @@ func rootfsPropagation(mounts []specs.Mount) string {
 	return out
 }
 
-// Docker's default lists; /proc/interrupts and thermal_throttle are hidden
-// because they are side channels to the host (moby GHSA-6fw5-f8r9-fgfm).
+// Docker's default lists. /proc/interrupts and the CPUs' thermal_throttle (of
+// Host.Masked) tell what else runs on the host (moby GHSA-6fw5-f8r9-fgfm).
 var (
 	defaultMasked = []string{
 		"/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore", "/proc/keys",
@@ -144,13 +144,13 @@ var (
 
 // hiddenPaths are the masked and the read-only paths. nil asks for the default,
 // an empty list for none; --privileged hides nothing.
-func hiddenPaths(hc *container.HostConfig) (masked, readonly []string) {
+func hiddenPaths(hc *container.HostConfig, host Host) (masked, readonly []string) {
 	if hc.Privileged {
 		return nil, nil
 	}
 	masked, readonly = hc.MaskedPaths, hc.ReadonlyPaths
 	if masked == nil {
-		masked = defaultMasked
+		masked = slices.Concat(defaultMasked, host.Masked)
 	}
 	if readonly == nil {
 		readonly = defaultReadonly

@@ -99,7 +99,10 @@ func restrict(p *specs.Process, in Input, sec security, user string, privileged 
 // variables, then more. A later setting of a name replaces the earlier one in
 // its place; a name without "=" removes the variable.
 func environment(cfg *container.Config, tty bool, more []string) []string {
-	env := []string{defaultPath, "HOSTNAME=" + cfg.Hostname}
+	env := []string{defaultPath}
+	if cfg.Hostname != "" {
+		env = append(env, "HOSTNAME="+cfg.Hostname)
+	}
 	if tty {
 		env = append(env, "TERM=xterm")
 	}

@@ -78,7 +78,7 @@ func Build(ctx context.Context, in Input) (*specs.Spec, error) {
 		Namespaces:        namespaces,
 		RootfsPropagation: rootfsPropagation(in.Mounts),
 	}
-	linux.MaskedPaths, linux.ReadonlyPaths = hiddenPaths(in.HostConfig)
+	linux.MaskedPaths, linux.ReadonlyPaths = hiddenPaths(in.HostConfig, in.Host)
 	if linux.Resources, err = Resources(&in.HostConfig.Resources, in.Host); err != nil {
 		return nil, err
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"slices"
 
 	"github.com/containerd/errdefs"
 	"github.com/moby/sys/user"
@@ -42,6 +43,7 @@ func lookupUser(lookup func(string, int64) ([]byte, error), name string, groups 
 	if err != nil {
 		return u, "", invalid(err.Error())
 	}
+	slices.Sort(extra) // they come out of a map
 	u.UID, u.GID = uint32(exec.Uid), uint32(exec.Gid)
 	// The primary group stands among the additional ones so that a process
 	// cannot get rid of it (CVE-2022-36109).

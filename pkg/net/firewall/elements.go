@@ -45,9 +45,6 @@ func (t table) network(n Network, do edit) error {
 	if err := do(t.bridges, one); err != nil {
 		return err
 	}
-	if err := do(t.same, pair); err != nil {
-		return err
-	}
 	if n.ICC {
 		if err := do(t.icc, pair); err != nil {
 			return err
@@ -58,11 +55,15 @@ func (t table) network(n Network, do edit) error {
 			return err
 		}
 	}
-	if !n.Masquerade || n.Internal {
-		return nil
-	}
 	for _, s := range n.Subnets {
-		if err := do(t.of(s.Addr()).masq, interval(s)); err != nil {
+		sets := t.of(s.Addr())
+		if err := do(sets.nets, interval(s)); err != nil {
+			return err
+		}
+		if !n.Masquerade || n.Internal {
+			continue
+		}
+		if err := do(sets.masq, interval(s)); err != nil {
 			return err
 		}
 	}

@@ -40,14 +40,14 @@ var (
 type table struct {
 	*nftables.Table
 	bridges  *nftables.Set // ifname
-	same     *nftables.Set // ifname . ifname: each bridge with itself
-	icc      *nftables.Set // of those, the ones with inter-container traffic
+	icc      *nftables.Set // ifname . ifname: bridges with inter-container traffic, each with itself
 	internal *nftables.Set // ifname
 	v4, v6   familySets
 }
 
 type familySets struct {
-	masq  *nftables.Set // addresses, intervals: sources to masquerade
+	nets  *nftables.Set // addresses, intervals: of all networks
+	masq  *nftables.Set // of those, the sources to masquerade
 	hosts *nftables.Set // address . protocol . port → address . port
 	ports *nftables.Set // protocol . port → address . port
 }
@@ -62,18 +62,20 @@ func describe(name string) table {
 	pair := nftables.MustConcatSetType(nftables.TypeIFName, nftables.TypeIFName)
 	t.bridges = set("bridges", nftables.TypeIFName)
 	t.internal = set("internal", nftables.TypeIFName)
-	t.same = set("same", pair)
 	t.icc = set("icc", pair)
-	t.same.Concatenation, t.icc.Concatenation = true, true
+	t.icc.Concatenation = true
 	sets := func(f family, suffix string) familySets {
 		out := familySets{
+			nets: set("subnets"+suffix, f.addr),
 			masq: set("masquerade"+suffix, f.addr),
 			hosts: set("hosts"+suffix, nftables.MustConcatSetType(
 				f.addr, nftables.TypeInetProto, nftables.TypeInetService)),
 			ports: set("ports"+suffix, nftables.MustConcatSetType(
 				nftables.TypeInetProto, nftables.TypeInetService)),
 		}
-		out.masq.Interval, out.masq.KeyByteOrder = true, binaryutil.BigEndian
+		for _, s := range []*nftables.Set{out.nets, out.masq} {
+			s.Interval, s.KeyByteOrder = true, binaryutil.BigEndian
+		}
 		for _, m := range []*nftables.Set{out.hosts, out.ports} {
 			m.IsMap, m.Concatenation = true, true
 			m.DataType = nftables.MustConcatSetType(f.addr, nftables.TypeInetService)
@@ -85,8 +87,8 @@ func describe(name string) table {
 }
 
 func (t table) sets() []*nftables.Set {
-	return []*nftables.Set{t.bridges, t.internal, t.same, t.icc,
-		t.v4.masq, t.v4.hosts, t.v4.ports, t.v6.masq, t.v6.hosts, t.v6.ports}
+	return []*nftables.Set{t.bridges, t.internal, t.icc,
+		t.v4.nets, t.v4.masq, t.v4.hosts, t.v4.ports, t.v6.nets, t.v6.masq, t.v6.hosts, t.v6.ports}
 }
 
 // create queues the whole table without elements. What exists under its name
@@ -164,10 +166,11 @@ func (t table) postrouting(c *nftables.Conn) {
 	masquerade := []expr.Any{&expr.Masq{}}
 	// The host at localhost: a container cannot answer 127.0.0.1.
 	rule(toBridge, loopback4(inet4.saddr), masquerade)
-	// A container at a published port of its own network: the answer must
-	// come back through us, not over the bridge. (Input interfaces are known
-	// here since Linux 5.7.)
-	rule(pairIn(t.same), statusDNAT(), masquerade)
+	// A container at a published port, maybe its own: the answer must come back
+	// through us, not over the bridge. (By its subnet, since a bridge that calls
+	// iptables tells no input interface here.)
+	rule(toBridge, statusDNAT(), addrIn(inet4, t.v4.nets), masquerade)
+	rule(toBridge, statusDNAT(), addrIn(inet6, t.v6.nets), masquerade)
 	notToBridge := inSet(t.bridges, expr.MetaKeyOIFNAME, true)
 	rule(addrIn(inet4, t.v4.masq), notToBridge, masquerade)
 	rule(addrIn(inet6, t.v6.masq), notToBridge, masquerade)
@@ -178,11 +181,11 @@ func (t table) forward(c *nftables.Conn) {
 	toBridge := inSet(t.bridges, expr.MetaKeyOIFNAME, false)
 	rule(established(), accept())
 	rule(pairIn(t.icc), accept())
+	rule(inSet(t.internal, expr.MetaKeyIIFNAME, false), drop())
 	// What we did not translate was not published: other hosts that route to
 	// the containers' subnet, and other networks, are kept out.
 	rule(toBridge, statusDNAT(), accept())
 	rule(toBridge, drop())
-	rule(inSet(t.internal, expr.MetaKeyIIFNAME, false), drop())
 }
 
 func translate(m *nftables.Set, f family) []expr.Any {
