@@ -1,0 +1,108 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestMedian(t *testing.T) {
+	for _, c := range []struct {
+		in   []float64
+		want float64
+	}{{nil, 0}, {[]float64{3}, 3}, {[]float64{9, 1, 2}, 2}, {[]float64{4, 1, 2, 9}, 3}} {
+		if got := median(c.in); got != c.want {
+			t.Errorf("median of %v is %v", c.in, got)
+		}
+	}
+}
+
+func TestParseEngine(t *testing.T) {
+	e, err := parseEngine("a=/bin/x@unix:///run/x.sock")
+	if err != nil || e.name != "a" || e.cli != "/bin/x" || e.socket != "/run/x.sock" {
+		t.Errorf("got %+v, %v", e, err)
+	}
+	for _, s := range []string{"", "a", "a=b", "=b@/c", "a=@/c", "a=b@c"} {
+		if _, err := parseEngine(s); err == nil {
+			t.Errorf("%q is accepted", s)
+		}
+	}
+}
+
+func TestEnginesTakeTurns(t *testing.T) {
+	a, b := &engine{name: "a"}, &engine{name: "b"}
+	r := &report{engines: []*engine{a, b}}
+	var order string
+	c := benchCase{rounds: 3, warmup: true, sample: func(_ context.Context, e *engine, add adder) error {
+		order += e.name
+		add("x (ms)", float64(len(order)))
+		return nil
+	}}
+	if err := c.measure(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+	if order != "ab"+"ab"+"ba"+"ab" {
+		t.Errorf("order %q", order)
+	}
+	if got := r.figures[0].samples[a]; !slices.Equal(got, []float64{3, 6, 7}) {
+		t.Errorf("samples of a %v; the warm-up has to be left out", got)
+	}
+	want := "about\n\n| | a | b | a / b |\n|---|---:|---:|---:|\n| x (ms) | 6.00 | 5.00 | 1.20 |\n"
+	if got := r.markdown("about"); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
+func TestReplaceBetween(t *testing.T) {
+	got, err := replaceBetween("a\n"+beginMark+"\nold\n"+endMark+"\nb\n", "new\n")
+	if want := "a\n" + beginMark + "\nnew\n" + endMark + "\nb\n"; err != nil || got != want {
+		t.Errorf("got %q, %v", got, err)
+	}
+	for _, doc := range []string{"", beginMark, endMark + beginMark} {
+		if _, err := replaceBetween(doc, "x"); err == nil {
+			t.Errorf("%q has no place for a table, but none is missed", doc)
+		}
+	}
+}
+
+func TestMembers(t *testing.T) {
+	all := []process{{1, 0, "init"}, {10, 1, "dockerd"}, {11, 10, "containerd"}, {12, 11, "proxy"},
+		{20, 1, "shim\x00-id\x00abc"}, {21, 20, "sleep"}, {30, 1, "shim\x00-id\x00other"}}
+	if got := members(all, 10, []string{"abc"}); !slices.Equal(got, []int{10, 11, 12, 20}) {
+		t.Errorf("got %v", got)
+	}
+}
+
+func TestParseProc(t *testing.T) {
+	if p, err := parseParent([]byte("12 (a) b) c) S 7 12 12 0")); p != 7 || err != nil {
+		t.Errorf("parent %d, %v", p, err)
+	}
+	if _, err := parseParent([]byte("12 (a")); err == nil {
+		t.Error("half a line is accepted")
+	}
+	if n, err := parsePSS([]byte("00-ff ---p [rollup]\nRss:  9 kB\nPss:   123 kB\nPss_Anon: 5 kB\n")); n != 123 || err != nil {
+		t.Errorf("PSS %d, %v", n, err)
+	}
+	if _, err := parsePSS(nil); err == nil {
+		t.Error("an empty file is accepted")
+	}
+}
+
+func TestEach(t *testing.T) {
+	names := numbered("x", 20)
+	seen := make(chan string, len(names))
+	if err := each(names, 3, func(n string) error { seen <- n; return nil }); err != nil || len(seen) != len(names) {
+		t.Errorf("%d of %d, %v", len(seen), len(names), err)
+	}
+	broken := errors.New("broken")
+	if err := each(names, 3, func(n string) error {
+		if strings.HasSuffix(n, "7") {
+			return broken
+		}
+		return nil
+	}); !errors.Is(err, broken) {
+		t.Errorf("got %v", err)
+	}
+}

@@ -1,0 +1,139 @@
+// Command bench compares container engines side by side through their CLIs. The
+// engines take turns, sample by sample, so that whatever else the machine does
+// meets them alike; what is reported are medians, and their ratios.
+//
+//	bench                                   berth and Debian's docker.io, both started for it
+//	bench a=berth@/run/berth/berth.sock b=docker@/var/run/docker.sock
+//
+// It runs as root and removes all that it made.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+)
+
+type options struct {
+	rounds     int
+	containers int
+	logMiB     int
+	only       *regexp.Regexp
+	write      string
+	engines    []string
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, os.Args[1:]); err != nil && !errors.Is(err, flag.ErrHelp) {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		stop()
+		os.Exit(1)
+	}
+}
+
+func parse(args []string) (options, error) {
+	var o options
+	f := flag.NewFlagSet("bench", flag.ContinueOnError)
+	f.Usage = func() {
+		fmt.Fprintln(f.Output(), "Usage: bench [FLAGS] [NAME=CLI@SOCKET ...]\n\nWithout engines, berth and Debian's docker.io are started for the run.")
+		f.PrintDefaults()
+	}
+	f.IntVar(&o.rounds, "rounds", 15, "samples of each figure and engine")
+	f.IntVar(&o.containers, "containers", 200, "containers that ps lists")
+	f.IntVar(&o.logMiB, "log-mib", 16, "MiB that the container of the log figures writes")
+	f.StringVar(&o.write, "write", "", "put the table into this `file`, between its bench marks")
+	only := f.String("only", "", "measure only what matches this `regexp`")
+	if err := f.Parse(args); err != nil {
+		return o, err
+	}
+	o.engines = f.Args()
+	if o.rounds < 1 || o.containers < 1 || o.logMiB < 1 {
+		return o, errors.New("rounds, containers and log-mib must be at least 1")
+	}
+	var err error
+	if o.only, err = regexp.Compile("(?i)" + *only); err != nil {
+		return o, fmt.Errorf("-only: %w", err)
+	}
+	return o, nil
+}
+
+func run(ctx context.Context, args []string) (err error) {
+	o, err := parse(args)
+	if err != nil {
+		return err
+	}
+	if os.Geteuid() != 0 {
+		return errors.New("must be run as root")
+	}
+	dir, err := os.MkdirTemp("", "berth-bench.")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, removeAll(dir)) }()
+
+	engines, stop, err := openEngines(ctx, dir, o.engines)
+	defer func() { err = errors.Join(err, stop()) }()
+	if err != nil {
+		return err
+	}
+	r := &report{engines: engines}
+	defer func() { err = errors.Join(err, removeContainers(engines)) }()
+	if err := loadImage(ctx, filepath.Join(dir, "image.tar"), engines); err != nil {
+		return err
+	}
+	for _, c := range cases(o) {
+		if !o.only.MatchString(c.name) {
+			continue
+		}
+		fmt.Fprintf(os.Stderr, "%s …\n", c.name)
+		if err := c.measure(ctx, r); err != nil {
+			return fmt.Errorf("%s: %w", c.name, err)
+		}
+	}
+	table := r.markdown(machine())
+	fmt.Print(table)
+	if o.write != "" {
+		return writeInto(o.write, table)
+	}
+	return nil
+}
+
+// Marks in the document that the table stands between.
+const (
+	beginMark = "<!-- bench: begin -->"
+	endMark   = "<!-- bench: end -->"
+)
+
+// writeInto replaces what is between the marks of a document.
+func writeInto(name, table string) error {
+	b, err := os.ReadFile(name)
+	if err != nil {
+		return err
+	}
+	changed, err := replaceBetween(string(b), table)
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	return os.WriteFile(name, []byte(changed), 0o644)
+}
+
+func replaceBetween(doc, table string) (string, error) {
+	before, rest, ok := strings.Cut(doc, beginMark)
+	if !ok {
+		return "", fmt.Errorf("no %q in it", beginMark)
+	}
+	_, after, ok := strings.Cut(rest, endMark)
+	if !ok {
+		return "", fmt.Errorf("no %q after %q in it", endMark, beginMark)
+	}
+	return before + beginMark + "\n" + table + endMark + after, nil
+}
