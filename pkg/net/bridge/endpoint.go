@@ -47,6 +47,9 @@ func (e Endpoint) Add() (err error) {
 		return fmt.Errorf("making the veth pair %s: %w", e.HostName, err)
 	}
 	err = InNetNS(e.NetNS, e.configure)
+	if err == nil {
+		err = e.settle()
+	}
 	if err != nil {
 		return errors.Join(err, deleteLink(e.HostName))
 	}
@@ -75,6 +78,23 @@ func (e Endpoint) addPair(ns int) error {
 	}
 	if err != nil {
 		return errors.Join(err, deleteLink(e.HostName))
+	}
+	return nil
+}
+
+// settle makes the kernel act on the pair's new carrier. Left to itself it does
+// so in a worker some time later; until then the bridge's port forwards nothing
+// and both devices drop what is sent, so that a container's first packet would
+// be lost and repeated a second later. Since Linux 6.8 asking for a link's state
+// brings it up to date (net/core/rtnetlink.c, rtnl_getlink).
+func (e Endpoint) settle() error {
+	for _, ask := range []func() error{
+		func() error { _, err := netlink.LinkByName(e.HostName); return err },
+		func() error { _, err := netlink.LinkByIndex(e.Bridge); return err },
+	} {
+		if err := ask(); err != nil {
+			return fmt.Errorf("settling %s: %w", e.HostName, err)
+		}
 	}
 	return nil
 }

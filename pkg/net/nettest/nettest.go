@@ -82,6 +82,10 @@ func NewHost(t testing.TB, name, local, remote string) *Host {
 		configure(t, "eth0", remote)
 		return netlink.RouteAdd(&netlink.Route{Gw: gw})
 	}))
+	// Asking makes the kernel act on the new carrier at once; the first packet
+	// would be lost otherwise.
+	_, err = netlink.LinkByName(name)
+	must(t, err)
 	return h
 }
 
