@@ -126,6 +126,27 @@ func (b *box) run(args ...string) (pid int) {
 	return pid
 }
 
+// trap runs a container that exits with code when it gets SIGTERM. It returns
+// once the trap is set: before, the signal would meet the OCI runtime.
+func (b *box) trap(code int) (pid int) {
+	b.t.Helper()
+	pid = b.run("sh", "-c", fmt.Sprintf("trap 'exit %d' TERM; echo ready; while :; do sleep 0.05; done", code))
+	await(b.t, func() bool { return b.output() == "ready\n" })
+	return pid
+}
+
+// await waits for what another process does and gives no sign of.
+func await(t *testing.T, done func() bool) {
+	t.Helper()
+	for !done() {
+		select {
+		case <-time.After(2 * time.Millisecond):
+		case <-t.Context().Done():
+			t.Fatal(t.Context().Err())
+		}
+	}
+}
+
 func (b *box) output() string {
 	b.t.Helper()
 	out, err := os.ReadFile(b.out)

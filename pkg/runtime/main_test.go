@@ -60,20 +60,16 @@ func setUp() (err error) {
 	if bench.dir, err = os.MkdirTemp("", "brt"); err != nil {
 		return err
 	}
-	bench.shim = filepath.Join(bench.dir, "bin", "containerd-shim-runc-v2")
+	bench.shim = filepath.Join(bench.dir, "bin", "containerd-shim-berth-v2")
 	bench.runc = filepath.Join(bench.dir, "bin", "runc")
 	for out, pkg := range map[string]string{
-		bench.shim: "github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2",
+		bench.shim: "github.com/berth-engine/berth/cmd/containerd-shim-berth-v2",
 		bench.runc: "github.com/opencontainers/runc",
 	} {
 		cmd := exec.Command("go", "build", "-tags", "seccomp", "-o", out, pkg)
 		if msg, err := cmd.CombinedOutput(); err != nil {
 			return fmt.Errorf("%v: %w: %s", cmd.Args, err, msg)
 		}
-	}
-	// Upstream's shim looks for "runc" when containerd asks what it can do.
-	if err := os.Setenv("PATH", filepath.Dir(bench.runc)+":"+os.Getenv("PATH")); err != nil {
-		return err
 	}
 	start := time.Now()
 	if bench.rt, err = Open(context.Background(), testConfig("main")); err != nil {

@@ -4,7 +4,6 @@ import (
 	"os"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/containerd/errdefs"
 )
@@ -21,7 +20,7 @@ func TestAdopt(t *testing.T) {
 			d := startDaemon(t, config)
 			r := dialDaemon(t, config)
 			b := newBox(t, r)
-			pid := b.run("sh", "-c", "trap 'exit 4' TERM; while :; do sleep 0.05; done")
+			pid := b.trap(4)
 			if err := r.Exec(t.Context(), b.id, "side", testProcess("sleep", "100"), IO{}); err != nil {
 				t.Fatal(err)
 			}
@@ -66,12 +65,15 @@ func TestExitWhileDown(t *testing.T) {
 		}
 	})
 	b := newBox(t, dialDaemon(t, config))
-	pid := b.run("sh", "-c", "trap 'exit 6' TERM; while :; do sleep 0.05; done")
+	pid := b.trap(6)
 	d.kill()
 	if err := syscall.Kill(pid, syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
-	awaitFile(t, b.r.bundle(b.id, "exit.json"))
+	await(t, func() bool {
+		_, err := os.Stat(b.r.bundle(b.id, "exit.json"))
+		return err == nil
+	})
 	for range 2 { // the one who finds it may die as well
 		d.start(t)
 		d.kill()
@@ -91,21 +93,6 @@ func TestExitWhileDown(t *testing.T) {
 		t.Errorf("a second delete: %v", err)
 	}
 	b.gone()
-}
-
-// awaitFile waits for what another process writes.
-func awaitFile(t *testing.T, path string) {
-	t.Helper()
-	for {
-		if _, err := os.Stat(path); err == nil {
-			return
-		}
-		select {
-		case <-time.After(5 * time.Millisecond):
-		case <-t.Context().Done():
-			t.Fatal(t.Context().Err())
-		}
-	}
 }
 
 // The events of another containerd go on after it was gone, with a resync.

@@ -20,7 +20,7 @@ func TestOpenRootfs(t *testing.T) {
 	for _, state := range []string{"created", "running", "stopped"} {
 		t.Run(state, func(t *testing.T) {
 			if state == "running" {
-				b.run("sh", "-c", "echo written >/late; busybox rm /plain; busybox mkfifo /fifo; sleep 100")
+				b.run("sh", "-c", "busybox rm /plain; echo written >/late; sleep 100")
 				waitRead(t, b, "late", "written\n")
 			}
 			if state == "stopped" {
@@ -56,18 +56,14 @@ func TestOpenRootfs(t *testing.T) {
 // waitRead waits until the running container has written a file.
 func waitRead(t *testing.T, b *box, name, want string) {
 	t.Helper()
-	for t.Context().Err() == nil {
+	await(t, func() bool {
 		root, err := b.r.OpenRootfs(t.Context(), b.id)
 		if err != nil {
 			t.Fatal(err)
 		}
 		got, err := readAndClose(root, name)
-		if err == nil && string(got) == want {
-			if _, err := os.Stat(b.r.bundle(b.id, "rootfs", "fifo")); err == nil {
-				return
-			}
-		}
-	}
+		return err == nil && string(got) == want
+	})
 }
 
 func readAndClose(root *rootfs.Root, name string) ([]byte, error) {

@@ -116,14 +116,16 @@ func TestKill(t *testing.T) {
 		t.Errorf("without a task: %v", err)
 	}
 	events := b.r.Events(t.Context())
-	b.run("sh", "-c", "trap 'exit 3' TERM; while :; do sleep 0.05; done")
+	b.trap(3)
 	if err := b.r.KillTask(t.Context(), b.id, 0); err != nil {
 		t.Errorf("signal 0: %v", err)
 	}
 	if err := b.r.KillTask(t.Context(), b.id, syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
-	b.expect(events, KindExit, "")
+	if e := b.expect(events, KindExit, ""); e.Exit.Code != 3 {
+		t.Errorf("event %+v", e)
+	}
 	if err := b.r.KillTask(t.Context(), b.id, syscall.SIGTERM); !errdefs.IsNotFound(err) {
 		t.Errorf("after its end: %v", err)
 	}
