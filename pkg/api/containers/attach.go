@@ -1,0 +1,33 @@
+package containers
+
+import (
+	"net/http"
+
+	"github.com/berth-engine/berth/pkg/api"
+	"github.com/berth-engine/berth/pkg/engine"
+)
+
+func (h handlers) attach(w http.ResponseWriter, r *api.Request) error {
+	ctx, open, release := r.Hijack(w)
+	defer release()
+	return h.backend.Attach(ctx, r.Name, engine.AttachOptions{
+		Stdin:      r.Bool("stdin"),
+		Stdout:     r.Bool("stdout"),
+		Stderr:     r.Bool("stderr"),
+		Stream:     r.Bool("stream"),
+		Logs:       r.Bool("logs"),
+		DetachKeys: r.Query.Get("detachKeys"),
+	}, open)
+}
+
+func (h handlers) resize(w http.ResponseWriter, r *api.Request) error {
+	height, width, err := r.Size()
+	if err != nil {
+		return err
+	}
+	if err := h.backend.Resize(r.Context(), r.Name, height, width); err != nil {
+		return err
+	}
+	w.WriteHeader(http.StatusOK)
+	return nil
+}

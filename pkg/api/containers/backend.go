@@ -1,0 +1,60 @@
+// Package containers serves /containers: it turns requests into calls of the
+// engine, and the engine's answers into the shape that the client's API
+// version has. convert.go and create_convert.go hold all that depends on the
+// version.
+package containers
+
+import (
+	"context"
+
+	"github.com/berth-engine/berth/pkg/engine"
+	"github.com/moby/moby/api/types/container"
+)
+
+// Backend is what the routes need of the engine. ref is a name, an ID or an
+// ID prefix.
+type Backend interface {
+	Registry
+	Lifecycle
+	Freezer
+	Reader
+	Streamer
+}
+
+// Registry keeps containers.
+type Registry interface {
+	Create(ctx context.Context, r engine.CreateRequest) (container.CreateResponse, error)
+	Rename(ctx context.Context, ref, newName string) error
+	Remove(ctx context.Context, ref string, o engine.RemoveOptions) error
+}
+
+// Lifecycle runs them. Start and Stop give NotModified when there is nothing
+// to do.
+type Lifecycle interface {
+	Start(ctx context.Context, ref string) error
+	Stop(ctx context.Context, ref string, o engine.StopOptions) error
+	Restart(ctx context.Context, ref string, o engine.StopOptions) error
+	Kill(ctx context.Context, ref, signal string) error
+	// Wait calls registered, if the container exists, before it blocks.
+	Wait(ctx context.Context, ref string, c container.WaitCondition, registered func()) (container.WaitResponse, error)
+}
+
+// Freezer stops them in their tracks.
+type Freezer interface {
+	Pause(ctx context.Context, ref string) error
+	Unpause(ctx context.Context, ref string) error
+}
+
+// Reader tells of them. What it returns belongs to the caller.
+type Reader interface {
+	List(ctx context.Context, o engine.ListOptions) ([]container.Summary, error)
+	Inspect(ctx context.Context, ref string, size bool) (container.InspectResponse, error)
+}
+
+// Streamer moves their bytes. It calls open once the request is accepted, and
+// writes ready-framed bytes then.
+type Streamer interface {
+	Logs(ctx context.Context, ref string, o engine.LogsOptions, open engine.OpenWriter) error
+	Attach(ctx context.Context, ref string, o engine.AttachOptions, open engine.OpenConn) error
+	Resize(ctx context.Context, ref string, height, width uint32) error
+}

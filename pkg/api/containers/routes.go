@@ -1,0 +1,27 @@
+package containers
+
+import "github.com/berth-engine/berth/pkg/api"
+
+type handlers struct{ backend Backend }
+
+// Routes serves a backend.
+func Routes(b Backend) []api.Route {
+	h := handlers{b}
+	return []api.Route{
+		{Operation: "ContainerList", Handler: h.list},
+		{Operation: "ContainerCreate", Handler: h.create},
+		{Operation: "ContainerInspect", Handler: h.inspect},
+		{Operation: "ContainerLogs", Handler: h.logs, Streams: true},
+		{Operation: "ContainerResize", Handler: h.resize},
+		{Operation: "ContainerStart", Handler: h.start},
+		{Operation: "ContainerStop", Handler: h.stop},
+		{Operation: "ContainerRestart", Handler: h.restart},
+		{Operation: "ContainerKill", Handler: h.kill},
+		{Operation: "ContainerRename", Handler: h.rename},
+		{Operation: "ContainerPause", Handler: h.pause},
+		{Operation: "ContainerUnpause", Handler: h.unpause},
+		{Operation: "ContainerAttach", Handler: h.attach, Streams: true},
+		{Operation: "ContainerWait", Handler: h.wait, Streams: true},
+		{Operation: "ContainerDelete", Handler: h.remove},
+	}
+}

@@ -1,0 +1,101 @@
+package api_test
+
+import (
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/berth-engine/berth/pkg/api"
+	"github.com/berth-engine/berth/pkg/api/contract"
+)
+
+// requests has one good request for each operation that is served.
+var requests = map[string]struct{ target, body string }{
+	"ContainerList":    {"/containers/json?all=1&size=1&limit=3", ""},
+	"ContainerCreate":  {"/containers/create?name=web", `{"Image":"busybox","HostConfig":{"PortBindings":{"80/tcp":[]}}}`},
+	"ContainerInspect": {"/containers/web/json?size=1", ""},
+	"ContainerLogs":    {"/containers/web/logs?stdout=1", ""},
+	"ContainerResize":  {"/containers/web/resize?h=24&w=80", ""},
+	"ContainerStart":   {"/containers/web/start", ""},
+	"ContainerStop":    {"/containers/web/stop?t=1", ""},
+	"ContainerRestart": {"/containers/web/restart", ""},
+	"ContainerKill":    {"/containers/web/kill?signal=TERM", ""},
+	"ContainerRename":  {"/containers/web/rename?name=x", ""},
+	"ContainerPause":   {"/containers/web/pause", ""},
+	"ContainerUnpause": {"/containers/web/unpause", ""},
+	"ContainerAttach":  {"/containers/web/attach?stream=1&stdout=1", ""},
+	"ContainerWait":    {"/containers/web/wait", ""},
+	"ContainerDelete":  {"/containers/web?force=1", ""},
+	"ContainerExec":    {"/containers/web/exec", `{"Cmd":["true"]}`},
+	"ExecStart":        {"/exec/" + someID + "/start", `{"Detach":true}`},
+	"ExecResize":       {"/exec/" + someID + "/resize?h=1&w=2", ""},
+	"ExecInspect":      {"/exec/" + someID + "/json", ""},
+	"ImageList":        {"/images/json", ""},
+	"ImageInspect":     {"/images/busybox/json", ""},
+	"ImageHistory":     {"/images/busybox/history", ""},
+	"ImageTag":         {"/images/busybox/tag?repo=a&tag=b", ""},
+	"ImageDelete":      {"/images/busybox", ""},
+	"ImageCreate":      {"/images/create?fromImage=busybox&tag=latest", ""},
+	"ImageLoad":        {"/images/load", "x"},
+	"NetworkList":      {"/networks", ""},
+	"NetworkInspect":   {"/networks/bridge", ""},
+	"SystemPing":       {"/_ping", ""},
+	"SystemPingHead":   {"/_ping", ""},
+	"SystemVersion":    {"/version", ""},
+	"SystemInfo":       {"/info", ""},
+	"SystemEvents":     {"/events?until=1", ""},
+}
+
+// Every operation that is served is asked for in versions between which shapes
+// changed, and its answer held against that version's schema; then again for
+// something that does not exist. One that is served and not asked for fails
+// the test.
+func TestContract(t *testing.T) {
+	v, err := contract.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newServer(t, newFakes().routes())
+	socket := listen(t, s)
+	base := &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) { return net.Dial("unix", socket) }}
+	defer base.CloseIdleConnections()
+	version := ""
+	client := http.Client{Transport: v.Transport(base, func(err error) { t.Errorf("version %q: %v", version, err) })}
+	for _, version = range []string{"", "/v1.25", "/v1.29", "/v1.41", "/v1.43", "/v1.47", "/v1.51", "/v1.52"} {
+		for _, o := range api.Operations {
+			if q, ok := requests[o.ID]; ok {
+				ask(t, client, o.Method, version+q.target, q.body)
+				ask(t, client, o.Method, version+strings.Replace(q.target, "/web", "/nobody", 1), q.body)
+			}
+		}
+	}
+	exercised := v.Exercised()
+	for _, o := range api.Operations {
+		if s.Serves(o.ID) != slices.Contains(exercised, o.ID) {
+			t.Errorf("%s: served %v, exercised %v", o.ID, s.Serves(o.ID), !s.Serves(o.ID))
+		}
+	}
+}
+
+func ask(t *testing.T, client http.Client, method, target, body string) {
+	t.Helper()
+	r, err := http.NewRequest(method, "http://berth"+target, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if body != "" {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	resp, err := client.Do(r)
+	if err != nil {
+		t.Fatalf("%s %s: %v", method, target, err)
+	}
+	defer resp.Body.Close()
+	if _, err := io.Copy(io.Discard, resp.Body); err != nil {
+		t.Fatalf("%s %s: %v", method, target, err)
+	}
+}

@@ -1,0 +1,310 @@
+package api_test
+
+import (
+	"context"
+	"io"
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/berth-engine/berth/pkg/api"
+	apicontainers "github.com/berth-engine/berth/pkg/api/containers"
+	apiexec "github.com/berth-engine/berth/pkg/api/exec"
+	apiimages "github.com/berth-engine/berth/pkg/api/images"
+	apinetworks "github.com/berth-engine/berth/pkg/api/networks"
+	apisystem "github.com/berth-engine/berth/pkg/api/system"
+	"github.com/berth-engine/berth/pkg/engine"
+	"github.com/berth-engine/berth/pkg/filters"
+	"github.com/berth-engine/berth/pkg/images"
+	"github.com/berth-engine/berth/pkg/version"
+	"github.com/containerd/errdefs"
+	dockerspec "github.com/moby/docker-image-spec/specs-go/v1"
+	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/events"
+	"github.com/moby/moby/api/types/image"
+	"github.com/moby/moby/api/types/jsonstream"
+	"github.com/moby/moby/api/types/network"
+	"github.com/moby/moby/api/types/storage"
+	"github.com/moby/moby/api/types/system"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+const someID = "4bc2f3a9d6e1c07b58a1f0d2e3c4b5a697887766554433221100ffeeddccbbaa"
+
+// fakeEngine has one container, "web". Tests replace what they look at.
+type fakeEngine struct {
+	created engine.CreateRequest
+	stopped engine.StopOptions
+	listed  engine.ListOptions
+	logged  engine.LogsOptions
+
+	attach func(ctx context.Context, o engine.AttachOptions, open engine.OpenConn) error
+	logs   func(open engine.OpenWriter) error
+	wait   func(ctx context.Context, registered func()) (container.WaitResponse, error)
+	start  func() error
+}
+
+func known(ref string) error {
+	if ref == "web" || ref == someID {
+		return nil
+	}
+	return errdefs.ErrNotFound.WithMessage("No such container: " + ref)
+}
+
+func (f *fakeEngine) Create(_ context.Context, r engine.CreateRequest) (container.CreateResponse, error) {
+	f.created = r
+	return container.CreateResponse{ID: someID}, nil
+}
+
+func (f *fakeEngine) Start(_ context.Context, ref string) error {
+	if f.start != nil {
+		return f.start()
+	}
+	return known(ref)
+}
+
+func (f *fakeEngine) Stop(_ context.Context, ref string, o engine.StopOptions) error {
+	f.stopped = o
+	return known(ref)
+}
+
+func (f *fakeEngine) Restart(_ context.Context, ref string, o engine.StopOptions) error {
+	f.stopped = o
+	return known(ref)
+}
+
+func (f *fakeEngine) Kill(_ context.Context, ref, _ string) error   { return known(ref) }
+func (f *fakeEngine) Pause(_ context.Context, ref string) error     { return known(ref) }
+func (f *fakeEngine) Unpause(_ context.Context, ref string) error   { return known(ref) }
+func (f *fakeEngine) Rename(_ context.Context, ref, _ string) error { return known(ref) }
+
+func (f *fakeEngine) Remove(_ context.Context, ref string, _ engine.RemoveOptions) error {
+	return known(ref)
+}
+
+func (f *fakeEngine) Resize(_ context.Context, ref string, _, _ uint32) error { return known(ref) }
+
+func (f *fakeEngine) Wait(ctx context.Context, ref string, _ container.WaitCondition, registered func()) (container.WaitResponse, error) {
+	if err := known(ref); err != nil {
+		return container.WaitResponse{}, err
+	}
+	if f.wait != nil {
+		return f.wait(ctx, registered)
+	}
+	registered()
+	return container.WaitResponse{StatusCode: 3}, nil
+}
+
+func (f *fakeEngine) List(_ context.Context, o engine.ListOptions) ([]container.Summary, error) {
+	f.listed = o
+	s := container.Summary{
+		ID: someID, Names: []string{"/web"}, Image: "busybox", ImageID: "sha256:" + someID, Command: "httpd",
+		Created: 1, State: container.StateRunning, Status: "Up 1 second",
+		Ports: []container.PortSummary{{PrivatePort: 80, Type: "tcp"},
+			{IP: netip.MustParseAddr("0.0.0.0"), PrivatePort: 81, PublicPort: 8081, Type: "tcp"}},
+		Health:                  &container.HealthSummary{Status: container.Healthy},
+		ImageManifestDescriptor: &ocispec.Descriptor{MediaType: ocispec.MediaTypeImageManifest},
+		NetworkSettings:         &container.NetworkSettingsSummary{Networks: map[string]*network.EndpointSettings{"bridge": {}}},
+	}
+	s.HostConfig.Annotations = map[string]string{"a": "b"}
+	return []container.Summary{s}, nil
+}
+
+func (f *fakeEngine) Inspect(_ context.Context, ref string, _ bool) (container.InspectResponse, error) {
+	ep := &network.EndpointSettings{IPAddress: netip.MustParseAddr("172.18.0.2"), IPPrefixLen: 16, Aliases: []string{"alias"}}
+	return container.InspectResponse{
+		ID: someID, Created: "2026-01-02T03:04:05Z", Path: "httpd", Args: []string{}, Name: "/web",
+		State:      &container.State{Status: container.StateRunning, Running: true, StartedAt: "2026-01-02T03:04:05Z", FinishedAt: "0001-01-01T00:00:00Z"},
+		Image:      "sha256:" + someID,
+		HostConfig: &container.HostConfig{NetworkMode: "bridge", CgroupnsMode: "private", RestartPolicy: container.RestartPolicy{Name: "no"}, LogConfig: container.LogConfig{Type: "json-file"}},
+		Config:     &container.Config{Hostname: "host", Image: "busybox"},
+		Mounts:     []container.MountPoint{},
+		Storage:    &storage.Storage{RootFS: &storage.RootFSStorage{Snapshot: &storage.RootFSStorageSnapshot{Name: "overlayfs"}}},
+		NetworkSettings: &container.NetworkSettings{
+			Ports:    network.PortMap{network.MustParsePort("80/tcp"): nil},
+			Networks: map[string]*network.EndpointSettings{"bridge": ep, "mine": ep.Copy()},
+		},
+		ImageManifestDescriptor: &ocispec.Descriptor{MediaType: ocispec.MediaTypeImageManifest},
+	}, known(ref)
+}
+
+func (f *fakeEngine) Logs(_ context.Context, ref string, o engine.LogsOptions, open engine.OpenWriter) error {
+	f.logged = o
+	if err := known(ref); err != nil {
+		return err
+	}
+	if f.logs != nil {
+		return f.logs(open)
+	}
+	w, err := open(false)
+	if err == nil {
+		_, err = io.WriteString(w, "\x01\x00\x00\x00\x00\x00\x00\x03hi\n")
+	}
+	return err
+}
+
+func (f *fakeEngine) Attach(ctx context.Context, ref string, o engine.AttachOptions, open engine.OpenConn) error {
+	if err := known(ref); err != nil {
+		return err
+	}
+	if f.attach != nil {
+		return f.attach(ctx, o, open)
+	}
+	conn, err := open(true)
+	if err == nil {
+		_, err = io.WriteString(conn, "hello\n")
+	}
+	return err
+}
+
+func (f *fakeEngine) ExecCreate(_ context.Context, ref string, _ container.ExecCreateRequest) (string, error) {
+	return someID, known(ref)
+}
+
+func (f *fakeEngine) ExecStart(_ context.Context, id string, o engine.ExecStartOptions, open engine.OpenConn) error {
+	if id != someID {
+		return errdefs.ErrNotFound.WithMessage("No such exec instance: " + id)
+	}
+	if o.Detach {
+		return nil
+	}
+	conn, err := open(o.Tty)
+	if err == nil {
+		_, err = io.Copy(conn, conn)
+	}
+	return err
+}
+
+func (f *fakeEngine) ExecInspect(_ context.Context, id string) (container.ExecInspectResponse, error) {
+	return container.ExecInspectResponse{ID: id, ContainerID: someID, ProcessConfig: &container.ExecProcessConfig{Entrypoint: "sh"}}, nil
+}
+
+func (f *fakeEngine) ExecResize(context.Context, string, uint32, uint32) error { return nil }
+
+// fakeImages has one image.
+type fakeImages struct {
+	pulled  string
+	options images.PullOptions
+	tagged  string
+	quiet   bool
+	listed  images.ListOptions
+	load    func(r io.Reader, progress func(jsonstream.Message) error) error
+}
+
+func (f *fakeImages) List(_ context.Context, o images.ListOptions) ([]image.Summary, error) {
+	f.listed = o
+	return []image.Summary{{ID: "sha256:" + someID, Size: 7, Created: 1, SharedSize: -1, Containers: 2, Labels: map[string]string{},
+		Descriptor: &ocispec.Descriptor{MediaType: ocispec.MediaTypeImageManifest}}}, nil
+}
+
+func (f *fakeImages) Inspect(context.Context, string, images.InspectOptions) (image.InspectResponse, error) {
+	return image.InspectResponse{
+		ID: "sha256:" + someID, Architecture: "amd64", Os: "linux", Size: 7,
+		Config:      &dockerspec.DockerOCIImageConfig{ImageConfig: ocispec.ImageConfig{Cmd: []string{"sh"}}},
+		Descriptor:  &ocispec.Descriptor{MediaType: ocispec.MediaTypeImageManifest},
+		GraphDriver: &storage.DriverData{Name: "overlayfs"},
+		RootFS:      image.RootFS{Type: "layers"},
+		Identity:    &image.Identity{},
+	}, nil
+}
+
+func (f *fakeImages) History(context.Context, string, *ocispec.Platform) ([]image.HistoryResponseItem, error) {
+	return []image.HistoryResponseItem{{ID: "<missing>", Created: 1, CreatedBy: "sh"}}, nil
+}
+
+func (f *fakeImages) Tag(_ context.Context, _, newRef string) error {
+	f.tagged = newRef
+	return nil
+}
+
+func (f *fakeImages) Remove(context.Context, string, bool, bool) ([]image.DeleteResponse, error) {
+	return []image.DeleteResponse{{Untagged: "busybox:latest"}}, nil
+}
+
+func (f *fakeImages) Load(_ context.Context, r io.Reader, quiet bool, _ []ocispec.Platform, progress func(jsonstream.Message) error) error {
+	f.quiet = quiet
+	if f.load != nil {
+		return f.load(r, progress)
+	}
+	return progress(jsonstream.Message{Stream: "Loaded image: busybox:latest\n"})
+}
+
+func (f *fakeImages) Pull(_ context.Context, ref string, o images.PullOptions, progress func(jsonstream.Message) error) error {
+	f.pulled, f.options = ref, o
+	return progress(jsonstream.Message{Status: "Pulling", ID: "latest"})
+}
+
+// fakeNetworks has one network.
+type fakeNetworks struct{}
+
+func aNetwork() network.Network {
+	return network.Network{Name: "bridge", ID: someID, Scope: "local", Driver: "bridge", EnableIPv4: true,
+		IPAM: network.IPAM{Driver: "default"}, Created: time.Unix(1, 0)}
+}
+
+func (fakeNetworks) List(filters.Args) ([]network.Summary, error) {
+	return []network.Summary{{Network: aNetwork()}}, nil
+}
+
+func (fakeNetworks) Inspect(ref string, _ bool, _ string) (network.Inspect, error) {
+	if ref != "bridge" && ref != someID {
+		return network.Inspect{}, errdefs.ErrNotFound.WithMessage("network " + ref + " not found")
+	}
+	return network.Inspect{Network: aNetwork(), Status: &network.Status{}}, nil
+}
+
+// fakeDaemon tells of two events.
+type fakeDaemon struct{ since, until time.Time }
+
+func (*fakeDaemon) Info(context.Context) (system.Info, error) {
+	return system.Info{ID: "id", Name: "host", DriverStatus: [][2]string{}, CgroupDriver: "cgroupfs", CgroupVersion: "1", NRI: &system.NRIInfo{}, Containerd: &system.ContainerdInfo{},
+		FirewallBackend:   &system.FirewallInfo{Driver: "nftables"},
+		DiscoveredDevices: []system.DeviceInfo{{Source: "cdi", ID: "x"}},
+		Runtimes:          map[string]system.RuntimeWithStatus{"runc": {Runtime: system.Runtime{Path: "runc"}, Status: map[string]string{"a": "b"}}}}, nil
+}
+
+func (*fakeDaemon) Version(context.Context) (system.VersionResponse, error) {
+	return system.VersionResponse{Version: "0.1", APIVersion: version.MaxAPI, MinAPIVersion: version.MinAPI, Os: "linux", Arch: "amd64"}, nil
+}
+
+func (f *fakeDaemon) Events(_ context.Context, since, until time.Time, args filters.Args, registered func(), each func(events.Message) error) error {
+	if err := args.Validate("type", "event", "container", "label"); err != nil {
+		return err
+	}
+	f.since, f.until = since, until
+	registered()
+	for _, m := range []events.Message{
+		{Type: events.ContainerEventType, Action: events.ActionStart, Actor: events.Actor{ID: someID, Attributes: map[string]string{"image": "busybox"}}, Scope: "local", Time: 1, TimeNano: 1},
+		{Type: events.ImageEventType, Action: events.ActionCreate, Actor: events.Actor{ID: "busybox"}, Scope: "local", Time: 2, TimeNano: 2},
+	} {
+		if err := each(m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+type fakes struct {
+	engine *fakeEngine
+	images *fakeImages
+	daemon *fakeDaemon
+}
+
+func newFakes() fakes { return fakes{&fakeEngine{}, &fakeImages{}, &fakeDaemon{}} }
+
+func (f fakes) routes() []api.Route {
+	return slices.Concat(
+		apicontainers.Routes(f.engine), apiexec.Routes(f.engine), apiimages.Routes(f.images),
+		apinetworks.Routes(fakeNetworks{}), apisystem.Routes(f.daemon, apisystem.Ping{Builder: "2"}),
+	)
+}
+
+func newServer(tb testing.TB, routes []api.Route) *api.Server {
+	tb.Helper()
+	s, err := api.New(api.Config{Version: "0.1", MinAPI: version.MinAPI, MaxAPI: version.MaxAPI, Routes: routes})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return s
+}

@@ -1,0 +1,109 @@
+package api
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"sync"
+
+	"github.com/berth-engine/berth/pkg/engine"
+	"github.com/moby/moby/api/types"
+)
+
+// StreamType is the content type of a stream with stdout and stderr in
+// Docker's framing, or of a terminal's. Clients learn which it is since API
+// 1.42; before, both had the same name.
+func (r *Request) StreamType(tty bool) string {
+	if !tty && r.Version >= V1(42) {
+		return types.MediaTypeMultiplexedStream
+	}
+	return types.MediaTypeRawStream
+}
+
+// Hijack prepares to take the client's connection over. The returned request
+// has a context that also ends when the client is gone, which net/http no
+// longer notices after the takeover. open answers the request and hands the
+// connection out; release ends what is left of it and must be called
+// when the handler returns.
+//
+// A client that asks for it ("Upgrade: tcp") is answered with 101, others with
+// 200 and a body without length, which is how Docker began.
+func (r *Request) Hijack(w http.ResponseWriter) (ctx context.Context, open engine.OpenConn, release func()) {
+	ctx, cancel := context.WithCancel(r.Context())
+	var conn *hijacked
+	open = func(tty bool) (engine.Conn, error) {
+		raw, buffered, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			return nil, err
+		}
+		if conn, err = takeOver(raw, buffered.Reader, r.conns, cancel); err != nil {
+			return nil, err
+		}
+		head := "HTTP/1.1 200 OK\r\nContent-Type: " + types.MediaTypeRawStream + "\r\n\r\n"
+		if r.Header.Get("Upgrade") != "" {
+			head = "HTTP/1.1 101 UPGRADED\r\nContent-Type: " + r.StreamType(tty) + "\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n"
+		}
+		if _, err := io.WriteString(conn, head); err != nil {
+			return nil, err
+		}
+		return conn, nil
+	}
+	return ctx, open, func() {
+		cancel()
+		if conn != nil {
+			_ = conn.Close()
+			r.conns.remove(conn)
+		}
+	}
+}
+
+// hijacked is a connection that a stream took over.
+type hijacked struct {
+	net.Conn
+	in    io.Reader // what net/http had read ahead, then the connection
+	watch *watcher
+	once  sync.Once
+	err   error
+}
+
+func takeOver(c net.Conn, ahead *bufio.Reader, all *conns, gone func()) (*hijacked, error) {
+	h := &hijacked{Conn: c, in: c}
+	if n := ahead.Buffered(); n > 0 {
+		// The peeked bytes live in net/http's buffer, which is ours now.
+		p, _ := ahead.Peek(n)
+		h.in = io.MultiReader(bytes.NewReader(p), c)
+	}
+	var err error
+	if h.watch, err = watchPeer(c, gone); err != nil {
+		_ = c.Close()
+		return nil, fmt.Errorf("watch connection: %w", err)
+	}
+	if !all.add(h) {
+		_ = h.Close()
+		return nil, http.ErrServerClosed
+	}
+	return h, nil
+}
+
+func (h *hijacked) Read(p []byte) (int, error) { return h.in.Read(p) }
+
+// CloseWrite ends the output; the client may go on sending.
+func (h *hijacked) CloseWrite() error {
+	if c, ok := h.Conn.(interface{ CloseWrite() error }); ok {
+		return c.CloseWrite()
+	}
+	return h.Close()
+}
+
+// Close ends the connection. It may be called more than once.
+func (h *hijacked) Close() error {
+	h.once.Do(func() {
+		h.err = h.Conn.Close()
+		h.watch.close()
+	})
+	return h.err
+}

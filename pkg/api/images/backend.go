@@ -1,0 +1,42 @@
+// Package images serves /images, and turns the progress of long operations
+// into streams of JSON messages.
+package images
+
+import (
+	"context"
+	"io"
+
+	"github.com/berth-engine/berth/pkg/images"
+	"github.com/moby/moby/api/types/image"
+	"github.com/moby/moby/api/types/jsonstream"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// Backend is what the routes need of the image store. ref is a name, a digest,
+// an ID or an ID prefix, as the client gave it.
+type Backend interface {
+	Reader
+	Writer
+	Mover
+}
+
+// Reader tells of images. What it returns belongs to the caller.
+type Reader interface {
+	List(ctx context.Context, o images.ListOptions) ([]image.Summary, error)
+	Inspect(ctx context.Context, ref string, o images.InspectOptions) (image.InspectResponse, error)
+	History(ctx context.Context, ref string, platform *ocispec.Platform) ([]image.HistoryResponseItem, error)
+}
+
+// Writer changes their names. newRef is a full name with its tag.
+type Writer interface {
+	Tag(ctx context.Context, ref, newRef string) error
+	Remove(ctx context.Context, ref string, force, noPrune bool) ([]image.DeleteResponse, error)
+}
+
+// Mover brings images here. progress sends a message to the client; an error
+// of it means that the client is gone, and ends the operation.
+type Mover interface {
+	Load(ctx context.Context, archive io.Reader, quiet bool, platforms []ocispec.Platform, progress func(jsonstream.Message) error) error
+	// Pull takes a full name with a tag or digest, or without either for all tags.
+	Pull(ctx context.Context, ref string, o images.PullOptions, progress func(jsonstream.Message) error) error
+}

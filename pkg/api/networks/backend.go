@@ -1,0 +1,16 @@
+// Package networks serves /networks.
+package networks
+
+import (
+	"github.com/berth-engine/berth/pkg/filters"
+	"github.com/moby/moby/api/types/network"
+)
+
+// Backend is what the routes need of the networks. Its answers come from
+// memory and belong to the caller.
+type Backend interface {
+	List(f filters.Args) ([]network.Summary, error)
+	// Inspect finds a network by name, ID or ID prefix; scope, when not "",
+	// must be its own.
+	Inspect(ref string, verbose bool, scope string) (network.Inspect, error)
+}

@@ -1,0 +1,214 @@
+// Package api serves the Docker Engine API over HTTP. It speaks HTTP and
+// nothing else: routing, version negotiation, decoding and encoding, errors as
+// statuses, connections handed over to streams, and the shapes that older API
+// versions expect. What the operations do is behind the interfaces that the
+// packages below it declare (containers, exec, images, networks, system).
+//
+// Every operation of swagger.yaml has an answer: those without a route get
+// 501 with their name. A panic in a handler is a 500 and a log line, never
+// the end of the daemon.
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"runtime"
+	"runtime/debug"
+	"strconv"
+	"time"
+)
+
+// Config is what a Server is made of.
+type Config struct {
+	Logger       *slog.Logger
+	Version      string // of Berth, for the Server header
+	MinAPI       string // oldest API version that is answered, "1.24"
+	MaxAPI       string // newest, also used when a request names none
+	Experimental bool   // for the Docker-Experimental header
+	Routes       []Route
+}
+
+// Server answers the API. It is an http.Handler, and serves listeners itself
+// (Serve), because taking connections over needs a hand in their life.
+type Server struct {
+	log      *slog.Logger
+	min, max Version
+	headers  map[string]string
+	mux      *mux
+	served   map[string]bool // by operation
+
+	http    *http.Server
+	conns   *conns
+	streams context.Context // ends when shutdown begins
+	end     context.CancelFunc
+}
+
+// New makes a server. A route for an operation that swagger.yaml does not
+// have, or a second one for the same, is an error.
+func New(c Config) (*Server, error) {
+	s := &Server{log: c.Logger, mux: newMux(), served: map[string]bool{}, conns: newConns()}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	var err error
+	if s.min, err = ParseVersion(c.MinAPI); err != nil {
+		return nil, err
+	}
+	if s.max, err = ParseVersion(c.MaxAPI); err != nil {
+		return nil, err
+	}
+	s.headers = map[string]string{
+		"Server":              fmt.Sprintf("Berth/%s (%s)", c.Version, runtime.GOOS),
+		"Api-Version":         c.MaxAPI,
+		"Docker-Experimental": strconv.FormatBool(c.Experimental),
+		"Ostype":              runtime.GOOS,
+	}
+	if err := s.addRoutes(c.Routes); err != nil {
+		return nil, err
+	}
+	s.streams, s.end = context.WithCancel(context.Background())
+	s.http = &http.Server{
+		Handler: s,
+		// Bounds a client that opens connections and sends no request.
+		ReadHeaderTimeout: time.Minute,
+		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+	}
+	return s, nil
+}
+
+func (s *Server) addRoutes(routes []Route) error {
+	byOperation := make(map[string]Route, len(routes))
+	for _, r := range routes {
+		if _, twice := byOperation[r.Operation]; twice {
+			return fmt.Errorf("operation %s has two routes", r.Operation)
+		}
+		byOperation[r.Operation] = r
+	}
+	for _, op := range Operations {
+		r, served := byOperation[op.ID]
+		if !served {
+			r = Route{Operation: op.ID, Handler: notImplemented(op)}
+		}
+		if err := s.mux.add(&endpoint{Operation: op, Route: r, served: served}); err != nil {
+			return err
+		}
+		s.served[op.ID] = served
+		delete(byOperation, op.ID)
+	}
+	for id := range byOperation {
+		return fmt.Errorf("operation %s is not in swagger.yaml", id)
+	}
+	return nil
+}
+
+// Serves says whether an operation has a route.
+func (s *Server) Serves(operation string) bool { return s.served[operation] }
+
+// ServeHTTP answers one request.
+func (s *Server) ServeHTTP(hw http.ResponseWriter, hr *http.Request) {
+	w := &response{ResponseWriter: hw}
+	for k, v := range s.headers {
+		w.Header().Set(k, v)
+	}
+	defer s.recover(w, hr)
+	if err := s.serve(w, hr); err != nil {
+		s.fail(w, hr, err)
+	}
+	if w.duplex && !w.hijacked {
+		drain(w, hr)
+	}
+}
+
+// maxDrained bounds, in bytes, what is read of a body that its handler did not
+// want: enough for the rest of an image archive.
+const maxDrained = 1 << 30
+
+// drain sends the answer and reads what the client still sends. Without it the
+// client would have its connection reset while it writes, and might not see
+// why its archive was refused. Nor does net/http take the next request on a
+// full duplex connection whose last body was not read to its end.
+func drain(w *response, r *http.Request) {
+	if err := w.FlushError(); err != nil {
+		return
+	}
+	_, _ = io.CopyN(io.Discard, r.Body, maxDrained)
+}
+
+func (s *Server) serve(w *response, hr *http.Request) error {
+	name, path, given := splitVersion(hr.URL.Path)
+	version, err := s.negotiate(name, given)
+	if err != nil {
+		return err
+	}
+	if hr.Method == http.MethodOptions {
+		w.WriteHeader(http.StatusOK)
+		return nil
+	}
+	e, value := s.mux.find(hr.Method, path)
+	if e == nil {
+		return errPageNotFound
+	}
+	query, err := url.ParseQuery(hr.URL.RawQuery)
+	if err != nil {
+		return Invalid("%v", err)
+	}
+	if e.Streams {
+		ctx, cancel := context.WithCancel(hr.Context())
+		defer cancel()
+		defer context.AfterFunc(s.streams, cancel)()
+		hr = hr.WithContext(ctx)
+		// Progress is sent while the body is still read: without this net/http
+		// would throw a part of the body away. HTTP/1 servers only know it.
+		w.duplex = http.NewResponseController(w).EnableFullDuplex() == nil
+	}
+	r := &Request{Request: hr, Version: version, Name: value, Query: query, conns: s.conns}
+	if !e.Streams {
+		r.LimitBody(w)
+	}
+	return e.Handler(w, r)
+}
+
+// fail tells the client and the log of an error. Once an answer has begun its
+// status is out: all that can be told then is that it is incomplete, by
+// breaking the connection off.
+func (s *Server) fail(w *response, r *http.Request, err error) {
+	status := Status(err)
+	level := slog.LevelDebug
+	if status >= http.StatusInternalServerError && status != http.StatusNotImplemented && r.Context().Err() == nil {
+		level = slog.LevelError
+	}
+	s.log.Log(r.Context(), level, "request failed", "method", r.Method, "path", r.URL.Path, "status", status, "error", err)
+	switch {
+	case w.hijacked:
+	case w.started:
+		panic(http.ErrAbortHandler)
+	default:
+		if err := writeError(w, status, err.Error()); err != nil {
+			s.log.Debug("cannot answer", "path", r.URL.Path, "error", err)
+		}
+	}
+}
+
+// recover turns a panic of a handler into a 500 and a log line.
+func (s *Server) recover(w *response, r *http.Request) {
+	p := recover()
+	if p == nil {
+		return
+	}
+	if err, ok := p.(error); ok && errors.Is(err, http.ErrAbortHandler) {
+		panic(http.ErrAbortHandler) // net/http's own way to break a connection off
+	}
+	s.log.Error("panic in a request", "method", r.Method, "path", r.URL.Path, "panic", p, "stack", string(debug.Stack()))
+	switch {
+	case w.hijacked:
+	case w.started:
+		panic(http.ErrAbortHandler)
+	default:
+		_ = writeError(w, http.StatusInternalServerError, fmt.Sprintf("internal error: %v (the daemon's log has details)", p))
+	}
+}
