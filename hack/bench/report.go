@@ -96,7 +96,7 @@ func machine() string {
 	memory := "unknown memory"
 	var info unix.Sysinfo_t
 	if unix.Sysinfo(&info) == nil {
-		memory = fmt.Sprintf("%.0f GiB", float64(uint64(info.Totalram)*uint64(info.Unit))/(1<<30))
+		memory = fmt.Sprintf("%.0f GiB", float64(info.Totalram)*float64(info.Unit)/(1<<30))
 	}
 	cpuinfo, _ := os.ReadFile("/proc/cpuinfo")
 	return fmt.Sprintf("%s; %s, %d cores, %s; Linux %s", time.Now().UTC().Format("2006-01-02"), cpu(cpuinfo), runtime.NumCPU(), memory, kernel)
