@@ -18,6 +18,7 @@ import (
 	apiimages "github.com/berth-engine/berth/pkg/api/images"
 	apinetworks "github.com/berth-engine/berth/pkg/api/networks"
 	apisystem "github.com/berth-engine/berth/pkg/api/system"
+	apivolumes "github.com/berth-engine/berth/pkg/api/volumes"
 	"github.com/berth-engine/berth/pkg/config"
 	"github.com/berth-engine/berth/pkg/engine"
 	"github.com/berth-engine/berth/pkg/engine/spec"
@@ -110,7 +111,7 @@ func (p *parts) server(log *slog.Logger) (*api.Server, error) {
 		Logger: log, Version: version.Version, MinAPI: version.MinAPI, MaxAPI: version.MaxAPI,
 		Routes: slices.Concat(
 			apicontainers.Routes(p.engine), apiexec.Routes(p.engine), apiimages.Routes(p.images),
-			apinetworks.Routes(p.networks), apisystem.Routes(p.system, apisystem.Ping{}),
+			apinetworks.Routes(p.networks), apivolumes.Routes(p.volumes), apisystem.Routes(p.system, apisystem.Ping{}),
 		),
 	})
 }

@@ -194,7 +194,7 @@ func (d *Daemon) Log() string { return d.log.String() }
 func (d *Daemon) cleanup() {
 	d.t.Helper()
 	if d.t.Failed() {
-		d.t.Logf("log of berthd:\n%s", tail(d.Log(), 200))
+		d.t.Logf("log of berthd:\n%s", tail(own(d.Log()), 60))
 	}
 	select {
 	case <-d.exited:
@@ -219,6 +219,16 @@ func (d *Daemon) removeAll() {
 	if ids := strings.Fields(out); len(ids) > 0 {
 		d.Berth(append([]string{"rm", "-f", "-v"}, ids...)...)
 	}
+}
+
+// own leaves out what the embedded containerd says at debug level.
+func own(log string) (out string) {
+	for l := range strings.Lines(log) {
+		if !strings.Contains(l, "level=DEBUG") || !strings.Contains(l, "from=containerd") {
+			out += l
+		}
+	}
+	return out
 }
 
 func tail(s string, lines int) string {

@@ -10,7 +10,8 @@ import (
 )
 
 // wantedNetworks are the endpoints asked for: the network mode's, and those of
-// the networking configuration.
+// the networking configuration. Like Docker it leaves it to the start to refuse
+// those that do not exist: clients take a 404 of create for a missing image.
 func (e *Engine) wantedNetworks(hc *ctypes.HostConfig, nc *network.NetworkingConfig) (map[string]*network.EndpointSettings, error) {
 	asked := map[string]*network.EndpointSettings{}
 	if nc != nil {
@@ -21,9 +22,6 @@ func (e *Engine) wantedNetworks(hc *ctypes.HostConfig, nc *network.NetworkingCon
 	if hc.NetworkMode.IsContainer() {
 		if len(asked) > 0 {
 			return nil, errdefs.ErrInvalidArgument.WithMessage("conflicting options: a container that shares another's network cannot be connected to networks")
-		}
-		if _, err := e.units.find(hc.NetworkMode.ConnectedContainer()); err != nil {
-			return nil, err
 		}
 		return nil, nil
 	}
@@ -37,16 +35,20 @@ func (e *Engine) wantedNetworks(hc *ctypes.HostConfig, nc *network.NetworkingCon
 	}
 	out := make(map[string]*network.EndpointSettings, len(asked))
 	for name, ep := range asked {
-		n, err := e.Networks.Lookup(name)
-		if err != nil {
-			return nil, err
-		}
 		if ep == nil {
 			ep = &network.EndpointSettings{}
 		}
 		c := ep.Copy()
-		c.NetworkID = n.ID
-		out[n.Name] = c
+		n, err := e.Networks.Lookup(name)
+		switch {
+		case errdefs.IsNotFound(err):
+			out[name] = c // may exist by the time of the start
+		case err != nil:
+			return nil, err
+		default:
+			c.NetworkID = n.ID
+			out[n.Name] = c
+		}
 	}
 	return out, nil
 }

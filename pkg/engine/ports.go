@@ -56,6 +56,8 @@ type volumeLife interface {
 	Prepare(ctx context.Context, id string, cfg *ctypes.Config, hc *ctypes.HostConfig, from []ctypes.MountPoint, open func(path string) (*os.File, error)) error
 	// Reserve says at boot which volumes a container has.
 	Reserve(id string, cfg *ctypes.Config, hc *ctypes.HostConfig, from []ctypes.MountPoint, running bool) error
+	// Reconcile unmounts what nobody has reserved.
+	Reconcile(ctx context.Context) error
 	// Release forgets a removed container, and with anonymous its volumes
 	// without a name.
 	Release(ctx context.Context, id string, anonymous bool) error

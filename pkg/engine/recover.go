@@ -45,7 +45,7 @@ func (e *Engine) recover(ctx context.Context) error {
 		t, exists := byID[u.id]
 		e.adopt(ctx, u, t, exists)
 	}
-	e.reserve()
+	e.reserve(ctx)
 	e.sweepTasks(ctx, ours, byID)
 	var live []string
 	for _, u := range e.units.all() {
@@ -116,13 +116,16 @@ func (e *Engine) adopt(ctx context.Context, u *unit, t runtime.Task, exists bool
 	e.persist.later(u.id)
 }
 
-// reserve tells the volumes who uses them.
-func (e *Engine) reserve() {
+// reserve tells the volumes who uses them, and drops what nobody does.
+func (e *Engine) reserve(ctx context.Context) {
 	for _, u := range e.units.all() {
 		v := u.view()
 		if err := e.Volumes.Reserve(u.id, v.record.Config, v.record.HostConfig, v.record.From, v.status.Live()); err != nil {
 			e.Logger.Error("volumes of a container could not be reserved", "container", u.id, "error", err)
 		}
+	}
+	if err := e.Volumes.Reconcile(ctx); err != nil {
+		e.Logger.Error("volumes that nobody uses could not be unmounted", "error", err)
 	}
 }
 

@@ -128,7 +128,7 @@ func (e *Engine) sandbox(ctx context.Context, r *container.Record, undo *undoSta
 	undo.push("sandbox", func(ctx context.Context) error { return e.Networks.Teardown(ctx, r.ID) })
 	key, made, bound, err := e.Networks.Setup(ctx, r.ID, r.Name, r.Endpoints, ports)
 	if err != nil {
-		return container.Sandbox{}, err
+		return container.Sandbox{}, fmt.Errorf("failed to set up container networking: %w", err)
 	}
 	return container.Sandbox{Key: key, Endpoints: made, Ports: bound}, nil
 }

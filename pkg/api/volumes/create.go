@@ -1,0 +1,20 @@
+package volumes
+
+import (
+	"net/http"
+
+	"github.com/berth-engine/berth/pkg/api"
+	"github.com/moby/moby/api/types/volume"
+)
+
+func (h handlers) create(w http.ResponseWriter, r *api.Request) error {
+	var q volume.CreateRequest
+	if err := r.ReadJSON(&q); err != nil {
+		return err
+	}
+	v, err := h.backend.Create(r.Context(), q)
+	if err != nil {
+		return err
+	}
+	return api.WriteJSON(w, http.StatusCreated, v)
+}

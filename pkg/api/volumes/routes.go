@@ -1,0 +1,17 @@
+package volumes
+
+import "github.com/berth-engine/berth/pkg/api"
+
+type handlers struct{ backend Backend }
+
+// Routes are the operations on volumes.
+func Routes(b Backend) []api.Route {
+	h := handlers{b}
+	return []api.Route{
+		{Operation: "VolumeList", Handler: h.list},
+		{Operation: "VolumeInspect", Handler: h.inspect},
+		{Operation: "VolumeCreate", Handler: h.create},
+		{Operation: "VolumeDelete", Handler: h.remove},
+		{Operation: "VolumePrune", Handler: h.prune},
+	}
+}
