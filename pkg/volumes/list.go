@@ -121,7 +121,7 @@ func diskUsage(ctx context.Context, dir string) (int64, error) {
 		}
 		var st unix.Stat_t
 		if err := unix.Lstat(p, &st); err != nil {
-			return nil //nolint:nilerr // likewise
+			return nil // likewise
 		}
 		if id := (inode{st.Dev, st.Ino}); st.Nlink > 1 && st.Mode&unix.S_IFMT != unix.S_IFDIR {
 			if seen[id] {

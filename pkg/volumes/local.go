@@ -197,7 +197,7 @@ func resolveHosts(ctx context.Context, kind, device, options string, lookup look
 	}
 	u, err := url.Parse(device)
 	if err != nil || u.Host == "" {
-		return device, options, nil //nolint:nilerr // the kernel judges what is no URL
+		return device, options, nil // the kernel judges what is no URL
 	}
 	ip, err := address(u.Hostname())
 	if err != nil {

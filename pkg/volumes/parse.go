@@ -38,13 +38,10 @@ type Point struct {
 }
 
 // Parse reads what a container mounts: --volumes-from (from: the mounts of the
-// containers it names, not nil when it names any), -v, --mount, --tmpfs and the image's volumes, in Docker's order. It looks at
+// containers it names), -v, --mount, --tmpfs and the image's volumes, in Docker's order. It looks at
 // no file. Errors are InvalidArgument, or NotImplemented for mount types that
 // Berth does not have.
 func Parse(cfg *container.Config, hc *container.HostConfig, from []container.MountPoint) ([]Point, error) {
-	if len(hc.VolumesFrom) > 0 && from == nil {
-		return nil, errdefs.ErrNotImplemented.WithMessage("--volumes-from is not supported")
-	}
 	p := parser{tmpfs: hc.Tmpfs, asked: map[string]bool{}}
 	for _, m := range from {
 		p.points = append(p.points, inherited(m))
@@ -121,6 +118,11 @@ func inherited(m container.MountPoint) Point {
 		p.Source = m.Source
 	case mount.TypeVolume:
 		p.Name, p.Driver = m.Name, m.Driver
+	case mount.TypeTmpfs: // of the same kind, not the same memory
+		p.Tmpfs = slices.Clone(tmpfsDefaults)
+		if !m.RW {
+			p.Tmpfs = append(p.Tmpfs, "ro")
+		}
 	}
 	return p
 }

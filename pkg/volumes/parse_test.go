@@ -55,8 +55,8 @@ func TestParse(t *testing.T) {
 		"--tmpfs": {hc: container.HostConfig{Tmpfs: map[string]string{"/t": "exec,size=1m,ro,size=2m,suid"}},
 			want: []Point{{Type: "tmpfs", Destination: "/t", Hidden: true, Tmpfs: []string{"nodev", "rprivate", "exec", "ro", "size=2m", "suid"}}}},
 		"from others": {hc: container.HostConfig{VolumesFrom: []string{"x"}, Binds: []string{"own:/v"}},
-			from: []container.MountPoint{{Type: "volume", Name: "theirs", Driver: "local", Destination: "/v", RW: true}, {Type: "bind", Source: "/s", Destination: "/b", Propagation: "rprivate", Mode: "ro"}},
-			want: []Point{bind(Point{Source: "/s", Destination: "/b", Mode: "ro"}), vol(Point{Name: "own", Destination: "/v", RW: true, Mode: "z", Copy: true})}},
+			from: []container.MountPoint{{Type: "volume", Name: "theirs", Driver: "local", Destination: "/v", RW: true}, {Type: "bind", Source: "/s", Destination: "/b", Propagation: "rprivate", Mode: "ro"}, {Type: "tmpfs", Destination: "/t"}},
+			want: []Point{bind(Point{Source: "/s", Destination: "/b", Mode: "ro"}), {Type: "tmpfs", Destination: "/t", Tmpfs: append(tmpfs, "ro")}, vol(Point{Name: "own", Destination: "/v", RW: true, Mode: "z", Copy: true})}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := Parse(&c.cfg, &c.hc, c.from)
@@ -108,7 +108,7 @@ func TestParseRefuses(t *testing.T) {
 			t.Errorf("got  %v\nwant %s", err, want)
 		}
 	}
-	for _, hc := range []container.HostConfig{{VolumesFrom: []string{"x"}}, one(mount.Mount{Type: "image", Source: "x", Target: "/a"})} {
+	for _, hc := range []container.HostConfig{one(mount.Mount{Type: "image", Source: "x", Target: "/a"})} {
 		if _, err := Parse(&container.Config{}, &hc, nil); !errdefs.IsNotImplemented(err) {
 			t.Errorf("%+v: %v", hc, err)
 		}

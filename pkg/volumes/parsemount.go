@@ -204,7 +204,7 @@ func tmpfsOptions(o *mount.TmpfsOptions, readonly bool) ([]string, error) {
 	return out, nil
 }
 
-// opposites: of each group of mount options the last one said counts.
+// tmpfsGroups: of each group of mount options the last one said counts.
 var tmpfsGroups = map[string]string{
 	"rw": "rw", "ro": "rw", "exec": "exec", "noexec": "exec", "suid": "suid", "nosuid": "suid", "dev": "dev", "nodev": "dev",
 	"sync": "sync", "async": "sync", "dirsync": "dirsync", "mand": "mand", "nomand": "mand", "diratime": "diratime", "nodiratime": "diratime",
@@ -212,11 +212,13 @@ var tmpfsGroups = map[string]string{
 	"private": "propagation", "rprivate": "propagation", "shared": "propagation", "rshared": "propagation", "slave": "propagation", "rslave": "propagation",
 }
 
+var tmpfsDefaults = []string{"noexec", "nosuid", "nodev", "rprivate"}
+
 // mergeTmpfs lays the user's options over the defaults.
 func mergeTmpfs(own []string) ([]string, error) {
 	type option struct{ group, text string }
 	var out []option
-	for _, o := range append([]string{"noexec", "nosuid", "nodev", "rprivate"}, own...) {
+	for _, o := range slices.Concat(tmpfsDefaults, own) {
 		key, value, hasValue := strings.Cut(o, "=")
 		group := tmpfsGroups[key]
 		switch key {
