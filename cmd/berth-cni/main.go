@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/berth-engine/berth/pkg/net/bridge"
 	"github.com/berth-engine/berth/pkg/net/cni"
 	"github.com/berth-engine/berth/pkg/net/firewall"
 	"github.com/containernetworking/cni/pkg/types"
@@ -37,7 +38,7 @@ func run() *types.Error {
 			return nil, nil, err
 		}
 		return t, t.Close, nil
-	})
+	}, bridge.DeleteLink)
 	name := filepath.Base(os.Args[0])
 	if !slices.Contains(cni.Types(), name) {
 		var err error

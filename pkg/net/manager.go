@@ -52,6 +52,7 @@ type Manager struct {
 	plugins  *cni.Set
 	cni      *libcni.CNIConfig
 	firewall *firewall.Table
+	links    *bridge.Deleter
 	ports    *ports.Allocator
 
 	mu        sync.RWMutex        // guards the maps; their values are never changed, only replaced
@@ -72,15 +73,18 @@ func New(ctx context.Context, c Config) (_ *Manager, err error) {
 			return nil, err
 		}
 	}
-	if m.firewall, err = firewall.Open(c.table(), c.Log); err != nil {
+	if m.links, err = bridge.NewDeleter(); err != nil {
 		return nil, err
+	}
+	if m.firewall, err = firewall.Open(c.table(), c.Log); err != nil {
+		return nil, errors.Join(err, m.links.Close())
 	}
 	m.plugins = cni.NewSet(func(name string) (*firewall.Table, func() error, error) {
 		if name != c.table() {
 			return nil, nil, fmt.Errorf("a conflist names the firewall table %q; this daemon's is %q", name, c.table())
 		}
 		return m.firewall, func() error { return nil }, nil
-	})
+	}, m.links.Delete)
 	m.cni = libcni.NewCNIConfigWithCacheDir(c.CNIPath, m.stateDir("cni"), m.plugins.Exec())
 	if err := m.open(ctx); err != nil {
 		return nil, errors.Join(err, m.close())
@@ -143,7 +147,7 @@ func (m *Manager) Close(ctx context.Context, idle bool) error {
 
 func (m *Manager) close() error {
 	m.ports.Close()
-	return m.firewall.Close()
+	return errors.Join(m.links.Close(), m.firewall.Close())
 }
 
 func (m *Manager) stateDir(name string) string { return filepath.Join(m.cfg.ExecRoot, "net", name) }

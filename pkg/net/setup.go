@@ -170,7 +170,7 @@ func (m *Manager) attach(ctx context.Context, s *sandbox, i int, e *endpoint) er
 }
 
 // hostNS is where endpoints of the network "host" are.
-const hostNS = "/proc/self/ns/net"
+const hostNS = "/proc/thread-self/ns/net"
 
 // runtimeConf is what libcni needs to add or remove endpoint i.
 func (s *sandbox) runtimeConf(i int) *libcni.RuntimeConf {

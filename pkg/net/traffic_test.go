@@ -166,19 +166,24 @@ func TestTraffic(t *testing.T) {
 	listen(t, lan.Path, "tcp/192.0.2.9:80", "lan")
 	listen(t, hostNetNS, "tcp/127.0.0.1:7000", "host")
 	gw := "172.17.0.1"
+	t.Run("reach", func(t *testing.T) { reach(t, lan.Path, web, other, webIP, otherIP, gw) })
+	t.Run("route_localnet", func(t *testing.T) { localnet(t, lan.Path, web) })
+}
+
+func reach(t *testing.T, lan, web, other string, webIP, otherIP netip.Addr, gw string) {
 	for _, tt := range []struct{ name, from, proto, to, want string }{
 		{"out, masqueraded", web, "tcp", "192.0.2.9:80", "lan sees 192.0.2.1"},
 		{"another container", other, "tcp", webIP.String() + ":80", "web sees " + otherIP.String()},
 		{"the host to a container", hostNetNS, "tcp", webIP.String() + ":80", "web sees " + gw},
-		{"a published port, source kept", lan.Path, "tcp", "192.0.2.1:8080", "web sees 192.0.2.9"},
-		{"its gateway address from outside", lan.Path, "tcp", gw + ":8080", "web sees 192.0.2.9"},
-		{"UDP", lan.Path, "udp", "192.0.2.1:5353", "web sees 192.0.2.9"},
-		{"one address", lan.Path, "tcp", "192.0.2.1:8082", "web sees 192.0.2.9"},
-		{"one address only", lan.Path, "tcp", gw + ":8082", "refused"},
-		{"a port of localhost from outside", lan.Path, "tcp", "192.0.2.1:8081", "refused"},
-		{"an unpublished port", lan.Path, "tcp", "192.0.2.1:80", "refused"},
-		{"a container directly", lan.Path, "tcp", webIP.String() + ":80", "dropped"},
-		{"an unpublished container directly", lan.Path, "tcp", otherIP.String() + ":80", "dropped"},
+		{"a published port, source kept", lan, "tcp", "192.0.2.1:8080", "web sees 192.0.2.9"},
+		{"its gateway address from outside", lan, "tcp", gw + ":8080", "web sees 192.0.2.9"},
+		{"UDP", lan, "udp", "192.0.2.1:5353", "web sees 192.0.2.9"},
+		{"one address", lan, "tcp", "192.0.2.1:8082", "web sees 192.0.2.9"},
+		{"one address only", lan, "tcp", gw + ":8082", "refused"},
+		{"a port of localhost from outside", lan, "tcp", "192.0.2.1:8081", "refused"},
+		{"an unpublished port", lan, "tcp", "192.0.2.1:80", "refused"},
+		{"a container directly", lan, "tcp", webIP.String() + ":80", "dropped"},
+		{"an unpublished container directly", lan, "tcp", otherIP.String() + ":80", "dropped"},
 		{"localhost", hostNetNS, "tcp", "127.0.0.1:8080", "web sees " + gw},
 		{"localhost's port", hostNetNS, "tcp", "127.0.0.1:8081", "web sees " + gw},
 		{"localhost, UDP", hostNetNS, "udp", "127.0.0.1:5353", "web sees " + gw},
@@ -190,12 +195,12 @@ func TestTraffic(t *testing.T) {
 		{"a container's own localhost", web, "tcp", "127.0.0.1:7000", "refused"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel() // most of the time is waiting for what does not come
 			if got := ask(t, tt.from, tt.proto, tt.to); got != tt.want {
 				t.Errorf("%s %s: got %q, want %q", tt.proto, tt.to, got, tt.want)
 			}
 		})
 	}
-	t.Run("route_localnet", func(t *testing.T) { localnet(t, lan.Path, web) })
 }
 
 // localnet: neither another computer nor a container may talk to the host's
@@ -232,9 +237,12 @@ func localnet(t *testing.T, lan, container string) {
 				return netlink.RuleAdd(local)
 			})
 			for _, addr := range []string{"127.0.0.1:7000", "127.0.0.1:8081", "127.0.0.1:8080"} {
-				if got := ask(t, tt.ns, "tcp", addr); got != "dropped" {
-					t.Errorf("%s: got %q, want dropped", addr, got)
-				}
+				t.Run(addr, func(t *testing.T) {
+					t.Parallel()
+					if got := ask(t, tt.ns, "tcp", addr); got != "dropped" {
+						t.Errorf("got %q, want dropped", got)
+					}
+				})
 			}
 		})
 	}

@@ -103,7 +103,7 @@ func (b Bridge) setSysctls() error {
 
 // Delete removes the bridge. Absent is no error.
 func (b Bridge) Delete() error {
-	return deleteLink(b.Name)
+	return DeleteLink(b.Name)
 }
 
 // Existing returns the first IPv4 address of the bridge called name. NotFound
@@ -177,7 +177,9 @@ func ipNet(p netip.Prefix) *net.IPNet {
 	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}
 }
 
-func deleteLink(name string) error {
+// DeleteLink removes the interface called name, and its peer, and waits until
+// the kernel has freed both. Absent is no error.
+func DeleteLink(name string) error {
 	link, err := netlink.LinkByName(name)
 	if errors.As(err, &netlink.LinkNotFoundError{}) {
 		return nil

@@ -51,7 +51,7 @@ func (e Endpoint) Add() (err error) {
 		err = e.settle()
 	}
 	if err != nil {
-		return errors.Join(err, deleteLink(e.HostName))
+		return errors.Join(err, DeleteLink(e.HostName))
 	}
 	return nil
 }
@@ -68,7 +68,7 @@ func (e Endpoint) addPair(ns int) error {
 	err := netlink.LinkAdd(veth)
 	if errors.Is(err, syscall.EEXIST) {
 		// The name is this endpoint's alone: what has it was left by a crash.
-		if err := deleteLink(e.HostName); err != nil {
+		if err := DeleteLink(e.HostName); err != nil {
 			return err
 		}
 		err = netlink.LinkAdd(veth)
@@ -77,7 +77,7 @@ func (e Endpoint) addPair(ns int) error {
 		err = netlink.LinkSetHairpin(veth, true)
 	}
 	if err != nil {
-		return errors.Join(err, deleteLink(e.HostName))
+		return errors.Join(err, DeleteLink(e.HostName))
 	}
 	return nil
 }
@@ -150,10 +150,6 @@ func (e Endpoint) has6() bool {
 	return false
 }
 
-// DeleteEndpoint removes the pair by the name of its host's end. When it
-// returns both ends are gone. Absent is no error.
-func DeleteEndpoint(hostName string) error { return deleteLink(hostName) }
-
 // Check says what is wrong with the endpoint, nil when it is as Add
 // made it.
 func (e Endpoint) Check() error {
@@ -189,25 +185,25 @@ func (e Endpoint) Check() error {
 // hostNamePattern is what HostName makes.
 var hostNamePattern = regexp.MustCompile(`^veth[0-9a-f]{11}$`)
 
-// DeleteEndpoints removes the endpoints on the bridge called name whose host's
-// end is not in keep. No such bridge is no error.
-func DeleteEndpoints(name string, keep map[string]bool) error {
+// Endpoints returns the host's ends that are on the bridge called name; none
+// when there is no such bridge.
+func Endpoints(name string) (hostNames []string, err error) {
 	b, err := netlink.LinkByName(name)
 	if errors.As(err, &netlink.LinkNotFoundError{}) {
-		return nil
+		return nil, nil
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
 	links, err := netlink.LinkList()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for _, l := range links {
 		n := l.Attrs().Name
-		if l.Attrs().MasterIndex == b.Attrs().Index && hostNamePattern.MatchString(n) && !keep[n] {
-			err = errors.Join(err, deleteLink(n))
+		if l.Attrs().MasterIndex == b.Attrs().Index && hostNamePattern.MatchString(n) {
+			hostNames = append(hostNames, n)
 		}
 	}
-	return err
+	return hostNames, nil
 }

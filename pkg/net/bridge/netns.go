@@ -81,6 +81,13 @@ func onThread(f func() error) error {
 	done := make(chan error, 1)
 	go func() {
 		runtime.LockOSThread()
+		if unix.Gettid() == unix.Getpid() {
+			// Not the first thread: /proc/self means that one, and it cannot be
+			// discarded. While it waits here, f gets another.
+			done <- onThread(f)
+			runtime.UnlockOSThread()
+			return
+		}
 		home, err := os.Open(threadNS)
 		if err != nil {
 			runtime.UnlockOSThread()

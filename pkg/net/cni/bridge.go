@@ -225,7 +225,7 @@ func (p bridgePlugin) del(_ context.Context, a *skel.CmdArgs) error {
 	if err != nil {
 		return err
 	}
-	if err := bridge.DeleteEndpoint(bridge.HostName(a.ContainerID, a.IfName)); err != nil {
+	if err := p.set.deleteLink(bridge.HostName(a.ContainerID, a.IfName)); err != nil {
 		return err
 	}
 	addrs, known := previousAddrs(&c.PluginConf)
@@ -276,7 +276,12 @@ func (p bridgePlugin) gc(_ context.Context, a *skel.CmdArgs) error {
 		valid[ipam.Owner{ID: v.ContainerID, IfName: v.IfName}] = true
 		keep[bridge.HostName(v.ContainerID, v.IfName)] = true
 	}
-	err = bridge.DeleteEndpoints(c.Bridge, keep)
+	ends, err := bridge.Endpoints(c.Bridge)
+	for _, end := range ends {
+		if !keep[end] {
+			err = errors.Join(err, p.set.deleteLink(end))
+		}
+	}
 	for _, pool := range pools {
 		err = errors.Join(err, pool.ReleaseIf(func(o ipam.Owner) bool { return !valid[o] }))
 	}

@@ -50,16 +50,18 @@ type Tables func(name string) (t *firewall.Table, release func() error, err erro
 
 // Set is our plugins.
 type Set struct {
-	plugins map[string]plugin
-	tables  Tables
+	plugins    map[string]plugin
+	tables     Tables
+	deleteLink func(name string) error
 
 	mu    sync.Mutex // guards pools
 	pools map[string]*ipam.Pool
 }
 
-// NewSet returns the plugins, which change the tables that tables finds.
-func NewSet(tables Tables) *Set {
-	s := &Set{tables: tables, pools: map[string]*ipam.Pool{}}
+// NewSet returns the plugins. They change the tables that tables finds, and
+// delete interfaces by deleteLink, which returns when the interface is gone.
+func NewSet(tables Tables, deleteLink func(name string) error) *Set {
+	s := &Set{tables: tables, deleteLink: deleteLink, pools: map[string]*ipam.Pool{}}
 	s.plugins = map[string]plugin{
 		TypeBridge:   bridgePlugin{s},
 		TypeFirewall: firewallPlugin{s},
