@@ -29,7 +29,7 @@ func TestDevice(t *testing.T) {
 	s := open(t, root)
 	v, err := s.Create(ctx, volume.CreateRequest{Name: "ram", DriverOpts: map[string]string{"type": "tmpfs", "device": "tmpfs", "o": "size=1m,uid=1000,nosuid,ro,rw"}})
 	must(t, err)
-	t.Cleanup(func() { unix.Unmount(v.Mountpoint, unix.MNT_DETACH) })
+	t.Cleanup(func() { _ = unix.Unmount(v.Mountpoint, unix.MNT_DETACH) }) // of a test that failed
 	cfg, hc := &container.Config{}, &container.HostConfig{Binds: []string{"ram:/a"}}
 	image := t.TempDir()
 	must(t, os.WriteFile(filepath.Join(image, "of-image"), nil, 0o600))

@@ -196,7 +196,7 @@ func parseMode(s string) (m mode, ok bool) {
 	}
 	seen := map[string]bool{}
 	for o := range strings.SplitSeq(s, ",") {
-		kind := o
+		var kind string // of options, of which one may be said
 		switch o {
 		case "ro", "rw":
 			kind, m.readonly = "rw", o == "ro"

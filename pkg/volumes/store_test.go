@@ -253,7 +253,7 @@ func TestRemoveKeepsForeignMounts(t *testing.T) {
 	inside := filepath.Join(v.Mountpoint, "inside")
 	must(t, os.Mkdir(inside, 0o755))
 	must(t, unix.Mount("tmpfs", inside, "tmpfs", 0, ""))
-	defer unix.Unmount(inside, unix.MNT_DETACH)
+	defer func() { must(t, unix.Unmount(inside, unix.MNT_DETACH)) }()
 	must(t, os.WriteFile(filepath.Join(inside, "precious"), nil, 0o600))
 	if err := s.Remove(context.Background(), "data", true); !errdefs.IsConflict(err) {
 		t.Errorf("remove: %v", err)
