@@ -28,13 +28,27 @@ type daemon struct {
 	after  func() error // removes what the engine itself leaves
 }
 
-// startBerth starts berthd from the folder of this program.
+// startBerth starts a copy of the berthd in this program's folder: another one
+// that runs from there would share its code's pages, and so halve their part in
+// the proportional set size.
 func startBerth(ctx context.Context, dir string) (*daemon, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	bin := filepath.Dir(self)
+	bin := filepath.Join(dir, "bin")
+	if err := os.Mkdir(bin, 0o711); err != nil {
+		return nil, err
+	}
+	for _, name := range []string{"berth", "berthd", "containerd-shim-berth-v2", "berth-init", "runc"} {
+		b, err := os.ReadFile(filepath.Join(filepath.Dir(self), name))
+		if err == nil {
+			err = os.WriteFile(filepath.Join(bin, name), b, 0o755)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
 	root := filepath.Join(dir, "berth")
 	socket := filepath.Join(root, "api.sock")
 	return start(ctx, root, &engine{name: "berth", cli: filepath.Join(bin, "berth"), socket: socket}, nil,

@@ -80,7 +80,7 @@ func TestTLSDemandsAClientCertificate(t *testing.T) {
 			t.Errorf("%s a certificate: %v", c.name, err)
 		}
 		_ = b.Close()
-		_ = <-done // what the client saw of its refusal
+		t.Logf("%s a certificate the client saw: %v", c.name, <-done)
 	}
 }
 
