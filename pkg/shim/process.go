@@ -95,7 +95,7 @@ func (p *process) paths() (stdin, stdout, stderr string) {
 		stderr = procPath(p.outs[1].w)
 	}
 	if p.in != nil {
-		stdin = procPath(p.in.w)
+		stdin = procPath(p.in.r) // w may be closed, and its number taken, by then
 	}
 	return stdin, stdout, stderr
 }
