@@ -6,7 +6,6 @@ import (
 	"maps"
 	"slices"
 	"sync"
-	"time"
 
 	"github.com/berth-engine/berth/pkg/images/blob"
 	"github.com/containerd/containerd/v2/core/content"
@@ -227,13 +226,4 @@ func clone(img *dockerspec.DockerOCIImage) *dockerspec.DockerOCIImage {
 		cfg.Healthcheck = &copied
 	}
 	return &c
-}
-
-// created is when the target's preferred image was made, as its configuration
-// says; the zero time if it does not.
-func (t *target) created() time.Time {
-	if m := t.best(nil); m != nil && m.config != nil && m.config.Created != nil {
-		return *m.config.Created
-	}
-	return time.Time{}
 }

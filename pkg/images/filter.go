@@ -59,12 +59,12 @@ func (v *view) timeFilters(a filters.Args) ([]func(*target) bool, error) {
 			if err != nil {
 				return nil, err
 			}
-			at, before := other.created(), key == "before"
+			at, before := other.created, key == "before"
 			tests = append(tests, func(t *target) bool {
 				if before {
-					return t.created().Before(at)
+					return t.created.Before(at)
 				}
-				return t.created().After(at)
+				return t.created.After(at)
 			})
 		}
 	}
@@ -73,7 +73,7 @@ func (v *view) timeFilters(a filters.Args) ([]func(*target) bool, error) {
 		if err != nil {
 			return nil, err
 		}
-		tests = append(tests, func(t *target) bool { return t.created().Before(at) })
+		tests = append(tests, func(t *target) bool { return t.created.Before(at) })
 	}
 	return tests, nil
 }

@@ -35,7 +35,7 @@ func (s *Store) History(_ context.Context, ref string, p *ocispec.Platform) ([]i
 	slices.Reverse(out)
 	if len(out) > 0 {
 		out[0].ID = t.desc.Digest.String()
-		out[0].Tags, _ = t.tagsAndDigests()
+		out[0].Tags = slices.Clone(t.tags)
 	}
 	return out, nil
 }

@@ -2,6 +2,7 @@ package images
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -9,9 +10,11 @@ import (
 
 	"github.com/berth-engine/berth/hack/sampleimage/archive"
 	"github.com/berth-engine/berth/pkg/filters"
+	"github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/errdefs"
+	dockerspec "github.com/moby/docker-image-spec/specs-go/v1"
 	"github.com/moby/moby/api/types/image"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -107,6 +110,35 @@ func TestResolveUnpacks(t *testing.T) {
 	if _, err := sn.Stat(b.ctx, chain.String()); err != nil {
 		t.Error(err)
 	}
+}
+
+// TestOverSocket: the same with a containerd that is another process's.
+func TestOverSocket(t *testing.T) {
+	c, err := client.New(socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	r := startRegistry(t, false)
+	r.push("x", "1", archive.Options{Layers: 2, LayerSize: 100000})
+	b := openClient(t, c, fmt.Sprintf("t%d", namespaceCount.Add(1)), Registry{})
+	defer b.Close()
+	id := b.have(archive.Options{Names: []string{"x"}, Layers: 1})
+	if got, _, _, err := b.Resolve(b.ctx, "x", nil); err != nil || got != id {
+		t.Error(got, err)
+	}
+	if _, err := b.fetched(r.host+"/x:1", PullOptions{}); err != nil {
+		t.Error(err)
+	}
+	if err := b.client.ImageService().Delete(b.ctx, "docker.io/library/x:latest"); err != nil {
+		t.Fatal(err)
+	}
+	b.until("the name is gone", func() bool { _, _, _, err := b.Resolve(b.ctx, "x", nil); return errdefs.IsNotFound(err) })
+	if _, err := b.Remove(b.ctx, r.host+"/x:1", false, false); err != nil {
+		t.Error(err)
+	}
+	blobs, snaps, ingests := b.left()
+	is(t, blobs+snaps+ingests, 0)
 }
 
 // until waits for what containerd's events bring about; the index gives no
@@ -325,4 +357,36 @@ func FuzzReference(f *testing.F) {
 			t.Fatal(err)
 		}
 	})
+}
+
+func BenchmarkList1000(b *testing.B) {
+	s, v := &Store{index: newIndex()}, viewOf()
+	for i := range 1000 {
+		id := digest.FromString(fmt.Sprint(i))
+		m := &manifest{kind: image.ManifestKindImage, config: &dockerspec.DockerOCIImage{}}
+		m.config.Config.Labels = map[string]string{"a": "b"}
+		t := &target{desc: ocispec.Descriptor{Digest: id}, manifests: []*manifest{m}}
+		t.names = []images.Image{{Name: fmt.Sprintf("docker.io/library/image%d:latest", i), Target: t.desc}}
+		v.targets[id], v.names[t.names[0].Name] = t, id
+	}
+	v.finish()
+	s.index.current.Store(v)
+	for b.Loop() {
+		if all, err := s.List(b.Context(), ListOptions{}); err != nil || len(all) != 1000 {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkResolve(b *testing.B) {
+	s, id := &Store{index: newIndex()}, digest.FromString("x")
+	m := &manifest{kind: image.ManifestKindImage, config: &dockerspec.DockerOCIImage{}}
+	t := &target{desc: ocispec.Descriptor{Digest: id}, manifests: []*manifest{m}}
+	t.names = []images.Image{{Name: "docker.io/library/busybox:latest", Target: t.desc}}
+	s.index.current.Store(viewOf(t))
+	for b.Loop() {
+		if _, _, _, err := s.Resolve(b.Context(), "busybox", nil); err != nil {
+			b.Fatal(err)
+		}
+	}
 }

@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/errdefs"
@@ -23,6 +23,7 @@ import (
 type view struct {
 	names   map[string]digest.Digest // containerd name → target
 	targets map[digest.Digest]*target
+	sorted  []*target // newest first, as lists show them
 }
 
 // target is what one or more names point at: a manifest, or an index of them.
@@ -31,6 +32,13 @@ type target struct {
 	names     []images.Image // sorted by name; at least one
 	manifests []*manifest    // in the order of the index; one if the target is a manifest
 	own       int64          // bytes of the index's own JSON, 0 if the target is a manifest
+
+	// Computed by finish, since lists are asked for more often than images
+	// change.
+	preferred     *manifest // what the host runs, nil if nothing
+	created       time.Time // of preferred, as its configuration says; zero if it does not
+	size          int64     // bytes on disk
+	tags, digests []string  // RepoTags and RepoDigests, never nil
 }
 
 // manifest is one member of a target with what is here of it.
@@ -209,7 +217,27 @@ func (s *Store) build(ctx context.Context, inv *inventory, old *view, records ma
 	if err := group.Wait(); err != nil {
 		return nil, err
 	}
+	next.finish()
 	return next, nil
+}
+
+// finish computes what follows from the rest.
+func (v *view) finish() {
+	for _, t := range v.targets {
+		t.preferred = t.best(nil)
+		if m := t.preferred; m != nil && m.config.Created != nil {
+			t.created = *m.config.Created
+		}
+		t.size = t.own
+		for _, m := range t.manifests {
+			t.size += m.content + m.snapshots()
+		}
+		t.tags, t.digests = t.tagsAndDigests()
+	}
+	v.sorted = slices.Collect(maps.Values(v.targets))
+	slices.SortFunc(v.sorted, func(a, b *target) int {
+		return cmp.Or(b.created.Compare(a.created), cmp.Compare(a.desc.Digest, b.desc.Digest))
+	})
 }
 
 // standsOn says whether a snapshot is part of the target.
@@ -221,13 +249,4 @@ func (t *target) standsOn(chain digest.Digest) bool {
 // embedded data came with the image and must not reach records or snapshots.
 func bare(d ocispec.Descriptor) ocispec.Descriptor {
 	return ocispec.Descriptor{MediaType: d.MediaType, Digest: d.Digest, Size: d.Size, Platform: d.Platform, ArtifactType: d.ArtifactType}
-}
-
-// sorted returns the targets, newest first, as lists show them.
-func (v *view) sorted() []*target {
-	all := slices.Collect(maps.Values(v.targets))
-	slices.SortFunc(all, func(a, b *target) int {
-		return cmp.Or(b.created().Compare(a.created()), strings.Compare(a.desc.Digest.String(), b.desc.Digest.String()))
-	})
-	return all
 }

@@ -2,6 +2,7 @@ package images
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/moby/moby/api/types/image"
@@ -28,7 +29,7 @@ func (s *Store) Inspect(_ context.Context, ref string, o InspectOptions) (image.
 		GraphDriver: &storage.DriverData{Name: s.cfg.Snapshotter},
 		Metadata:    image.Metadata{LastTagTime: t.tagged()},
 	}
-	out.RepoTags, out.RepoDigests = t.tagsAndDigests()
+	out.RepoTags, out.RepoDigests = slices.Clone(t.tags), slices.Clone(t.digests)
 	if o.Manifests && o.Platform == nil {
 		running, stopped := s.inUse(out.ID)
 		out.Manifests = t.summaries(append(running, stopped...))

@@ -11,6 +11,8 @@ import (
 )
 
 // List returns the images that the options select, newest first, from memory.
+// Size is what an image takes on disk in bytes: the blobs that are here and the
+// snapshots that are unpacked, as Docker 29 counts it.
 // InvalidArgument for a filter that does not exist or has no sense, NotFound
 // for a before or since that names no image.
 func (s *Store) List(_ context.Context, o ListOptions) ([]image.Summary, error) {
@@ -19,13 +21,12 @@ func (s *Store) List(_ context.Context, o ListOptions) ([]image.Summary, error) 
 	if err != nil {
 		return nil, err
 	}
-	all := v.sorted()
 	var users map[digest.Digest]int
 	if o.SharedSize {
-		users = layerUsers(all)
+		users = layerUsers(v.sorted)
 	}
-	out := make([]image.Summary, 0, len(all))
-	for _, t := range all {
+	out := make([]image.Summary, 0, len(v.sorted))
+	for _, t := range v.sorted {
 		if !keep(t) {
 			continue
 		}
@@ -39,15 +40,13 @@ func (s *Store) summary(t *target, o ListOptions, users map[digest.Digest]int) i
 	desc := owned(t.desc)
 	sum := image.Summary{
 		ID: t.desc.Digest.String(), Descriptor: &desc,
-		Size: t.size(), SharedSize: -1,
+		Size: t.size, SharedSize: -1,
 		Containers: int64(len(running) + len(stopped)),
+		RepoTags:   slices.Clone(t.tags), RepoDigests: slices.Clone(t.digests),
+		Labels: maps.Clone(t.labels()),
 	}
-	sum.RepoTags, sum.RepoDigests = t.tagsAndDigests()
-	if at := t.created(); !at.IsZero() {
-		sum.Created = at.Unix()
-	}
-	if m := t.best(nil); m != nil {
-		sum.Labels = clone(m.config).Config.Labels
+	if !t.created.IsZero() {
+		sum.Created = t.created.Unix()
 	}
 	if o.SharedSize {
 		sum.SharedSize = t.shared(users)
@@ -56,16 +55,6 @@ func (s *Store) summary(t *target, o ListOptions, users map[digest.Digest]int) i
 		sum.Manifests = t.summaries(append(running, stopped...))
 	}
 	return sum
-}
-
-// size is what an image takes on disk in bytes: the blobs that are here and
-// the snapshots that are unpacked, as Docker 29 counts it.
-func (t *target) size() int64 {
-	n := t.own
-	for _, m := range t.manifests {
-		n += m.content + m.snapshots()
-	}
-	return n
 }
 
 // layerUsers counts how many targets stand on each snapshot.
@@ -104,7 +93,6 @@ func (t *target) shared(users map[digest.Digest]int) (n int64) {
 // since a container's record names the image only.
 func (t *target) summaries(containers []string) []image.ManifestSummary {
 	out := make([]image.ManifestSummary, 0, len(t.manifests))
-	preferred := t.best(nil)
 	for _, m := range t.manifests {
 		sum := image.ManifestSummary{ID: m.desc.Digest.String(), Descriptor: owned(m.desc), Available: m.available, Kind: m.kind}
 		sum.Size.Content, sum.Size.Total = m.content, m.content+m.snapshots()
@@ -112,7 +100,7 @@ func (t *target) summaries(containers []string) []image.ManifestSummary {
 		case image.ManifestKindImage:
 			sum.ImageData = &image.ImageProperties{Platform: *owned(ocispec.Descriptor{Platform: &m.platform}).Platform, Containers: []string{}}
 			sum.ImageData.Size.Unpacked = m.snapshots()
-			if m == preferred {
+			if m == t.preferred {
 				sum.ImageData.Containers = append(sum.ImageData.Containers, containers...)
 			}
 		case image.ManifestKindAttestation:

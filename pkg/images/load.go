@@ -137,7 +137,7 @@ func (s *Store) choose(ctx context.Context, img archive.Image, ps []ocispec.Plat
 	}
 	t.manifests = complete
 	if len(ps) == 0 {
-		if m := t.best(nil); platforms.Default().Match(m.platform) {
+		if m := t.best(nil); host().Match(m.platform) {
 			return []*manifest{m}, nil
 		}
 		return nil, nil

@@ -7,6 +7,9 @@ import (
 	"context"
 	"errors"
 	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -281,6 +284,37 @@ func layerOf(t *testing.T, data []byte) string {
 		}
 	}
 	return last[len(last)-2] // the manifest is the last
+}
+
+// TestLoadOfSkopeo: archives in the layouts of another tool.
+func TestLoadOfSkopeo(t *testing.T) {
+	data, _ := sample(t, archive.Options{Names: []string{"x:1"}, Layers: 2})
+	dir := t.TempDir()
+	from := filepath.Join(dir, "from.tar")
+	if err := os.WriteFile(from, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, kind := range []string{"docker-archive", "oci-archive"} {
+		t.Run(kind, func(t *testing.T) {
+			to := filepath.Join(dir, kind)
+			if out, err := exec.Command("skopeo", "copy", "docker-archive:"+from, kind+":"+to+":x:1").CombinedOutput(); err != nil {
+				t.Fatalf("%v: %s", err, out)
+			}
+			in, err := os.ReadFile(to)
+			if err != nil {
+				t.Fatal(err)
+			}
+			b := newBench(t)
+			out, err := b.load(in)
+			if err != nil {
+				t.Fatal(err)
+			}
+			is(t, out, "Loaded image: x:1\n")
+			if _, _, img, err := b.Resolve(b.ctx, "x:1", nil); err != nil || len(img.RootFS.DiffIDs) != 3 {
+				t.Error(img, err)
+			}
+		})
+	}
 }
 
 func TestLoadInterrupted(t *testing.T) {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/berth-engine/berth/hack/sampleimage/archive"
 	"github.com/berth-engine/berth/pkg/runtime"
+	"github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/pkg/namespaces"
 	"github.com/moby/moby/api/types/events"
@@ -22,8 +23,12 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// engine is one embedded containerd for all tests; each has its own namespace.
-var engine *runtime.Runtime
+// engine is one embedded containerd for all tests, socket where it listens;
+// each test has its own namespace.
+var (
+	engine *runtime.Runtime
+	socket string
+)
 
 func TestMain(m *testing.M) { os.Exit(testMain(m)) }
 
@@ -44,6 +49,7 @@ func testMain(m *testing.M) int {
 		return 1
 	}
 	defer engine.Close()
+	socket = filepath.Join(dir, "e", "containerd.sock")
 	return m.Run()
 }
 
@@ -68,9 +74,14 @@ func newBench(t *testing.T) *bench {
 
 func openBench(t *testing.T, namespace string, r Registry) *bench {
 	t.Helper()
+	return openClient(t, engine.Client(), namespace, r)
+}
+
+func openClient(t *testing.T, c *client.Client, namespace string, r Registry) *bench {
+	t.Helper()
 	b := &bench{t: t, ctx: namespaces.WithNamespace(t.Context(), namespace)}
 	s, err := Open(t.Context(), Config{
-		Client: engine.Client(), Namespace: namespace, Snapshotter: engine.Snapshotter(), Registry: r,
+		Client: c, Namespace: namespace, Snapshotter: engine.Snapshotter(), Registry: r,
 		Events: func(m events.Message) {
 			b.mu.Lock()
 			defer b.mu.Unlock()
@@ -114,11 +125,12 @@ func sample(t testing.TB, o archive.Options) ([]byte, digest.Digest) {
 	return buf.Bytes(), id
 }
 
-// smallFile stands in for BusyBox where nothing runs.
+// smallFile stands in for BusyBox where nothing runs. It differs from test to
+// test: namespaces of one containerd share blobs.
 func smallFile(t testing.TB) string {
 	t.Helper()
 	name := filepath.Join(t.TempDir(), "busybox")
-	if err := os.WriteFile(name, []byte("#!not a program"), 0o755); err != nil {
+	if err := os.WriteFile(name, []byte("#!"+t.Name()), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	return name
@@ -208,5 +220,6 @@ func viewOf(targets ...*target) *view {
 			v.names[img.Name] = t.desc.Digest
 		}
 	}
+	v.finish()
 	return v
 }

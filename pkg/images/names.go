@@ -100,11 +100,8 @@ func (s *Store) publish(action events.Action, id, name string, labels map[string
 
 // labels are those of the target's preferred image; shared, not to be changed.
 func (t *target) labels() map[string]string {
-	if t == nil {
+	if t == nil || t.preferred == nil {
 		return nil
 	}
-	if m := t.best(nil); m != nil {
-		return m.config.Config.Labels
-	}
-	return nil
+	return t.preferred.config.Config.Labels
 }

@@ -2,7 +2,7 @@ package images
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"io"
 	"sync"
 	"time"
@@ -148,8 +148,8 @@ func (a countingApplier) Apply(ctx context.Context, desc ocispec.Descriptor, mou
 	return d, err
 }
 
-// countingFetcher tells what is downloaded, and cuts off a registry that sends
-// more than it announced.
+// countingFetcher tells what is downloaded. (containerd's fetcher itself cuts
+// off a registry that sends more than the descriptor says.)
 type countingFetcher struct {
 	remotes.Fetcher
 	out *reporter
@@ -173,9 +173,6 @@ type countingReader struct {
 func (r *countingReader) Read(p []byte) (int, error) {
 	n, err := r.ReadCloser.Read(p)
 	r.at += int64(n)
-	if r.at > r.desc.Size {
-		return 0, fmt.Errorf("the registry sent more than the %d bytes of %s", r.desc.Size, r.desc.Digest)
-	}
 	if n > 0 && images.IsLayerType(r.desc.MediaType) {
 		r.out.downloading(r.desc, r.at)
 	}
@@ -186,7 +183,7 @@ func (r *countingReader) Read(p []byte) (int, error) {
 func (r *countingReader) Seek(offset int64, whence int) (int64, error) {
 	s, ok := r.ReadCloser.(io.Seeker)
 	if !ok {
-		return r.at, fmt.Errorf("the registry's response cannot be resumed")
+		return r.at, errors.New("the registry's response cannot be resumed")
 	}
 	at, err := s.Seek(offset, whence)
 	if err == nil {

@@ -25,7 +25,8 @@ const defaultDownloads = 3
 // progress in Docker's words. Blobs that are here are not fetched again, nor
 // those that another pull is fetching. NotFound when the registry has no such
 // image, or the image no such platform, or access is denied — registries do
-// not tell which; InvalidArgument for a malformed reference or content.
+// not tell which; InvalidArgument for a malformed reference; DataLoss when the
+// registry serves something else than it announced.
 func (s *Store) Pull(ctx context.Context, ref string, o PullOptions, progress func(jsonstream.Message) error) error {
 	parsed, err := parseRef(ref)
 	if err != nil {
@@ -243,7 +244,7 @@ func (f *fetch) order() platforms.MatchComparer {
 	if f.platform != nil {
 		return platforms.Only(*f.platform)
 	}
-	return platforms.Default()
+	return host()
 }
 
 // manifest tells what the manifest brings.

@@ -20,13 +20,17 @@ var errPlatform = errdefs.ErrNotFound.WithMessage("no match for platform in mani
 // of TLS are clear by themselves and pass.
 func pullError(err error, ref reference.Named) error {
 	var status remoteerrors.ErrUnexpectedStatus
+	unauthorized := errors.As(err, &status) && status.StatusCode == http.StatusUnauthorized
 	switch {
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), errors.Is(err, errPlatform):
 		return err
-	case errors.Is(err, docker.ErrInvalidAuthorization):
+	case unauthorized, errors.Is(err, docker.ErrInvalidAuthorization):
 		return notFound("pull access denied for %s, repository does not exist or may require 'docker login': %v", reference.FamiliarName(ref), err)
-	case errors.As(err, &status):
+	case status.StatusCode != 0:
 		return registryError(status, err)
+	case errdefs.IsInvalidArgument(err), errdefs.IsFailedPrecondition(err):
+		// The registry's fault, not the client's: digests or documents are wrong.
+		return errdefs.ErrDataLoss.WithMessage(fmt.Sprintf("invalid content of %s: %v", reference.FamiliarString(ref), err))
 	case errdefs.IsNotFound(err):
 		return notFound("manifest for %s not found: manifest unknown: %v", reference.FamiliarString(ref), err)
 	}
@@ -42,8 +46,6 @@ func registryError(status remoteerrors.ErrUnexpectedStatus, err error) error {
 	}
 	text = fmt.Sprintf("error from registry: %s", text)
 	switch status.StatusCode {
-	case http.StatusUnauthorized:
-		return errdefs.ErrUnauthenticated.WithMessage(text)
 	case http.StatusForbidden:
 		return errdefs.ErrPermissionDenied.WithMessage(text)
 	case http.StatusServiceUnavailable, http.StatusBadGateway, http.StatusGatewayTimeout:

@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/errdefs"
@@ -57,7 +58,7 @@ func (t *target) pick(ref string, p *ocispec.Platform) (*manifest, error) {
 // best returns the manifest for p; for nil, the best for the host, or else the
 // first. It is nil if none with a configuration is here.
 func (t *target) best(p *ocispec.Platform) *manifest {
-	order := platforms.Default()
+	order := host()
 	if p != nil {
 		order = platforms.OnlyStrict(*p)
 	}
@@ -77,6 +78,9 @@ func (t *target) best(p *ocispec.Platform) *manifest {
 	}
 	return best
 }
+
+// host orders platforms by what this machine runs best.
+var host = sync.OnceValue(platforms.Default)
 
 // truncatedID is what may be an ID or the beginning of one.
 var truncatedID = regexp.MustCompile(`^(?:sha256:)?([a-f0-9]{4,64})$`)

@@ -81,7 +81,8 @@ type Store struct {
 }
 
 // Open reads the images that are there and starts to follow changes. It ends
-// leases that a predecessor left behind. Close must be called.
+// leases that a predecessor left behind, so a namespace may have one Store that
+// loads or pulls at a time. Close must be called.
 func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if cfg.Client == nil || cfg.Namespace == "" || cfg.Snapshotter == "" {
 		return nil, errors.New("images: client, namespace and snapshotter are required")
