@@ -13,7 +13,9 @@ import (
 	apiexec "github.com/berth-engine/berth/pkg/api/exec"
 	apiimages "github.com/berth-engine/berth/pkg/api/images"
 	apinetworks "github.com/berth-engine/berth/pkg/api/networks"
+	apiplugins "github.com/berth-engine/berth/pkg/api/plugins"
 	apisystem "github.com/berth-engine/berth/pkg/api/system"
+	apivolumes "github.com/berth-engine/berth/pkg/api/volumes"
 	"github.com/berth-engine/berth/pkg/engine"
 	"github.com/berth-engine/berth/pkg/filters"
 	"github.com/berth-engine/berth/pkg/images"
@@ -286,17 +288,21 @@ func (f *fakeDaemon) Events(_ context.Context, since, until time.Time, args filt
 }
 
 type fakes struct {
-	engine *fakeEngine
-	images *fakeImages
-	daemon *fakeDaemon
+	engine  *fakeEngine
+	images  *fakeImages
+	daemon  *fakeDaemon
+	volumes *fakeVolumes
 }
 
-func newFakes() fakes { return fakes{&fakeEngine{}, &fakeImages{}, &fakeDaemon{}} }
+func newFakes() fakes {
+	return fakes{&fakeEngine{}, &fakeImages{}, &fakeDaemon{}, &fakeVolumes{}}
+}
 
+// routes are those that berthd serves.
 func (f fakes) routes() []api.Route {
 	return slices.Concat(
 		apicontainers.Routes(f.engine), apiexec.Routes(f.engine), apiimages.Routes(f.images),
-		apinetworks.Routes(fakeNetworks{}), apisystem.Routes(f.daemon, apisystem.Ping{Builder: "2"}),
+		apinetworks.Routes(fakeNetworks{}), apivolumes.Routes(f.volumes), apiplugins.Routes(), apisystem.Routes(f.daemon, apisystem.Ping{Builder: "2"}),
 	)
 }
 

@@ -79,7 +79,7 @@ it speaks in the path (`+"`/v1.44/info`"+`); without one it gets the newest. Eac
 is answered in the shape that Docker gives it.
 
 An operation that is not served yet answers 501 and its name, for example
-`+"`{\"message\":\"VolumeCreate is not implemented yet\"}`"+`.
+`+"`{\"message\":\"SwarmInit is not implemented yet\"}`"+`.
 
 This page is generated (`+"`go generate ./pkg/api`"+`).
 
