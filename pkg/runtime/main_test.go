@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -19,6 +20,12 @@ import (
 // daemonEnv holds a Config as JSON: the test binary then is a process that
 // embeds that containerd until its stdin ends.
 const daemonEnv = "BERTH_RUNTIME_TEST_DAEMON"
+
+// loopEnv makes the daemon run containers until it is killed.
+const loopEnv = "BERTH_RUNTIME_TEST_LOOP"
+
+// orphanEnv makes the test binary a process that only waits.
+const orphanEnv = "BERTH_RUNTIME_TEST_ORPHAN"
 
 // bench is what all tests of the package share.
 var bench struct {
@@ -36,6 +43,10 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
+	if os.Getenv(orphanEnv) != "" {
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		os.Exit(0)
+	}
 	os.Exit(testMain(m))
 }
 
@@ -45,7 +56,7 @@ func testMain(m *testing.M) int {
 		defer trace.Enable(slog.Default())()
 	}
 	if err := setUp(); err != nil {
-		fmt.Fprintln(os.Stderr, err)
+		fmt.Fprintln(os.Stderr, errors.Join(err, os.RemoveAll(bench.dir)))
 		return 1
 	}
 	code := m.Run()
@@ -110,6 +121,9 @@ func daemonMain(config string) error {
 		return err
 	}
 	fmt.Println("ready")
+	if os.Getenv(loopEnv) != "" {
+		return liveForever(r)
+	}
 	if _, err := io.Copy(io.Discard, os.Stdin); err != nil {
 		return err
 	}
@@ -119,6 +133,7 @@ func daemonMain(config string) error {
 // daemon is a process that embeds a containerd.
 type daemon struct {
 	config string
+	loop   bool
 	cmd    *exec.Cmd
 	stdin  io.Closer
 }
@@ -141,6 +156,9 @@ func (d *daemon) start(t *testing.T) {
 	t.Helper()
 	d.cmd = exec.Command(os.Args[0])
 	d.cmd.Env = append(os.Environ(), daemonEnv+"="+d.config)
+	if d.loop {
+		d.cmd.Env = append(d.cmd.Env, loopEnv+"=1")
+	}
 	d.cmd.Stderr = os.Stderr
 	out, err := d.cmd.StdoutPipe()
 	if err != nil {

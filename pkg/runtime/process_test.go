@@ -2,6 +2,9 @@ package runtime
 
 import (
 	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -93,6 +96,66 @@ func TestExitWhileDown(t *testing.T) {
 		t.Errorf("a second delete: %v", err)
 	}
 	b.gone()
+}
+
+// What a daemon leaves when it dies right after a shim has come up ends with
+// the next start; another engine's shims are not touched.
+func TestOrphans(t *testing.T) {
+	config := testConfig("orphans")
+	socket := filepath.Join(config.State, socketName)
+	start := func(args ...string) *exec.Cmd {
+		cmd := exec.Command(os.Args[0])
+		cmd.Args = append([]string{config.Shim}, args...)
+		cmd.Env = append(os.Environ(), orphanEnv+"=1")
+		if _, err := cmd.StdinPipe(); err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			_ = cmd.Process.Kill()
+			_ = cmd.Wait()
+		})
+		return cmd
+	}
+	other := start("-namespace", config.Namespace, "-id", "x", "-address", socket+".other")
+	orphan := start("-namespace", config.Namespace, "-id", "x", "-address", socket)
+	startDaemon(t, config)
+	err := orphan.Wait()
+	if status, ok := orphan.ProcessState.Sys().(syscall.WaitStatus); !ok || status.Signal() != syscall.SIGKILL {
+		t.Errorf("the orphan: %v", err)
+	}
+	if err := other.Process.Signal(syscall.Signal(0)); err != nil {
+		t.Errorf("the other one: %v", err)
+	}
+}
+
+func TestParseShim(t *testing.T) {
+	for line, want := range map[string]string{
+		"/x/shim -namespace ns -id a -address /s":        "a",
+		"/y/shim -namespace ns -id a -address /s -debug": "a",
+		"/x/shim -namespace ns -id a -address /s start":  "",
+		"/x/shim -namespace no -id a -address /s":        "",
+		"/x/shim -namespace ns -id a -address /other":    "",
+		"/x/shim -namespace ns -address /s -id":          "",
+		"/x/shim -namespace ns -address /s":              "",
+		"/x/other -namespace ns -id a -address /s":       "",
+		"": "",
+	} {
+		if id, ok := parseShim(strings.Split(line, " "), "shim", "ns", "/s"); ok != (want != "") || ok && id != want {
+			t.Errorf("%q: %q, %v", line, id, ok)
+		}
+	}
+}
+
+func TestSockets(t *testing.T) {
+	for _, name := range []string{socketName, socketName + ".ttrpc"} {
+		st, err := os.Stat(filepath.Join(bench.rt.config.State, name))
+		if err != nil || st.Mode() != os.ModeSocket|0o660 {
+			t.Errorf("%s: %v, %v", name, st, err)
+		}
+	}
 }
 
 // The events of another containerd go on after it was gone, with a resync.

@@ -14,6 +14,7 @@ package runtime
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"sync"
@@ -86,6 +87,11 @@ func Open(ctx context.Context, c Config) (*Runtime, error) {
 		r.wg.Wait()
 		return closer()
 	})
+	if c.Address == "" {
+		if err := r.tidy(ctx); err != nil {
+			return nil, errors.Join(err, r.Close())
+		}
+	}
 	return r, nil
 }
 
@@ -140,7 +146,7 @@ func (c Config) shimOptions() (map[string]*anypb.Any, error) {
 		if c.State != "" {
 			// The OCI runtime's own state beside containerd's, so that two
 			// engines on one host never meet.
-			o.Root = filepath.Join(c.State, "oci")
+			o.Root = ociRoot(c)
 		}
 		any, err := typeurl.MarshalAnyToProto(o)
 		if err != nil {
@@ -150,6 +156,9 @@ func (c Config) shimOptions() (map[string]*anypb.Any, error) {
 	}
 	return all, nil
 }
+
+// ociRoot is where OCI runtimes keep their state, a folder per namespace.
+func ociRoot(c Config) string { return filepath.Join(c.State, "oci") }
 
 // runtime returns the options of the OCI runtime of that name, "" the default.
 func (r *Runtime) runtime(name string) (*anypb.Any, error) {
