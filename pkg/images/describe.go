@@ -8,8 +8,10 @@ import (
 	"sync"
 
 	"github.com/berth-engine/berth/pkg/images/blob"
+	"github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/images"
+	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/errdefs"
 	"github.com/containerd/platforms"
 	dockerspec "github.com/moby/docker-image-spec/specs-go/v1"
@@ -32,20 +34,21 @@ const maxManifests = 1000
 // inventory remembers what is in the content store and the snapshotter while
 // one view is made.
 type inventory struct {
-	s         *Store
+	content   content.Store
+	layers    snapshots.Snapshotter
 	mu        sync.Mutex // guards the maps; not held across calls
 	blobs     map[digest.Digest]int64
 	snapshots map[digest.Digest]int64 // -1: does not exist
 	complete  bool                    // blobs has all that exist
 }
 
-func newInventory(s *Store) *inventory {
-	return &inventory{s: s, blobs: map[digest.Digest]int64{}, snapshots: map[digest.Digest]int64{}}
+func newInventory(c *client.Client, snapshotter string) *inventory {
+	return &inventory{content: c.ContentStore(), layers: c.SnapshotService(snapshotter), blobs: map[digest.Digest]int64{}, snapshots: map[digest.Digest]int64{}}
 }
 
 // preload learns of all blobs in one call.
 func (v *inventory) preload(ctx context.Context) error {
-	err := v.s.client.ContentStore().Walk(ctx, func(info content.Info) error {
+	err := v.content.Walk(ctx, func(info content.Info) error {
 		v.blobs[info.Digest] = info.Size
 		return nil
 	})
@@ -64,7 +67,7 @@ func (v *inventory) blob(ctx context.Context, id digest.Digest) (int64, bool, er
 	if ok || v.complete {
 		return size, ok, nil
 	}
-	info, err := v.s.client.ContentStore().Info(ctx, id)
+	info, err := v.content.Info(ctx, id)
 	if errdefs.IsNotFound(err) {
 		return 0, false, nil
 	}
@@ -86,7 +89,7 @@ func (v *inventory) snapshot(ctx context.Context, chain digest.Digest) (int64, b
 	if ok {
 		return size, size >= 0, nil
 	}
-	usage, err := v.s.client.SnapshotService(v.s.cfg.Snapshotter).Usage(ctx, chain.String())
+	usage, err := v.layers.Usage(ctx, chain.String())
 	if err != nil && !errdefs.IsNotFound(err) {
 		return 0, false, err
 	}
@@ -103,12 +106,12 @@ func (v *inventory) snapshot(ctx context.Context, chain digest.Digest) (int64, b
 // describe fills in what is here of a target. A target whose content is
 // missing or malformed keeps its name and ID, so that it can be seen and
 // removed; an error is only one of containerd.
-func (s *Store) describe(ctx context.Context, inv *inventory, t *target) error {
+func (v *inventory) describe(ctx context.Context, t *target) error {
 	members := []ocispec.Descriptor{t.desc}
 	if images.IsIndexType(t.desc.MediaType) {
-		children, err := blob.Children(ctx, s.client.ContentStore(), t.desc)
+		children, err := blob.Children(ctx, v.content, t.desc)
 		if err != nil {
-			return s.malformed(ctx, t.desc, err)
+			return malformed(ctx, err)
 		}
 		t.own = t.desc.Size
 		members = children[:min(len(children), maxManifests)]
@@ -117,7 +120,7 @@ func (s *Store) describe(ctx context.Context, inv *inventory, t *target) error {
 		if !images.IsManifestType(desc.MediaType) {
 			continue
 		}
-		m, err := s.describeManifest(ctx, inv, desc)
+		m, err := v.describeManifest(ctx, desc)
 		if err != nil {
 			return err
 		}
@@ -128,15 +131,14 @@ func (s *Store) describe(ctx context.Context, inv *inventory, t *target) error {
 
 // malformed decides what an error in an image's content means: NotFound and
 // InvalidArgument are the image's fault and end here.
-func (s *Store) malformed(ctx context.Context, desc ocispec.Descriptor, err error) error {
+func malformed(ctx context.Context, err error) error {
 	if ctx.Err() == nil && (errdefs.IsNotFound(err) || errdefs.IsInvalidArgument(err)) {
-		s.log.Debug("images: content cannot be read", "digest", desc.Digest.String(), "error", err)
 		return nil
 	}
 	return err
 }
 
-func (s *Store) describeManifest(ctx context.Context, inv *inventory, desc ocispec.Descriptor) (*manifest, error) {
+func (v *inventory) describeManifest(ctx context.Context, desc ocispec.Descriptor) (*manifest, error) {
 	m := &manifest{desc: desc, kind: image.ManifestKindUnknown}
 	if desc.Platform != nil {
 		m.platform = platforms.Normalize(*desc.Platform)
@@ -148,12 +150,11 @@ func (s *Store) describeManifest(ctx context.Context, inv *inventory, desc ocisp
 		m.kind = image.ManifestKindAttestation
 		m.attests = digest.Digest(desc.Annotations[annotationReferenceDigest])
 	}
-	store := s.client.ContentStore()
-	children, err := blob.Children(ctx, store, desc)
+	children, err := blob.Children(ctx, v.content, desc)
 	if err != nil {
-		return m, s.malformed(ctx, desc, err)
+		return m, malformed(ctx, err)
 	}
-	if err := inv.sum(ctx, m, append([]ocispec.Descriptor{desc}, children...)); err != nil {
+	if err := v.sum(ctx, m, append([]ocispec.Descriptor{desc}, children...)); err != nil {
 		return nil, err
 	}
 	config := children[0]
@@ -161,17 +162,17 @@ func (s *Store) describeManifest(ctx context.Context, inv *inventory, desc ocisp
 	if m.kind == image.ManifestKindAttestation || !images.IsConfigType(config.MediaType) {
 		return m, nil
 	}
-	if m.config, err = blob.Config(ctx, store, config); err != nil {
+	if m.config, err = blob.Config(ctx, v.content, config); err != nil {
 		m.config = nil
-		return m, s.malformed(ctx, config, err)
+		return m, malformed(ctx, err)
 	}
 	if len(m.config.RootFS.DiffIDs) != len(m.layers) {
 		m.config = nil
-		return m, s.malformed(ctx, config, errdefs.ErrInvalidArgument.WithMessage("diff IDs and layers differ in number"))
+		return m, nil // as malformed: it could not be unpacked
 	}
 	m.kind, m.platform = image.ManifestKindImage, platforms.Normalize(m.config.Platform)
 	m.chain = identity.ChainIDs(slices.Clone(m.config.RootFS.DiffIDs))
-	return m, inv.measure(ctx, m)
+	return m, v.measure(ctx, m)
 }
 
 // sum adds up the blobs of a manifest that are here.

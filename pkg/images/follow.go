@@ -20,11 +20,11 @@ const topicMark = "/berth/images/mark"
 
 // follow keeps the index current with changes that other containerd clients
 // make. first receives the outcome of the first full reading.
-func (s *Store) follow(ctx context.Context, first chan<- error) {
+func (x *index) follow(ctx context.Context, first chan<- error) {
 	const least, most = 100 * time.Millisecond, 10 * time.Second
 	for delay := least; ; delay = min(2*delay, most) {
 		began := time.Now()
-		err := s.followOnce(ctx, func(err error) {
+		err := x.followOnce(ctx, func(err error) {
 			if first != nil {
 				first <- err
 				first = nil
@@ -40,7 +40,7 @@ func (s *Store) follow(ctx context.Context, first chan<- error) {
 		if time.Since(began) > most {
 			delay = least
 		}
-		s.log.Warn("images: containerd's events were interrupted", "error", err, "retry", delay)
+		x.log.Warn("images: containerd's events were interrupted", "error", err, "retry", delay)
 		timer := time.NewTimer(delay)
 		select {
 		case <-ctx.Done():
@@ -53,16 +53,16 @@ func (s *Store) follow(ctx context.Context, first chan<- error) {
 
 // followOnce reads everything once it is subscribed, then follows events until
 // the stream breaks.
-func (s *Store) followOnce(ctx context.Context, read func(error)) error {
+func (x *index) followOnce(ctx context.Context, read func(error)) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	ns := fmt.Sprintf("namespace==%q,topic", s.cfg.Namespace)
-	stream, errs := s.client.EventService().Subscribe(ctx,
+	ns := fmt.Sprintf("namespace==%q,topic", x.namespace)
+	stream, errs := x.client.EventService().Subscribe(ctx,
 		ns+`~="^/images/"`, ns+`=="/snapshot/remove"`, ns+`=="`+topicMark+`"`)
-	if err := s.mark(ctx, stream, errs); err != nil {
+	if err := x.mark(ctx, stream, errs); err != nil {
 		return err
 	}
-	err := s.index.refresh(ctx, request{reread: true})
+	err := x.refresh(ctx, request{reread: true})
 	read(err)
 	if err != nil {
 		return err
@@ -70,7 +70,7 @@ func (s *Store) followOnce(ctx context.Context, read func(error)) error {
 	for {
 		select {
 		case e := <-stream:
-			if err := s.changed(ctx, e); err != nil {
+			if err := x.changed(ctx, e); err != nil {
 				return err
 			}
 		case err := <-errs:
@@ -82,14 +82,14 @@ func (s *Store) followOnce(ctx context.Context, read func(error)) error {
 }
 
 // mark publishes until its own event arrives.
-func (s *Store) mark(ctx context.Context, stream <-chan *events.Envelope, errs <-chan error) error {
+func (x *index) mark(ctx context.Context, stream <-chan *events.Envelope, errs <-chan error) error {
 	id := uuid.NewString()
 	again := time.NewTicker(20 * time.Millisecond)
 	defer again.Stop()
 	publish := true
 	for {
 		if publish {
-			if err := s.client.EventService().Publish(ctx, topicMark, &eventtypes.ImageUpdate{Name: id}); err != nil {
+			if err := x.client.EventService().Publish(ctx, topicMark, &eventtypes.ImageUpdate{Name: id}); err != nil {
 				return fmt.Errorf("publish to containerd: %w", err)
 			}
 		}
@@ -117,19 +117,19 @@ func broken(err error) error {
 }
 
 // changed brings the index up to date after an event.
-func (s *Store) changed(ctx context.Context, e *events.Envelope) error {
+func (x *index) changed(ctx context.Context, e *events.Envelope) error {
 	if e.Topic == topicMark {
 		return nil
 	}
 	if name, ok := imageName(e); ok {
-		return s.index.refresh(ctx, request{names: []string{name}})
+		return x.refresh(ctx, request{names: []string{name}})
 	}
 	// Chain IDs name the snapshots of layers; those of containers have other
 	// names and concern nobody here.
 	if chain, ok := removedSnapshot(e); ok && strings.HasPrefix(chain, "sha256:") {
-		for _, t := range s.index.view().targets {
+		for _, t := range x.view().targets {
 			if t.standsOn(digest.Digest(chain)) {
-				return s.index.refresh(ctx, request{chain: chain})
+				return x.refresh(ctx, request{chain: chain})
 			}
 		}
 	}

@@ -31,12 +31,12 @@ func TestTag(t *testing.T) {
 	if err := b.Tag(b.ctx, one[7:20], "two"); err != nil {
 		t.Fatal(err)
 	}
-	same(t, b.names(), []string{"docker.io/library/one:latest", "docker.io/library/two:latest", "localhost:5000/x/y:z", "moby-dangling@" + two})
+	same(t, b.known(), []string{"docker.io/library/one:latest", "docker.io/library/two:latest", "localhost:5000/x/y:z", "moby-dangling@" + two})
 	// Naming it again ends its dangling.
 	if err := b.Tag(b.ctx, two, "three:3"); err != nil {
 		t.Fatal(err)
 	}
-	same(t, b.names(), []string{"docker.io/library/one:latest", "docker.io/library/three:3", "docker.io/library/two:latest", "localhost:5000/x/y:z"})
+	same(t, b.known(), []string{"docker.io/library/one:latest", "docker.io/library/three:3", "docker.io/library/two:latest", "localhost:5000/x/y:z"})
 	for name, want := range map[string]string{
 		"A":                       "invalid reference format: repository name (library/A) must be lowercase",
 		"x@" + one:                "refusing to create a tag with a digest reference",
@@ -313,7 +313,7 @@ func TestInspectAndHistory(t *testing.T) {
 // TestOpenEndsLeases: what a process that was killed had begun goes.
 func TestOpenEndsLeases(t *testing.T) {
 	b := newBench(t)
-	ctx, _, err := b.lease(b.ctx)
+	ctx, _, err := b.keeper.lease(b.ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -360,7 +360,7 @@ func FuzzReference(f *testing.F) {
 }
 
 func BenchmarkList1000(b *testing.B) {
-	s, v := &Store{index: newIndex()}, viewOf()
+	s, v := &Store{index: newIndex(Config{})}, viewOf()
 	for i := range 1000 {
 		id := digest.FromString(fmt.Sprint(i))
 		m := &manifest{kind: image.ManifestKindImage, config: &dockerspec.DockerOCIImage{}}
@@ -369,7 +369,7 @@ func BenchmarkList1000(b *testing.B) {
 		t.names = []images.Image{{Name: fmt.Sprintf("docker.io/library/image%d:latest", i), Target: t.desc}}
 		v.targets[id], v.names[t.names[0].Name] = t, id
 	}
-	v.finish()
+	v.settle()
 	s.index.current.Store(v)
 	for b.Loop() {
 		if all, err := s.List(b.Context(), ListOptions{}); err != nil || len(all) != 1000 {
@@ -379,7 +379,7 @@ func BenchmarkList1000(b *testing.B) {
 }
 
 func BenchmarkResolve(b *testing.B) {
-	s, id := &Store{index: newIndex()}, digest.FromString("x")
+	s, id := &Store{index: newIndex(Config{})}, digest.FromString("x")
 	m := &manifest{kind: image.ManifestKindImage, config: &dockerspec.DockerOCIImage{}}
 	t := &target{desc: ocispec.Descriptor{Digest: id}, manifests: []*manifest{m}}
 	t.names = []images.Image{{Name: "docker.io/library/busybox:latest", Target: t.desc}}

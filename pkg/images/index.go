@@ -4,11 +4,13 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"log/slog"
 	"maps"
 	"slices"
 	"sync/atomic"
 	"time"
 
+	"github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/errdefs"
 	dockerspec "github.com/moby/docker-image-spec/specs-go/v1"
@@ -77,6 +79,11 @@ func (m *manifest) snapshots() (n int64) {
 // index keeps the current view. Readers load it without waiting; one
 // goroutine, own, replaces it.
 type index struct {
+	client      *client.Client
+	namespace   string
+	snapshotter string
+	log         *slog.Logger
+
 	current  atomic.Pointer[view]
 	requests chan request
 	closed   chan struct{} // closed when own has ended
@@ -90,8 +97,11 @@ type request struct {
 	done   chan error
 }
 
-func newIndex() *index {
-	x := &index{requests: make(chan request), closed: make(chan struct{})}
+func newIndex(cfg Config) *index {
+	x := &index{
+		client: cfg.Client, namespace: cfg.Namespace, snapshotter: cfg.Snapshotter, log: cfg.Logger,
+		requests: make(chan request), closed: make(chan struct{}),
+	}
 	x.current.Store(&view{})
 	return x
 }
@@ -118,14 +128,14 @@ func (x *index) refresh(ctx context.Context, r request) error {
 }
 
 // own serves requests, one after the other, until ctx ends.
-func (x *index) own(ctx context.Context, s *Store) {
+func (x *index) own(ctx context.Context) {
 	defer close(x.closed)
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case r := <-x.requests:
-			next, err := s.nextView(ctx, x.view(), r)
+			next, err := x.nextView(ctx, x.view(), r)
 			if err == nil {
 				x.current.Store(next)
 			}
@@ -135,25 +145,25 @@ func (x *index) own(ctx context.Context, s *Store) {
 }
 
 // nextView reads what r asks for and returns the view after it.
-func (s *Store) nextView(ctx context.Context, old *view, r request) (*view, error) {
-	records, reread, err := s.records(ctx, old, r)
+func (x *index) nextView(ctx context.Context, old *view, r request) (*view, error) {
+	records, reread, err := x.records(ctx, old, r)
 	if err != nil {
 		return nil, err
 	}
-	inv := newInventory(s)
+	inv := newInventory(x.client, x.snapshotter)
 	if r.names == nil && r.chain == "" {
 		if err := inv.preload(ctx); err != nil {
 			return nil, err
 		}
 	}
-	return s.build(ctx, inv, old, records, reread)
+	return x.build(ctx, inv, old, records, reread)
 }
 
 // records returns all records by name, those that r names read anew, and the
 // targets whose content must be read again.
-func (s *Store) records(ctx context.Context, old *view, r request) (map[string]images.Image, map[digest.Digest]bool, error) {
+func (x *index) records(ctx context.Context, old *view, r request) (map[string]images.Image, map[digest.Digest]bool, error) {
 	records, reread := map[string]images.Image{}, map[digest.Digest]bool{}
-	service := s.client.ImageService()
+	service := x.client.ImageService()
 	if r.names == nil && r.chain == "" {
 		all, err := service.List(ctx)
 		if err != nil {
@@ -189,11 +199,11 @@ func (s *Store) records(ctx context.Context, old *view, r request) (map[string]i
 
 // build groups records by target and describes the targets that are new or
 // must be read again.
-func (s *Store) build(ctx context.Context, inv *inventory, old *view, records map[string]images.Image, reread map[digest.Digest]bool) (*view, error) {
+func (x *index) build(ctx context.Context, inv *inventory, old *view, records map[string]images.Image, reread map[digest.Digest]bool) (*view, error) {
 	next := &view{names: make(map[string]digest.Digest, len(records)), targets: make(map[digest.Digest]*target, len(records))}
 	for name, img := range records {
 		if img.Target.Digest.Validate() != nil {
-			s.log.Warn("images: image has no valid target", "name", name)
+			x.log.Warn("images: image has no valid target", "name", name)
 			continue
 		}
 		next.names[name] = img.Target.Digest
@@ -204,36 +214,49 @@ func (s *Store) build(ctx context.Context, inv *inventory, old *view, records ma
 		}
 		t.names = append(t.names, img)
 	}
+	var fresh []*target
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(8)
 	for id, t := range next.targets {
 		slices.SortFunc(t.names, func(a, b images.Image) int { return cmp.Compare(a.Name, b.Name) })
-		if was := old.targets[id]; was != nil && !reread[id] {
+		was := old.targets[id]
+		if was != nil && !reread[id] {
+			if slices.EqualFunc(t.names, was.names, sameRecord) {
+				next.targets[id] = was
+				continue
+			}
 			t.manifests, t.own = was.manifests, was.own
-			continue
+		} else {
+			group.Go(func() error { return inv.describe(ctx, t) })
 		}
-		group.Go(func() error { return s.describe(ctx, inv, t) })
+		fresh = append(fresh, t)
 	}
 	if err := group.Wait(); err != nil {
 		return nil, err
 	}
-	next.finish()
+	for _, t := range fresh {
+		t.finish()
+	}
+	next.sort()
 	return next, nil
 }
 
+func sameRecord(a, b images.Image) bool { return a.Name == b.Name && a.UpdatedAt.Equal(b.UpdatedAt) }
+
 // finish computes what follows from the rest.
-func (v *view) finish() {
-	for _, t := range v.targets {
-		t.preferred = t.best(nil)
-		if m := t.preferred; m != nil && m.config.Created != nil {
-			t.created = *m.config.Created
-		}
-		t.size = t.own
-		for _, m := range t.manifests {
-			t.size += m.content + m.snapshots()
-		}
-		t.tags, t.digests = t.tagsAndDigests()
+func (t *target) finish() {
+	t.preferred = t.best(nil)
+	if m := t.preferred; m != nil && m.config.Created != nil {
+		t.created = *m.config.Created
 	}
+	t.size = t.own
+	for _, m := range t.manifests {
+		t.size += m.content + m.snapshots()
+	}
+	t.tags, t.digests = t.tagsAndDigests()
+}
+
+func (v *view) sort() {
 	v.sorted = slices.Collect(maps.Values(v.targets))
 	slices.SortFunc(v.sorted, func(a, b *target) int {
 		return cmp.Or(b.created.Compare(a.created), cmp.Compare(a.desc.Digest, b.desc.Digest))

@@ -3,11 +3,25 @@ package images
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"time"
 
+	"github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/errdefs"
 )
+
+// keeper protects what is being written from collection, and has collected
+// what nothing refers to any more.
+type keeper struct {
+	client  *client.Client
+	log     *slog.Logger
+	garbage chan struct{} // capacity 1: a collection is wanted
+}
+
+func newKeeper(c *client.Client, log *slog.Logger) *keeper {
+	return &keeper{client: c, log: log, garbage: make(chan struct{}, 1)}
+}
 
 // leaseLabel marks our leases, so that those of a dead process are found.
 const leaseLabel = "berth.images"
@@ -18,8 +32,8 @@ const teardown = 10 * time.Second
 // lease protects all that is written with the returned context from
 // collection until done is called. done(false) collects at once, so that
 // a failed operation leaves nothing; done(true) leaves that for later.
-func (s *Store) lease(ctx context.Context) (_ context.Context, done func(ok bool), _ error) {
-	manager := s.client.LeasesService()
+func (k *keeper) lease(ctx context.Context) (_ context.Context, done func(ok bool), _ error) {
+	manager := k.client.LeasesService()
 	l, err := manager.Create(ctx, leases.WithRandomID(), leases.WithExpiration(24*time.Hour), leases.WithLabel(leaseLabel, "1"))
 	if err != nil {
 		return nil, nil, fmt.Errorf("lease: %w", err)
@@ -32,15 +46,15 @@ func (s *Store) lease(ctx context.Context) (_ context.Context, done func(ok bool
 			opts = append(opts, leases.SynchronousDelete)
 		}
 		if err := manager.Delete(ctx, l, opts...); err != nil && !errdefs.IsNotFound(err) {
-			s.log.Warn("images: lease is left to expire", "lease", l.ID, "error", err)
+			k.log.Warn("images: lease is left to expire", "lease", l.ID, "error", err)
 		}
 	}, nil
 }
 
 // dropLeases ends the leases of a process that died, and with them whatever it
 // was loading or pulling.
-func (s *Store) dropLeases(ctx context.Context) error {
-	manager := s.client.LeasesService()
+func (k *keeper) dropLeases(ctx context.Context) error {
+	manager := k.client.LeasesService()
 	old, err := manager.List(ctx, "labels."+`"`+leaseLabel+`"`)
 	if err != nil {
 		return fmt.Errorf("list leases: %w", err)
@@ -51,16 +65,16 @@ func (s *Store) dropLeases(ctx context.Context) error {
 		}
 	}
 	if len(old) > 0 {
-		s.collect()
+		k.collect()
 	}
 	return nil
 }
 
 // collect asks for what is no longer referenced to be collected, after the
 // answer to the client.
-func (s *Store) collect() {
+func (k *keeper) collect() {
 	select {
-	case s.garbage <- struct{}{}:
+	case k.garbage <- struct{}{}:
 	default: // one is wanted already
 	}
 }
@@ -68,21 +82,21 @@ func (s *Store) collect() {
 // collector runs the collections that were asked for. containerd's scheduler
 // does not act on deletions by itself (its deletion_threshold is 0); ending a
 // lease synchronously makes it.
-func (s *Store) collector(ctx context.Context) {
+func (k *keeper) collector(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-s.garbage:
-			if err := s.collectNow(ctx); err != nil && ctx.Err() == nil {
-				s.log.Warn("images: collect garbage", "error", err)
+		case <-k.garbage:
+			if err := k.collectNow(ctx); err != nil && ctx.Err() == nil {
+				k.log.Warn("images: collect garbage", "error", err)
 			}
 		}
 	}
 }
 
-func (s *Store) collectNow(ctx context.Context) error {
-	manager := s.client.LeasesService()
+func (k *keeper) collectNow(ctx context.Context) error {
+	manager := k.client.LeasesService()
 	l, err := manager.Create(ctx, leases.WithRandomID(), leases.WithExpiration(time.Minute), leases.WithLabel(leaseLabel, "1"))
 	if err != nil {
 		return err

@@ -9,6 +9,7 @@ import (
 
 	"github.com/berth-engine/berth/pkg/images/archive"
 	"github.com/berth-engine/berth/pkg/images/blob"
+	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/errdefs"
 	"github.com/containerd/platforms"
@@ -29,7 +30,7 @@ import (
 // foreign archive; nothing of it is left then.
 func (s *Store) Load(ctx context.Context, r io.Reader, quiet bool, ps []ocispec.Platform, progress func(jsonstream.Message) error) (err error) {
 	_ = quiet
-	ctx, done, err := s.lease(s.context(ctx))
+	ctx, done, err := s.keeper.lease(s.context(ctx))
 	if err != nil {
 		return err
 	}
@@ -77,7 +78,7 @@ func (s *Store) adopt(ctx context.Context, found []archive.Image, ps []ocispec.P
 			continue
 		}
 		seen[img.Target.Digest] = true
-		if err := s.label(ctx, img.Target, wanted); err != nil {
+		if err := connect(ctx, s.client.ContentStore(), img.Target, wanted); err != nil {
 			return err
 		}
 		chosen, err := s.choose(ctx, img, ps)
@@ -92,7 +93,7 @@ func (s *Store) adopt(ctx context.Context, found []archive.Image, ps []ocispec.P
 	for _, d := range run {
 		descs = append(descs, d)
 	}
-	if err := s.unpackManifests(ctx, descs...); err != nil {
+	if err := s.layers.unpack(ctx, descs...); err != nil {
 		return fmt.Errorf("unpack image: %w", err)
 	}
 	return nil
@@ -105,10 +106,9 @@ func (a anyOf) Match(p ocispec.Platform) bool {
 	return slices.ContainsFunc(a, func(m platforms.MatchComparer) bool { return m.Match(p) })
 }
 
-// label connects the present parts of a target, of all platforms or those
-// wanted.
-func (s *Store) label(ctx context.Context, desc ocispec.Descriptor, wanted platforms.Matcher) error {
-	store := s.client.ContentStore()
+// connect makes the present parts of a target refer to each other for the
+// collector, those of all platforms or those wanted.
+func connect(ctx context.Context, store content.Store, desc ocispec.Descriptor, wanted platforms.Matcher) error {
 	var present images.HandlerFunc = func(ctx context.Context, desc ocispec.Descriptor) ([]ocispec.Descriptor, error) {
 		children, err := blob.Children(ctx, store, desc)
 		if errdefs.IsNotFound(err) {
@@ -128,12 +128,12 @@ func (s *Store) label(ctx context.Context, desc ocispec.Descriptor, wanted platf
 // single complete manifest is refused.
 func (s *Store) choose(ctx context.Context, img archive.Image, ps []ocispec.Platform) ([]*manifest, error) {
 	t := &target{desc: img.Target}
-	if err := s.describe(ctx, newInventory(s), t); err != nil {
+	if err := newInventory(s.client, s.cfg.Snapshotter).describe(ctx, t); err != nil {
 		return nil, err
 	}
 	complete := slices.DeleteFunc(slices.Clone(t.manifests), func(m *manifest) bool { return !m.available || m.config == nil })
 	if len(complete) == 0 {
-		return nil, errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("invalid archive: image %s: %v", label(img), s.fault(ctx, img.Target)))
+		return nil, errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("invalid archive: image %s: %v", label(img), fault(ctx, s.client.ContentStore(), img.Target)))
 	}
 	t.manifests = complete
 	if len(ps) == 0 {
@@ -158,8 +158,7 @@ func (s *Store) choose(ctx context.Context, img archive.Image, ps []ocispec.Plat
 }
 
 // fault says why no manifest of a target is complete.
-func (s *Store) fault(ctx context.Context, desc ocispec.Descriptor) error {
-	store := s.client.ContentStore()
+func fault(ctx context.Context, store content.Store, desc ocispec.Descriptor) error {
 	err := images.Walk(ctx, images.HandlerFunc(func(ctx context.Context, desc ocispec.Descriptor) ([]ocispec.Descriptor, error) {
 		info, err := store.Info(ctx, desc.Digest)
 		if errdefs.IsNotFound(err) {
@@ -189,9 +188,9 @@ func label(img archive.Image) string {
 // nameLoaded names what was loaded and returns when the index knows.
 func (s *Store) nameLoaded(ctx context.Context, found []archive.Image) error {
 	var touched []string
-	err := s.change(ctx, func(ctx context.Context) error {
+	err := s.names.change(ctx, func(ctx context.Context) error {
 		for _, img := range found {
-			names, err := s.nameOne(ctx, img)
+			names, err := s.names.setLoaded(ctx, img)
 			touched = append(touched, names...)
 			if err != nil {
 				return err
@@ -203,19 +202,4 @@ func (s *Store) nameLoaded(ctx context.Context, found []archive.Image) error {
 		err = rerr
 	}
 	return err
-}
-
-// nameOne gives an image its name, or a dangling one if it has no other.
-func (s *Store) nameOne(ctx context.Context, img archive.Image) ([]string, error) {
-	if img.Name != "" {
-		return s.setName(ctx, img.Name, img.Target)
-	}
-	same, err := s.client.ImageService().List(ctx, "target.digest=="+img.Target.Digest.String())
-	if err != nil {
-		return nil, err
-	}
-	if len(same) > 0 {
-		return []string{same[0].Name}, nil
-	}
-	return s.setName(ctx, danglingName(img.Target.Digest), img.Target)
 }

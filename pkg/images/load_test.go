@@ -90,7 +90,7 @@ func TestLoad(t *testing.T) {
 				t.Fatal(err)
 			}
 			is(t, out, "Loaded image: busybox:latest\nLoaded image: example.org/a/b:1\n")
-			same(t, b.names(), []string{"docker.io/library/busybox:latest", "example.org/a/b:1"})
+			same(t, b.known(), []string{"docker.io/library/busybox:latest", "example.org/a/b:1"})
 			got, chain, img, err := b.Resolve(b.ctx, "busybox", nil)
 			if err != nil {
 				t.Fatal(err)
@@ -123,25 +123,25 @@ func TestLoadWithoutName(t *testing.T) {
 		t.Fatal(err)
 	}
 	is(t, out, "Loaded image ID: "+id.String()+"\n")
-	same(t, b.names(), []string{"moby-dangling@" + id.String()})
+	same(t, b.known(), []string{"moby-dangling@" + id.String()})
 	if _, _, _, err := b.Resolve(b.ctx, id.Encoded()[:12], nil); err != nil {
 		t.Error(err)
 	}
 	// A name takes the place of the dangling one.
 	b.have(archive.Options{Names: []string{"x"}})
-	same(t, b.names(), []string{"docker.io/library/x:latest"})
+	same(t, b.known(), []string{"docker.io/library/x:latest"})
 	// And without one again, the name suffices.
 	if _, err = b.load(data); err != nil {
 		t.Fatal(err)
 	}
-	same(t, b.names(), []string{"docker.io/library/x:latest"})
+	same(t, b.known(), []string{"docker.io/library/x:latest"})
 }
 
 func TestLoadTakesName(t *testing.T) {
 	b := newBench(t)
 	first := b.have(archive.Options{Names: []string{"x"}})
 	second := b.have(archive.Options{Names: []string{"x"}, Labels: map[string]string{"n": "2"}})
-	same(t, b.names(), []string{"docker.io/library/x:latest", "moby-dangling@" + first})
+	same(t, b.known(), []string{"docker.io/library/x:latest", "moby-dangling@" + first})
 	id, _, _, err := b.Resolve(b.ctx, "x", nil)
 	if err != nil {
 		t.Fatal(err)
@@ -236,8 +236,8 @@ func TestLoadHostile(t *testing.T) {
 				t.Errorf("class of %v", err)
 			}
 			blobs, snaps, ingests := b.count()
-			if blobs+snaps+ingests > 0 || len(b.names()) > 0 {
-				t.Errorf("%d blobs, %d snapshots, %d ingests, names %v are left", blobs, snaps, ingests, b.names())
+			if blobs+snaps+ingests > 0 || len(b.known()) > 0 {
+				t.Errorf("%d blobs, %d snapshots, %d ingests, names %v are left", blobs, snaps, ingests, b.known())
 			}
 		})
 	}

@@ -157,8 +157,8 @@ func (b *bench) have(o archive.Options) string {
 	return id.String()
 }
 
-// names are the containerd names of all images.
-func (b *bench) names() []string {
+// known are the containerd names of all images.
+func (b *bench) known() []string {
 	b.t.Helper()
 	list, err := b.client.ImageService().List(b.ctx)
 	if err != nil {
@@ -175,7 +175,7 @@ func (b *bench) names() []string {
 // left counts blobs and snapshots after a collection.
 func (b *bench) left() (blobs, snapshots, ingests int) {
 	b.t.Helper()
-	if err := b.collectNow(b.ctx); err != nil {
+	if err := b.keeper.collectNow(b.ctx); err != nil {
 		b.t.Fatal(err)
 	}
 	return b.count()
@@ -220,6 +220,14 @@ func viewOf(targets ...*target) *view {
 			v.names[img.Name] = t.desc.Digest
 		}
 	}
-	v.finish()
+	v.settle()
 	return v
+}
+
+// settle computes what a view of a real store has.
+func (v *view) settle() {
+	for _, t := range v.targets {
+		t.finish()
+	}
+	v.sort()
 }

@@ -6,31 +6,44 @@ import (
 	"maps"
 	"time"
 
+	"github.com/berth-engine/berth/pkg/images/archive"
+	"github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/events"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/sync/semaphore"
 )
+
+// namer writes containerd's records of images.
+type namer struct {
+	client  *client.Client
+	changes *semaphore.Weighted // one change at a time: it is a decision and several writes
+}
+
+func newNamer(c *client.Client) *namer {
+	return &namer{client: c, changes: semaphore.NewWeighted(1)}
+}
 
 // change lets one caller at a time decide about names and write them, since
 // one decision takes several records.
-func (s *Store) change(ctx context.Context, f func(ctx context.Context) error) error {
-	if err := s.changes.Acquire(ctx, 1); err != nil {
+func (n *namer) change(ctx context.Context, f func(ctx context.Context) error) error {
+	if err := n.changes.Acquire(ctx, 1); err != nil {
 		return err
 	}
-	defer s.changes.Release(1)
+	defer n.changes.Release(1)
 	// Not to be interrupted between two records by a client that goes away.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), teardown)
 	defer cancel()
 	return f(ctx)
 }
 
-// setName makes name point at desc. An image that loses its last name by that
+// set makes name point at desc. An image that loses its last name by that
 // stays as a dangling one; a dangling name of desc goes. Each state between is
 // one that a crash may leave. The caller is in change. It returns the names
 // that the index must read again, also with an error.
-func (s *Store) setName(ctx context.Context, name string, desc ocispec.Descriptor) (touched []string, err error) {
-	service := s.client.ImageService()
+func (n *namer) set(ctx context.Context, name string, desc ocispec.Descriptor) (touched []string, err error) {
+	service := n.client.ImageService()
 	touched = append(touched, name)
 	old, err := service.Get(ctx, name)
 	switch {
@@ -38,7 +51,7 @@ func (s *Store) setName(ctx context.Context, name string, desc ocispec.Descripto
 		_, err = service.Create(ctx, images.Image{Name: name, Target: bare(desc)})
 	case err != nil:
 	case old.Target.Digest != desc.Digest:
-		kept, err := s.keepDangling(ctx, old)
+		kept, err := n.keepDangling(ctx, old)
 		touched = append(touched, kept...)
 		if err != nil {
 			return touched, err
@@ -62,8 +75,8 @@ func (s *Store) setName(ctx context.Context, name string, desc ocispec.Descripto
 }
 
 // keepDangling gives the target of img a dangling name if img is its only one.
-func (s *Store) keepDangling(ctx context.Context, img images.Image) (touched []string, err error) {
-	service := s.client.ImageService()
+func (n *namer) keepDangling(ctx context.Context, img images.Image) (touched []string, err error) {
+	service := n.client.ImageService()
 	same, err := service.List(ctx, "target.digest=="+img.Target.Digest.String())
 	if err != nil {
 		return nil, err
@@ -77,6 +90,21 @@ func (s *Store) keepDangling(ctx context.Context, img images.Image) (touched []s
 		return nil, fmt.Errorf("keep image %s: %w", img.Target.Digest, err)
 	}
 	return []string{name}, nil
+}
+
+// setLoaded gives an image its name, or a dangling one if it has no other.
+func (n *namer) setLoaded(ctx context.Context, img archive.Image) ([]string, error) {
+	if img.Name != "" {
+		return n.set(ctx, img.Name, img.Target)
+	}
+	same, err := n.client.ImageService().List(ctx, "target.digest=="+img.Target.Digest.String())
+	if err != nil {
+		return nil, err
+	}
+	if len(same) > 0 {
+		return []string{same[0].Name}, nil
+	}
+	return n.set(ctx, danglingName(img.Target.Digest), img.Target)
 }
 
 // publish sends one of Docker's image events: the actor is the image, its

@@ -37,7 +37,7 @@ func (s *Store) Pull(ctx context.Context, ref string, o PullOptions, progress fu
 		return errdefs.ErrInvalidArgument.WithMessage("invalid reference format: an ID cannot be pulled")
 	}
 	ctx = s.context(ctx)
-	hosts, err := s.hosts(ctx, named, o.Auth)
+	hosts, err := s.cfg.Registry.hosts(ctx, named, o.Auth)
 	if err != nil {
 		return err
 	}
@@ -75,7 +75,7 @@ func canonicalRef(named reference.Named) reference.Named {
 
 // pull fetches and names one image.
 func (s *Store) pull(ctx context.Context, ref reference.Named, hosts docker.RegistryHosts, p *ocispec.Platform, progress func(jsonstream.Message) error) (err error) {
-	ctx, done, err := s.lease(ctx)
+	ctx, done, err := s.keeper.lease(ctx)
 	if err != nil {
 		return err
 	}
@@ -83,15 +83,15 @@ func (s *Store) pull(ctx context.Context, ref reference.Named, hosts docker.Regi
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	out := newReporter(progress, cancel)
-	desc, err := s.fetch(ctx, ref, s.resolver(hosts), p, out)
+	desc, err := s.fetch(ctx, ref, resolver(hosts), p, out)
 	if err != nil {
 		return pullError(err, ref)
 	}
 	out.finish()
 	newer := s.index.view().names[ref.String()] != desc.Digest
 	var touched []string
-	err = s.change(ctx, func(ctx context.Context) (err error) {
-		touched, err = s.setName(ctx, ref.String(), desc)
+	err = s.names.change(ctx, func(ctx context.Context) (err error) {
+		touched, err = s.names.set(ctx, ref.String(), desc)
 		return err
 	})
 	if rerr := s.index.refresh(ctx, request{names: touched, reread: true}); err == nil {
@@ -124,7 +124,7 @@ func (s *Store) fetch(ctx context.Context, ref reference.Named, resolver remotes
 		return desc, err
 	}
 	downloads := cmp.Or(s.cfg.Registry.MaxDownloads, defaultDownloads)
-	u, err := s.unpacker(ctx, countingApplier{s.client.DiffService(), out}, int64(downloads))
+	u, err := s.layers.unpacker(ctx, countingApplier{s.client.DiffService(), out}, int64(downloads))
 	if err != nil {
 		return desc, err
 	}

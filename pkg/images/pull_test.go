@@ -110,7 +110,7 @@ func TestPullMoved(t *testing.T) {
 	if err != nil || count(out, "Status: Downloaded newer image for "+ref) != 1 {
 		t.Error(out, err)
 	}
-	same(t, b.names(), []string{ref, "moby-dangling@" + old.Digest.String()})
+	same(t, b.known(), []string{ref, "moby-dangling@" + old.Digest.String()})
 }
 
 func TestPullAll(t *testing.T) {
@@ -121,7 +121,7 @@ func TestPullAll(t *testing.T) {
 	if _, err := b.fetched(r.host+"/x", PullOptions{All: true}); err != nil {
 		t.Fatal(err)
 	}
-	same(t, b.names(), []string{r.host + "/x:1", r.host + "/x:2", r.host + "/x:3"})
+	same(t, b.known(), []string{r.host + "/x:1", r.host + "/x:2", r.host + "/x:3"})
 	if _, err := b.fetched(r.host+"/y", PullOptions{All: true}); !errdefs.IsNotFound(err) {
 		t.Error(err)
 	}
@@ -216,7 +216,7 @@ func TestPullErrors(t *testing.T) {
 	}
 	blobs, snaps, ingests := b.count()
 	is(t, blobs+snaps+ingests, 0)
-	same(t, b.names(), nil)
+	same(t, b.known(), nil)
 }
 
 // TestPullOnce: pulls of the same image at the same time fetch each blob once.
@@ -327,8 +327,8 @@ func TestPullLies(t *testing.T) {
 				t.Errorf("the client is blamed: %v", err)
 			}
 			blobs, snaps, ingests := b.count()
-			if blobs+snaps+ingests > 0 || len(b.names()) > 0 {
-				t.Errorf("%d blobs, %d snapshots, %d ingests, names %v are left", blobs, snaps, ingests, b.names())
+			if blobs+snaps+ingests > 0 || len(b.known()) > 0 {
+				t.Errorf("%d blobs, %d snapshots, %d ingests, names %v are left", blobs, snaps, ingests, b.known())
 			}
 		})
 	}

@@ -25,7 +25,7 @@ const headerTimeout = time.Minute
 
 // hosts says how to reach the registry of ref, and its mirrors, with the
 // client's credentials. Those go to the registry itself only.
-func (s *Store) hosts(ctx context.Context, ref reference.Named, auth *registry.AuthConfig) (docker.RegistryHosts, error) {
+func (r Registry) hosts(ctx context.Context, ref reference.Named, auth *registry.AuthConfig) (docker.RegistryHosts, error) {
 	domain := reference.Domain(ref)
 	own := domain
 	if domain == "docker.io" {
@@ -36,7 +36,7 @@ func (s *Store) hosts(ctx context.Context, ref reference.Named, auth *registry.A
 		return nil, err
 	}
 	o := config.HostOptions{
-		HostDir: s.hostDir,
+		HostDir: r.hostDir,
 		Credentials: func(host string) (string, string, error) {
 			if host != own {
 				return "", "", nil
@@ -50,7 +50,7 @@ func (s *Store) hosts(ctx context.Context, ref reference.Named, auth *registry.A
 			return nil
 		},
 	}
-	if insecure(domain, s.cfg.Registry.Insecure) {
+	if insecure(domain, r.Insecure) {
 		// Tries TLS without verifying first, then plain HTTP, as dockerd does.
 		o.DefaultScheme, o.DefaultTLS = "http", &tls.Config{InsecureSkipVerify: true}
 	}
@@ -69,7 +69,7 @@ func (s *Store) hosts(ctx context.Context, ref reference.Named, auth *registry.A
 	}, nil
 }
 
-func (s *Store) resolver(hosts docker.RegistryHosts) remotes.Resolver {
+func resolver(hosts docker.RegistryHosts) remotes.Resolver {
 	return docker.NewResolver(docker.ResolverOptions{Hosts: hosts, Headers: userAgent()})
 }
 
@@ -78,8 +78,8 @@ func userAgent() http.Header {
 }
 
 // hostDir finds the first configuration folder of a host.
-func (s *Store) hostDir(host string) (string, error) {
-	for _, root := range s.cfg.Registry.CertsDirs {
+func (r Registry) hostDir(host string) (string, error) {
+	for _, root := range r.CertsDirs {
 		dir, err := config.HostDirFromRoot(root)(host)
 		if err == nil || !errdefs.IsNotFound(err) {
 			return dir, err

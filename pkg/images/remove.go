@@ -33,7 +33,7 @@ func (s *Store) Remove(ctx context.Context, ref string, force, noPrune bool) ([]
 		t    *target
 		plan removal
 	)
-	err := s.change(ctx, func(ctx context.Context) error {
+	err := s.names.change(ctx, func(ctx context.Context) error {
 		var name string
 		var err error
 		if t, name, err = s.index.view().lookup(ref); err != nil {
@@ -74,7 +74,7 @@ func (s *Store) remove(ctx context.Context, t *target, plan removal) (err error)
 		}
 	}
 	if plan.gone {
-		s.collect()
+		s.keeper.collect()
 	}
 	return nil
 }

@@ -146,11 +146,11 @@ func TestRemoveInUse(t *testing.T) {
 		t.Fatal(err)
 	}
 	same(t, got, []image.DeleteResponse{{Untagged: "busybox:latest"}})
-	same(t, b.names(), []string{"moby-dangling@" + id})
+	same(t, b.known(), []string{"moby-dangling@" + id})
 	b.running = nil
 	if got, err = b.Remove(b.ctx, id[:20], false, false); err != nil {
 		t.Fatal(err)
 	}
 	same(t, got, []image.DeleteResponse{{Deleted: id}})
-	same(t, b.names(), nil)
+	same(t, b.known(), nil)
 }

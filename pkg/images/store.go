@@ -20,15 +20,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"runtime"
-	"slices"
 	"sync"
 
 	"github.com/containerd/containerd/v2/client"
-	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/containerd/v2/pkg/namespaces"
 	"github.com/moby/moby/api/types/events"
-	"golang.org/x/sync/semaphore"
 )
 
 // Config is what a Store is made of. Client, Namespace and Snapshotter are
@@ -69,15 +65,13 @@ type Store struct {
 	client *client.Client
 	log    *slog.Logger
 
-	index    *index
-	blobs    keyed               // blobs and chains being fetched or unpacked now, across all operations
-	changes  *semaphore.Weighted // one change of names at a time: it is a decision and several writes
-	unpacks  *semaphore.Weighted // layers unpacked at the same time
-	parallel bool                // the snapshotter can unpack a layer before its parent
+	index  *index
+	names  *namer
+	layers *layers
+	keeper *keeper
 
 	stop    context.CancelFunc
 	workers sync.WaitGroup
-	garbage chan struct{} // capacity 1: a collection is wanted
 }
 
 // Open reads the images that are there and starts to follow changes. It ends
@@ -93,33 +87,27 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	run, stop := context.WithCancel(namespaces.WithNamespace(context.WithoutCancel(ctx), cfg.Namespace))
 	s := &Store{
 		cfg: cfg, client: cfg.Client, log: cfg.Logger,
-		index:   newIndex(),
-		changes: semaphore.NewWeighted(1),
-		unpacks: semaphore.NewWeighted(int64(max(2, runtime.GOMAXPROCS(0)))),
-		stop:    stop,
-		garbage: make(chan struct{}, 1),
+		index: newIndex(cfg), names: newNamer(cfg.Client), keeper: newKeeper(cfg.Client, cfg.Logger),
+		stop: stop,
 	}
-	ctx = s.context(ctx)
-	if err := s.start(ctx, run); err != nil {
+	if err := s.start(s.context(ctx), run); err != nil {
 		s.Close()
 		return nil, fmt.Errorf("images: %w", err)
 	}
 	return s, nil
 }
 
-func (s *Store) start(ctx, run context.Context) error {
-	caps, err := s.client.GetSnapshotterCapabilities(ctx, s.cfg.Snapshotter)
-	if err != nil {
-		return fmt.Errorf("snapshotter %s: %w", s.cfg.Snapshotter, err)
-	}
-	s.parallel = slices.Contains(caps, snapshots.RebaseCap)
-	if err := s.dropLeases(ctx); err != nil {
+func (s *Store) start(ctx, run context.Context) (err error) {
+	if s.layers, err = newLayers(ctx, s.client, s.cfg.Snapshotter); err != nil {
 		return err
 	}
-	s.workers.Go(func() { s.index.own(run, s) })
-	s.workers.Go(func() { s.collector(run) })
+	if err := s.keeper.dropLeases(ctx); err != nil {
+		return err
+	}
+	s.workers.Go(func() { s.index.own(run) })
+	s.workers.Go(func() { s.keeper.collector(run) })
 	first := make(chan error, 1)
-	s.workers.Go(func() { s.follow(run, first) })
+	s.workers.Go(func() { s.index.follow(run, first) })
 	select {
 	case err := <-first:
 		return err

@@ -22,8 +22,8 @@ func (s *Store) Tag(ctx context.Context, ref, name string) error {
 	}
 	ctx = s.context(ctx)
 	var touched []string
-	err = s.change(ctx, func(ctx context.Context) (err error) {
-		touched, err = s.setName(ctx, to.String(), t.desc)
+	err = s.names.change(ctx, func(ctx context.Context) (err error) {
+		touched, err = s.names.set(ctx, to.String(), t.desc)
 		return err
 	})
 	if rerr := s.index.refresh(ctx, request{names: touched}); err == nil {

@@ -3,10 +3,14 @@ package images
 import (
 	"context"
 	"fmt"
+	"runtime"
+	"slices"
 
 	"github.com/berth-engine/berth/pkg/images/blob"
+	"github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/diff"
 	"github.com/containerd/containerd/v2/core/images"
+	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/containerd/v2/core/unpack"
 	"github.com/containerd/errdefs"
 	"github.com/containerd/platforms"
@@ -14,41 +18,62 @@ import (
 	"golang.org/x/sync/semaphore"
 )
 
+// layers unpacks the layers of manifests into snapshots.
+type layers struct {
+	client      *client.Client
+	snapshotter string
+	parallel    bool                // the snapshotter can unpack a layer before its parent
+	blobs       keyed               // blobs and chains being fetched or unpacked now, across all operations
+	unpacks     *semaphore.Weighted // layers unpacked at the same time
+}
+
+func newLayers(ctx context.Context, c *client.Client, snapshotter string) (*layers, error) {
+	caps, err := c.GetSnapshotterCapabilities(ctx, snapshotter)
+	if err != nil {
+		return nil, fmt.Errorf("snapshotter %s: %w", snapshotter, err)
+	}
+	return &layers{
+		client: c, snapshotter: snapshotter,
+		parallel: slices.Contains(caps, snapshots.RebaseCap),
+		unpacks:  semaphore.NewWeighted(int64(max(2, runtime.GOMAXPROCS(0)))),
+	}, nil
+}
+
 // unpacker prepares the unpacking of whatever manifests pass its handler.
 // Layers are applied side by side where the snapshotter can place a parent
 // under a snapshot afterwards; two operations never fetch or apply one layer
 // at the same time. applier is containerd's, or a wrapper of it.
-func (s *Store) unpacker(ctx context.Context, applier diff.Applier, downloads int64) (*unpack.Unpacker, error) {
+func (l *layers) unpacker(ctx context.Context, applier diff.Applier, downloads int64) (*unpack.Unpacker, error) {
 	p := unpack.Platform{
 		Platform:       platforms.All,
-		SnapshotterKey: s.cfg.Snapshotter,
-		Snapshotter:    s.client.SnapshotService(s.cfg.Snapshotter),
+		SnapshotterKey: l.snapshotter,
+		Snapshotter:    l.client.SnapshotService(l.snapshotter),
 		Applier:        applier,
 	}
 	opts := []unpack.UnpackerOpt{
-		unpack.WithDuplicationSuppressor(&s.blobs),
+		unpack.WithDuplicationSuppressor(&l.blobs),
 		unpack.WithFetchAllContent(),
 		unpack.WithLimiter(semaphore.NewWeighted(downloads)),
 	}
-	if s.parallel {
-		p.SnapshotterCapabilities = []string{"rebase"}
-		opts = append(opts, unpack.WithUnpackLimiter(s.unpacks))
+	if l.parallel {
+		p.SnapshotterCapabilities = []string{snapshots.RebaseCap}
+		opts = append(opts, unpack.WithUnpackLimiter(l.unpacks))
 	}
-	return unpack.NewUnpacker(ctx, s.client.ContentStore(), append(opts, unpack.WithUnpackPlatform(p))...)
+	return unpack.NewUnpacker(ctx, l.client.ContentStore(), append(opts, unpack.WithUnpackPlatform(p))...)
 }
 
-// unpackManifests unpacks manifests whose content is all here. The lease in
+// unpack unpacks manifests whose content is all here. The lease in
 // ctx holds the snapshots until a name does.
-func (s *Store) unpackManifests(ctx context.Context, descs ...ocispec.Descriptor) error {
+func (l *layers) unpack(ctx context.Context, descs ...ocispec.Descriptor) error {
 	if len(descs) == 0 {
 		return nil
 	}
-	u, err := s.unpacker(ctx, s.client.DiffService(), 8)
+	u, err := l.unpacker(ctx, l.client.DiffService(), 8)
 	if err != nil {
 		return err
 	}
 	handler := u.Unpack(images.HandlerFunc(func(ctx context.Context, desc ocispec.Descriptor) ([]ocispec.Descriptor, error) {
-		children, err := blob.Children(ctx, s.client.ContentStore(), desc)
+		children, err := blob.Children(ctx, l.client.ContentStore(), desc)
 		for i := range children {
 			children[i] = bare(children[i])
 		}
@@ -68,12 +93,12 @@ func (s *Store) unpackHere(ctx context.Context, t *target, m *manifest) (err err
 	if !m.available {
 		return errdefs.ErrNotFound.WithMessage(fmt.Sprintf("layers of %s are missing, pull or load the image again", m.desc.Digest))
 	}
-	ctx, done, err := s.lease(ctx)
+	ctx, done, err := s.keeper.lease(ctx)
 	if err != nil {
 		return err
 	}
 	defer func() { done(err == nil) }()
-	if err := s.unpackManifests(ctx, bare(m.desc)); err != nil {
+	if err := s.layers.unpack(ctx, bare(m.desc)); err != nil {
 		return err
 	}
 	return s.index.refresh(ctx, request{names: []string{t.names[0].Name}, reread: true})
