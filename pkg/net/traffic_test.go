@@ -32,7 +32,7 @@ func start(t testing.TB, m *Manager, id string, ports network.PortMap, serve ...
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := m.Teardown(context.Background(), id); err != nil {
+		if err := running[m.cfg.ExecRoot].Teardown(context.Background(), id); err != nil {
 			t.Error(err)
 		}
 	})
