@@ -11,6 +11,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -97,8 +99,12 @@ func tearDown() error {
 	return os.RemoveAll(bench.dir)
 }
 
+// configs numbers the folders of testConfig.
+var configs atomic.Int32
+
 // testConfig is an embedded containerd on folders of its own.
 func testConfig(name string) Config {
+	name += strconv.Itoa(int(configs.Add(1)))
 	return Config{
 		Namespace:   "berth-test",
 		Root:        filepath.Join(bench.dir, name, "r"),
