@@ -73,8 +73,14 @@ check: need-go ## format, vet and the tests of each package, minutes at most (ro
 	$(GO) vet ./...
 	$(GO) test ./pkg/... ./cmd/... ./hack/...
 
+# berthd that kills itself where BERTH_FAULT says, for the tests of recovery.
+.PHONY: $(BIN)/berthd-faults
+$(BIN)/berthd-faults:
+	@mkdir -p $(BIN)
+	$(GO) build -tags faultpoints -ldflags '$(LDFLAGS)' -o $@ ./cmd/berthd
+
 .PHONY: integration
-integration: build $(BIN)/sampleimage ## through the real socket, with real clients and containers (root)
+integration: build $(BIN)/sampleimage $(BIN)/berthd-faults ## through the real socket, with real clients and containers (root)
 	$(GO) test -count=1 -timeout 30m ./integration/...
 
 .PHONY: lint
