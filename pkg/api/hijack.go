@@ -24,16 +24,18 @@ func (r *Request) StreamType(tty bool) string {
 	return types.MediaTypeRawStream
 }
 
-// Hijack prepares to take the client's connection over. The returned request
-// has a context that also ends when the client is gone, which net/http no
-// longer notices after the takeover. open answers the request and hands the
+// Hijack prepares to take the client's connection over. The returned context
+// ends when the server shuts down or the client is gone. (The request's own
+// does not tell the latter: net/http takes the end of the input for it before
+// the takeover, and notices nothing any more after.) open answers the request and hands the
 // connection out; release ends what is left of it and must be called
 // when the handler returns.
 //
 // A client that asks for it ("Upgrade: tcp") is answered with 101, others with
 // 200 and a body without length, which is how Docker began.
 func (r *Request) Hijack(w http.ResponseWriter) (ctx context.Context, open engine.OpenConn, release func()) {
-	ctx, cancel := context.WithCancel(r.Context())
+	ctx, cancel := context.WithCancel(context.WithoutCancel(r.Context()))
+	stop := context.AfterFunc(r.streams, cancel)
 	var conn *hijacked
 	open = func(tty bool) (engine.Conn, error) {
 		raw, buffered, err := http.NewResponseController(w).Hijack()
@@ -53,6 +55,7 @@ func (r *Request) Hijack(w http.ResponseWriter) (ctx context.Context, open engin
 		return conn, nil
 	}
 	return ctx, open, func() {
+		stop()
 		cancel()
 		if conn != nil {
 			_ = conn.Close()

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -21,7 +22,8 @@ type Request struct {
 	Name    string     // value of the path's variable; "" when it has none
 	Query   url.Values // parameters, parsed
 
-	conns *conns // where a hijacked connection is registered
+	conns   *conns          // where a hijacked connection is registered
+	streams context.Context // ends when the server begins to shut down
 }
 
 // Bool reads a parameter as Docker does: absent, empty, 0, no, false and none

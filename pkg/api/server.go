@@ -166,7 +166,7 @@ func (s *Server) serve(w *response, hr *http.Request) error {
 		// would throw a part of the body away. HTTP/1 servers only know it.
 		w.duplex = http.NewResponseController(w).EnableFullDuplex() == nil
 	}
-	r := &Request{Request: hr, Version: version, Name: value, Query: query, conns: s.conns}
+	r := &Request{Request: hr, Version: version, Name: value, Query: query, conns: s.conns, streams: s.streams}
 	if !e.Streams {
 		r.LimitBody(w)
 	}
