@@ -207,15 +207,15 @@ func (s script) images() {
 func (s script) networks() {
 	s.is("bridge\nhost\nnone", "network", "ls", "--format", "{{.Name}}")
 	s.is(s.d.Subnet+".0/24", "network", "inspect", "-f", "{{(index .IPAM.Config 0).Subnet}}", "bridge")
-	s.ok("run", "-d", "--name", "a", image, "httpd", "-f", "-h", "/var/www")
-	address := s.ok("inspect", "-f", "{{.NetworkSettings.Networks.bridge.IPAddress}}", "a")
+	s.ok("run", "-d", "--name", "aa", image, "httpd", "-f", "-h", "/var/www")
+	address := s.ok("inspect", "-f", "{{.NetworkSettings.Networks.bridge.IPAddress}}", "aa")
 	if !strings.HasPrefix(address, s.d.Subnet+".") {
 		s.t.Fatalf("address %s is not of %s", address, s.d.Subnet)
 	}
 	s.contains("<", "run", "--rm", image, "wget", "-q", "-O", "-", "http://"+address+"/")
-	s.contains("<", "run", "--rm", "--network", "container:a", image, "wget", "-q", "-O", "-", "http://127.0.0.1/")
+	s.contains("<", "run", "--rm", "--network", "container:aa", image, "wget", "-q", "-O", "-", "http://127.0.0.1/")
 	s.contains(address, "network", "inspect", "bridge")
-	s.ok("rm", "-f", "a")
+	s.ok("rm", "-f", "aa")
 }
 
 func (s script) system() {
@@ -227,7 +227,7 @@ func (s script) system() {
 func (s script) events() {
 	s.ok("run", "--name", "eventful", image, "true")
 	s.ok("rm", "eventful")
-	out := s.ok("events", "--since", "1m", "--until", "0s", "--filter", "container=eventful", "--format", "{{.Action}}")
+	out := s.ok("events", "--since", "1m", "--until", time.Now().Format(time.RFC3339Nano), "--filter", "container=eventful", "--format", "{{.Action}}")
 	// What Docker 29 sends for run and rm, in its order; attach comes before the
 	// start because the client attaches first.
 	if want := "create attach start die destroy"; strings.Join(strings.Fields(out), " ") != want {

@@ -17,6 +17,7 @@ import (
 	apiexec "github.com/berth-engine/berth/pkg/api/exec"
 	apiimages "github.com/berth-engine/berth/pkg/api/images"
 	apinetworks "github.com/berth-engine/berth/pkg/api/networks"
+	apiplugins "github.com/berth-engine/berth/pkg/api/plugins"
 	apisystem "github.com/berth-engine/berth/pkg/api/system"
 	apivolumes "github.com/berth-engine/berth/pkg/api/volumes"
 	"github.com/berth-engine/berth/pkg/config"
@@ -111,7 +112,7 @@ func (p *parts) server(log *slog.Logger) (*api.Server, error) {
 		Logger: log, Version: version.Version, MinAPI: version.MinAPI, MaxAPI: version.MaxAPI,
 		Routes: slices.Concat(
 			apicontainers.Routes(p.engine), apiexec.Routes(p.engine), apiimages.Routes(p.images),
-			apinetworks.Routes(p.networks), apivolumes.Routes(p.volumes), apisystem.Routes(p.system, apisystem.Ping{}),
+			apinetworks.Routes(p.networks), apivolumes.Routes(p.volumes), apiplugins.Routes(), apisystem.Routes(p.system, apisystem.Ping{}),
 		),
 	})
 }

@@ -9,7 +9,7 @@ import (
 )
 
 // behind is how long a record that nobody waits for may stay unwritten.
-const behind = 200 * time.Millisecond
+const behind = 20 * time.Millisecond
 
 // persister writes records on one goroutine: those that somebody waits for at
 // once, all that are due in one transaction, always with the newest state. One

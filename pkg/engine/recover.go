@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"time"
+	"sync"
 
 	"github.com/berth-engine/berth/pkg/engine/container"
 	"github.com/berth-engine/berth/pkg/engine/supervise"
@@ -100,7 +100,7 @@ func (e *Engine) adopt(ctx context.Context, u *unit, t runtime.Task, exists bool
 		if s.Live() {
 			s = s.Ended(lostExit(s))
 		}
-		s = s.Started(t.Pid, time.Now(), container.Sandbox{})
+		s = s.Started(t.Pid, processStart(t.Pid), container.Sandbox{})
 	}
 	if key, made, bound, ok := e.Networks.Restore(u.id); ok {
 		s.Sandbox = container.Sandbox{Key: key, Endpoints: made, Ports: bound}
@@ -166,13 +166,24 @@ func (e *Engine) sweepLeftovers(ctx context.Context, containers []string) error 
 	return nil
 }
 
-// settle handles what happened while nobody watched and starts what should run.
+// settle handles what happened while nobody watched, before anybody can ask, and
+// has started what should run.
 func (e *Engine) settle(ctx context.Context, tasks map[string]runtime.Task) {
 	ctx = context.WithoutCancel(ctx)
-	for _, u := range e.units.all() {
+	var settled sync.WaitGroup
+	units := e.units.all()
+	for _, u := range units {
 		t, exists := tasks[u.id]
 		exists = exists && t.Status != runtime.Created
-		u.owner.Post(func() { e.settleOne(ctx, u, t, exists) })
+		settled.Add(1)
+		u.owner.Post(func() {
+			defer settled.Done()
+			e.settleOne(ctx, u, t, exists)
+		})
+	}
+	settled.Wait()
+	for _, u := range units {
+		u.owner.Post(func() { e.startAtBoot(ctx, u) })
 	}
 }
 
@@ -185,17 +196,12 @@ func (e *Engine) settleOne(ctx context.Context, u *unit, t runtime.Task, exists 
 		u.running = make(chan struct{})
 		e.exited(ctx, u, lostExit(s))
 	case s.Gone(), s.State == container.Exited && u.view().record.HostConfig.AutoRemove:
-		if err := e.removeNow(ctx, u, RemoveOptions{}); err != nil {
+		if err := e.removeNow(ctx, u, RemoveOptions{Volumes: true}); err != nil {
 			e.Logger.Error("interrupted removal could not be finished", "container", u.id, "error", err)
 		}
-		return
 	case s.State == container.Restarting:
 		e.restartIn(u, supervise.FirstDelay)
-		return
-	case s.Live():
-		return
 	}
-	e.startAtBoot(ctx, u)
 }
 
 // startAtBoot starts a container at rest whose policy says so. Owner only.

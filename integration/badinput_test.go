@@ -1,0 +1,96 @@
+package integration
+
+import (
+	"encoding/json"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/berth-engine/berth/integration/harness"
+)
+
+// TestBadInput sends what is malformed, unknown or in conflict: each gets
+// Docker's status and words, and leaves nothing behind.
+func TestBadInput(t *testing.T) {
+	t.Parallel()
+	d := start(t, harness.Options{})
+	h := d.HTTP()
+	d.Berth("create", "--name", "taken", image).OK(t)
+	const create = "/v1.44/containers/create"
+	for _, c := range []struct {
+		name, method, path, body string
+		status                   int
+		message                  string
+	}{
+		{"unknown page", "GET", "/v1.44/nowhere", "", 404, "page not found"},
+		{"version too old", "GET", "/v1.20/info", "", 400, "client version 1.20 is too old"},
+		{"version too new", "GET", "/v1.999/info", "", 400, "client version 1.999 is too new"},
+		{"no version", "GET", "/vx/info", "", 404, ""},
+		{"broken JSON", "POST", create, `{"Image":`, 400, "unexpected EOF"},
+		{"wrong type", "POST", create, `{"Image":7}`, 400, "cannot unmarshal number"},
+		{"empty body", "POST", create, ``, 400, "EOF"},
+		{"two values", "POST", create, `{} {}`, 400, "unexpected content after JSON"},
+		{"no image", "POST", create, `{"Cmd":["true"]}`, 400, ""},
+		{"unknown image", "POST", create, `{"Image":"nowhere/nothing"}`, 404, "No such image: nowhere/nothing:latest"},
+		{"bad reference", "POST", create, `{"Image":"UPPER:CASE:x"}`, 400, "invalid reference format"},
+		{"name taken", "POST", create + "?name=taken", `{"Image":"berth-test"}`, 409, `The container name "/taken" is already in use`},
+		{"bad name", "POST", create + "?name=-x", `{"Image":"berth-test"}`, 400, "Invalid container name (-x)"},
+		{"bad port", "POST", create, `{"Image":"berth-test","HostConfig":{"PortBindings":{"99999/tcp":[{}]}}}`, 400, "99999"},
+		{"bad host port", "POST", create, `{"Image":"berth-test","HostConfig":{"PortBindings":{"80/tcp":[{"HostPort":"no"}]}}}`, 400, "invalid port specification"},
+		{"bad bind", "POST", create, `{"Image":"berth-test","HostConfig":{"Binds":["a:b:c:d"]}}`, 400, "invalid volume specification: 'a:b:c:d'"},
+		{"missing mount source", "POST", create, `{"Image":"berth-test","HostConfig":{"Mounts":[{"Type":"bind","Source":"/no/such","Target":"/x"}]}}`, 400, "bind source path does not exist: /no/such"},
+		{"relative mount target", "POST", create, `{"Image":"berth-test","HostConfig":{"Mounts":[{"Type":"bind","Source":"/tmp","Target":"x"}]}}`, 400, "mount path must be absolute"},
+		{"bad memory", "POST", create, `{"Image":"berth-test","HostConfig":{"Memory":1}}`, 400, "Minimum memory limit allowed is 6MB"},
+		{"bad capability", "POST", create, `{"Image":"berth-test","HostConfig":{"CapAdd":["NONSENSE"]}}`, 400, "NONSENSE"},
+		{"rm with restart", "POST", create, `{"Image":"berth-test","HostConfig":{"AutoRemove":true,"RestartPolicy":{"Name":"always"}}}`, 400, "AutoRemove"},
+		{"unknown restart policy", "POST", create, `{"Image":"berth-test","HostConfig":{"RestartPolicy":{"Name":"maybe"}}}`, 400, "invalid restart policy"},
+		{"unknown log driver", "POST", create, `{"Image":"berth-test","HostConfig":{"LogConfig":{"Type":"nolog"}}}`, 400, "no log driver named 'nolog' is registered"},
+		{"unknown runtime", "POST", create, `{"Image":"berth-test","HostConfig":{"Runtime":"noc"}}`, 400, "unknown or invalid runtime name: noc"},
+		{"bad signal", "POST", "/v1.44/containers/taken/kill?signal=NOPE", "", 400, "invalid signal: NOPE"},
+		{"kill what does not run", "POST", "/v1.44/containers/taken/kill", "", 409, "is not running"},
+		{"stop what does not run", "POST", "/v1.44/containers/taken/stop", "", 304, ""},
+		{"unknown container", "GET", "/v1.44/containers/nobody/json", "", 404, "No such container: nobody"},
+		{"logs of no stream", "GET", "/v1.44/containers/taken/logs", "", 400, "you must choose at least one stream"},
+		{"bad filter", "GET", "/v1.44/containers/json?filters=%7B%22nope%22%3A%5B%22x%22%5D%7D", "", 400, "invalid filter 'nope'"},
+		{"filter is no JSON", "GET", "/v1.44/containers/json?filters=x", "", 400, "invalid"},
+		{"exec in what does not run", "POST", "/v1.44/containers/taken/exec", `{"Cmd":["true"]}`, 409, "is not running"},
+		{"unknown exec", "POST", "/v1.44/exec/nobody/start", `{}`, 404, "No such exec instance: nobody"},
+		{"unknown network", "GET", "/v1.44/networks/nonet", "", 404, "network nonet not found"},
+		{"no archive", "POST", "/v1.44/images/load", "not a tar at all", 400, ""},
+		{"not built yet", "POST", "/v1.44/swarm/init", `{}`, 501, "SwarmInit"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			req, err := http.NewRequest(c.method, "http://berth"+c.path, strings.NewReader(c.body))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if c.body != "" {
+				req.Header.Set("Content-Type", "application/json")
+			}
+			resp, err := h.Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer resp.Body.Close()
+			body, err := io.ReadAll(resp.Body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var message struct{ Message string }
+			if resp.StatusCode >= 400 {
+				if err := json.Unmarshal(body, &message); err != nil {
+					t.Errorf("the error is no JSON: %q", body)
+				}
+			}
+			if resp.StatusCode != c.status || !strings.Contains(message.Message, c.message) {
+				t.Errorf("status %d, want %d; message %q, want %q", resp.StatusCode, c.status, message.Message, c.message)
+			}
+		})
+	}
+	if got := d.Berth("ps", "-aq", "--format", "{{.Names}}").OK(t); got != "taken" {
+		t.Errorf("containers %q", got)
+	}
+	d.Berth("rm", "taken").OK(t)
+	awaitClean(t, d)
+}
