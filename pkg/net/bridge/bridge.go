@@ -53,8 +53,6 @@ func (b Bridge) Ensure() (index int, err error) {
 // Index returns the bridge's index if it is there and up, else calls Ensure.
 // This is what each endpoint pays; the rest is paid once.
 func (b Bridge) Index() (int, error) {
-	// SIOCGIFFLAGS-like cheapness is not needed: RTM_GETLINK by name is one
-	// round trip.
 	link, err := netlink.LinkByName(b.Name)
 	if err == nil && link.Type() == "bridge" && link.Attrs().Flags&net.FlagUp != 0 {
 		return link.Attrs().Index, nil
@@ -153,16 +151,17 @@ func DefaultMTU() int {
 }
 
 // Sysctl sets a value below /proc/sys of the calling thread's network
-// namespace, unless it has it already: it may be read-only then.
+// namespace. Where it cannot be written it must have that value already.
 func Sysctl(name, value string) error {
 	path := filepath.Join("/proc/sys", name)
-	if have, err := os.ReadFile(path); err == nil && strings.TrimSpace(string(have)) == value {
+	err := os.WriteFile(path, []byte(value), 0o644)
+	if err == nil {
 		return nil
 	}
-	if err := os.WriteFile(path, []byte(value), 0o644); err != nil {
-		return fmt.Errorf("setting sysctl: %w", err)
+	if have, rerr := os.ReadFile(path); rerr == nil && strings.TrimSpace(string(have)) == value {
+		return nil
 	}
-	return nil
+	return fmt.Errorf("setting sysctl: %w", err)
 }
 
 // MAC derives the hardware address of the owner of ip, as Docker does:

@@ -12,6 +12,7 @@ import (
 	"syscall"
 
 	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 )
 
@@ -43,41 +44,56 @@ func (e Endpoint) Add() (err error) {
 		return fmt.Errorf("opening the network namespace: %w", err)
 	}
 	defer ns.Close()
-	if err := e.addPair(int(ns.Fd())); err != nil {
-		return fmt.Errorf("making the veth pair %s: %w", e.HostName, err)
+	h, err := netlink.NewHandle(unix.NETLINK_ROUTE)
+	if err != nil {
+		return err
 	}
-	err = InNetNS(e.NetNS, e.configure)
+	defer h.Close()
+	err = e.addPair(h, int(ns.Fd()))
 	if err == nil {
-		err = e.settle()
+		err = InNetNS(e.NetNS, e.configure)
+	}
+	if err == nil {
+		err = e.settle(h)
 	}
 	if err != nil {
-		return errors.Join(err, DeleteLink(e.HostName))
+		return errors.Join(fmt.Errorf("endpoint %s: %w", e.HostName, err), DeleteLink(e.HostName))
 	}
 	return nil
 }
 
-// addPair makes both ends in one step: the container's is born in its
-// namespace with its final name, the host's on the bridge and up.
-func (e Endpoint) addPair(ns int) error {
+// addPair makes both ends in one step: the container's is born in its namespace
+// with its final name, the host's on the bridge.
+func (e Endpoint) addPair(h *netlink.Handle, ns int) error {
 	attrs := netlink.NewLinkAttrs()
-	attrs.Name, attrs.MTU, attrs.MasterIndex, attrs.Flags = e.HostName, e.MTU, e.Bridge, net.FlagUp
-	attrs.TxQLen = 0
+	attrs.Name, attrs.MTU, attrs.MasterIndex, attrs.TxQLen = e.HostName, e.MTU, e.Bridge, 0
 	veth := netlink.NewVeth(attrs)
 	veth.PeerName, veth.PeerMTU = e.Name, uint32(e.MTU)
 	veth.PeerNamespace, veth.PeerHardwareAddr = netlink.NsFd(ns), e.MAC
-	err := netlink.LinkAdd(veth)
+	err := h.LinkAdd(veth)
 	if errors.Is(err, syscall.EEXIST) {
 		// The name is this endpoint's alone: what has it was left by a crash.
 		if err := DeleteLink(e.HostName); err != nil {
 			return err
 		}
-		err = netlink.LinkAdd(veth)
-	}
-	if err == nil && e.Hairpin {
-		err = netlink.LinkSetHairpin(veth, true)
+		err = h.LinkAdd(veth)
 	}
 	if err != nil {
-		return errors.Join(err, DeleteLink(e.HostName))
+		return fmt.Errorf("making the veth pair: %w", err)
+	}
+	// A bridge's port needs no address. The link-local one that it would get is
+	// announced to all other ports, so that each start would cost every container.
+	err = h.LinkSetIP6AddrGenMode(veth, nl.IN6_ADDR_GEN_MODE_NONE)
+	if err != nil && !errors.Is(err, syscall.EAFNOSUPPORT) { // a kernel without IPv6
+		return fmt.Errorf("disabling IPv6 addresses: %w", err)
+	}
+	if e.Hairpin {
+		if err := h.LinkSetHairpin(veth, true); err != nil {
+			return fmt.Errorf("setting hairpin: %w", err)
+		}
+	}
+	if err := h.LinkSetUp(veth); err != nil {
+		return fmt.Errorf("setting it up: %w", err)
 	}
 	return nil
 }
@@ -87,16 +103,12 @@ func (e Endpoint) addPair(ns int) error {
 // and both devices drop what is sent, so that a container's first packet would
 // be lost and repeated a second later. Since Linux 6.8 asking for a link's state
 // brings it up to date (net/core/rtnetlink.c, rtnl_getlink).
-func (e Endpoint) settle() error {
-	for _, ask := range []func() error{
-		func() error { _, err := netlink.LinkByName(e.HostName); return err },
-		func() error { _, err := netlink.LinkByIndex(e.Bridge); return err },
-	} {
-		if err := ask(); err != nil {
-			return fmt.Errorf("settling %s: %w", e.HostName, err)
-		}
+func (e Endpoint) settle(h *netlink.Handle) error {
+	if _, err := h.LinkByName(e.HostName); err != nil {
+		return err
 	}
-	return nil
+	_, err := h.LinkByIndex(e.Bridge)
+	return err
 }
 
 // configure runs in the container's namespace.
