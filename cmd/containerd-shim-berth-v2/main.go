@@ -41,7 +41,13 @@ func main() {
 			if err != nil {
 				return nil, err
 			}
-			up, err := task.NewTaskService(ic.Context, pp.(upstream.Publisher), sd.(shutdown.Service))
+			// Upstream's OOM watcher for cgroup v1 ends when its context is cancelled.
+			// At any other end, and the shim's is shutdown.ErrShutdown, it spins and
+			// closes its descriptor's number over and over, which may be a client's
+			// by then (containerd pkg/oom/v1).
+			ctx, cancel := context.WithCancel(context.WithoutCancel(ic.Context))
+			context.AfterFunc(ic.Context, cancel)
+			up, err := task.NewTaskService(ctx, pp.(upstream.Publisher), sd.(shutdown.Service))
 			if err != nil {
 				return nil, err
 			}

@@ -221,7 +221,7 @@ func (r *rig) action(name string) []byte {
 // cleanUp kills what a failed test left, and shows what the shim said about it.
 func (r *rig) cleanUp() {
 	if r.t.Failed() {
-		_ = r.shimLog.SetReadDeadline(time.Now())
+		_ = r.shimLog.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
 		said, _ := io.ReadAll(r.shimLog)
 		r.t.Logf("the shim said: %s", said)
 	}

@@ -6,19 +6,37 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2/runc"
 	upstream "github.com/containerd/containerd/v2/pkg/shim"
 )
 
-// Manager is upstream's, which starts shims and cleans up after killed ones. That
-// includes the stream socket here.
+// Manager is upstream's, which starts shims and cleans up after them.
 type Manager struct{ upstream.Shim }
 
-// Stop cleans up after the shim of container id. containerd calls it, in the
-// container's bundle, when the shim's connection ends for whatever reason.
+// deletedMark stands in the bundle of a task that the shim deleted completely.
+const deletedMark = "berth.deleted"
+
+// markDeleted spares the clean-up its look for what is left, which costs as much
+// as the delete did. Without the mark it only takes longer.
+func markDeleted(bundle string) {
+	_ = os.WriteFile(filepath.Join(bundle, deletedMark), nil, 0o600)
+}
+
+// Stop cleans up after the shim of container id, the stream socket included.
+// containerd calls it, in a process of its own, whenever a shim's connection
+// ends: after each delete, and after a shim was killed.
 func (m Manager) Stop(ctx context.Context, id string) (upstream.StopStatus, error) {
-	if cwd, err := os.Getwd(); err == nil {
-		if err := removeSocket(filepath.Join(filepath.Dir(cwd), id)); err != nil {
-			slog.Warn("stream socket is left behind", "container", id, "error", err)
+	cwd, err := os.Getwd()
+	if err != nil {
+		return upstream.StopStatus{}, err
+	}
+	bundle := filepath.Join(filepath.Dir(cwd), id)
+	if err := removeSocket(bundle); err != nil {
+		slog.Warn("stream socket is left behind", "container", id, "error", err)
+	}
+	if _, err := os.Stat(filepath.Join(bundle, deletedMark)); err == nil {
+		if exit, err := runc.ReadExitStatus(bundle); err == nil {
+			return upstream.StopStatus{Pid: exit.Pid, ExitStatus: exit.Status, ExitedAt: exit.Timestamp}, nil
 		}
 	}
 	return m.Shim.Stop(ctx, id)

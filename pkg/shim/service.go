@@ -246,6 +246,7 @@ func (s *Service) Delete(ctx context.Context, r *taskapi.DeleteRequest) (*taskap
 	if err == nil && r.ExecID == "" {
 		if c := s.drop(r.ID); c != nil {
 			c.close(drainBound)
+			markDeleted(c.bundle)
 		}
 	}
 	return resp, err

@@ -14,6 +14,7 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/containerd/errdefs/pkg/errgrpc"
 	"golang.org/x/sys/unix"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/berth-engine/berth/pkg/streams"
 )
@@ -206,83 +207,6 @@ func TestUnreadStdin(t *testing.T) {
 	<-blocked
 }
 
-func TestExec(t *testing.T) {
-	r := newRig(t)
-	r.create(r.config(), "sleep", "1000")
-	r.run("")
-	cfg := r.config()
-	cfg.Stdin = true
-	for i := range 20 {
-		id := "e" + strconv.Itoa(i)
-		r.exec(id, cfg, "sh", "-c", "tr a-z A-Z; echo done >&2; exit 5")
-		conn := r.output(streams.Request{Exec: id, Stdin: true})
-		_, err := io.WriteString(conn, "hello")
-		r.must(err)
-		if i%2 == 0 {
-			r.must(conn.CloseWrite()) // before the start
-		}
-		r.run(id)
-		if i%2 == 1 {
-			r.must(conn.CloseWrite())
-		}
-		if out, errs := r.demux(conn); out != "HELLO" || errs != "done\n" {
-			t.Errorf("%q, %q", out, errs)
-		}
-		r.wait(id)
-		if status := r.delete(id); status != 5 {
-			t.Error("status", status)
-		}
-		if _, err := streams.Attach(t.Context(), r.socket, streams.Request{Exec: id}); !errdefs.IsNotFound(err) {
-			t.Error(err)
-		}
-	}
-	r.kill()
-	r.end()
-	if out, errs := r.logged(); out != "" || errs != "" {
-		t.Errorf("execs were logged: %q, %q", out, errs)
-	}
-}
-
-// TestExecNeverStarted, and one that cannot be: streams end.
-func TestExecThatDoesNotRun(t *testing.T) {
-	r := newRig(t)
-	r.create(r.config(), "sleep", "1000")
-	r.run("")
-	r.exec("never", r.config(), "true")
-	r.exec("cannot", r.config(), "no-such-command")
-	never, cannot := r.output(streams.Request{Exec: "never"}), r.output(streams.Request{Exec: "cannot"})
-	if _, err := r.shim.Start(t.Context(), &taskapi.StartRequest{ID: r.id, ExecID: "cannot"}); err == nil || !strings.Contains(err.Error(), "no-such-command") {
-		t.Error(err)
-	}
-	for _, id := range []string{"never", "cannot"} {
-		r.delete(id)
-	}
-	r.demux(never)
-	r.demux(cannot)
-	r.kill()
-	r.end()
-}
-
-// TestExecLeavesAChild: what an exec left in the background and that holds its
-// streams delays its delete, but not for ever.
-func TestExecLeavesAChild(t *testing.T) {
-	r := newRig(t)
-	r.create(r.config(), "sleep", "1000")
-	r.run("")
-	r.exec("e", r.config(), "sh", "-c", "echo hi; sleep 1000 & exit 4")
-	conn := r.output(streams.Request{Exec: "e"})
-	r.run("e")
-	r.wait("e")
-	if status := r.delete("e"); status != 4 {
-		t.Error("status", status)
-	}
-	if out, _ := r.demux(conn); out != "hi\n" {
-		t.Errorf("%q", out)
-	}
-	r.kill()
-	r.end()
-}
-
 func TestTerminal(t *testing.T) {
 	r := newRig(t)
 	cfg := r.config()
@@ -421,5 +345,21 @@ func TestKilledShim(t *testing.T) {
 	r.action("delete")
 	if _, err := os.Stat(r.socket); !os.IsNotExist(err) {
 		t.Error(err)
+	}
+}
+
+// TestStopAfterDelete: containerd's clean-up of a task that was deleted says how
+// it ended, though runc is no longer asked.
+func TestStopAfterDelete(t *testing.T) {
+	r := newRig(t)
+	r.create(r.config(), "sh", "-c", "exit 7")
+	r.run("")
+	r.end()
+	r.must(os.Rename(filepath.Join(bin, "runc"), filepath.Join(bin, "runc.kept")))
+	defer func() { r.must(os.Rename(filepath.Join(bin, "runc.kept"), filepath.Join(bin, "runc"))) }()
+	var d taskapi.DeleteResponse
+	r.must(proto.Unmarshal(r.action("delete"), &d))
+	if d.ExitStatus != 7 || d.Pid == 0 {
+		t.Errorf("%v", &d)
 	}
 }
