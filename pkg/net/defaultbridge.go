@@ -15,14 +15,14 @@ import (
 )
 
 // openDefaultBridge returns the network "bridge", with its bridge made.
-func (m *Manager) openDefaultBridge() (*entry, error) {
-	n, err := m.predefined(network.NetworkBridge, driverBridge)
+func (r *registry) openDefaultBridge() (*entry, error) {
+	n, err := r.predefined(network.NetworkBridge, driverBridge)
 	if err != nil {
 		return nil, err
 	}
 	n.Options = map[string]string{
 		optDefaultBridge: "true", optICC: "true", optMasquerade: "true",
-		optHostBinding: m.cfg.HostIP.String(), optBridgeName: m.cfg.Bridge, optMTU: strconv.Itoa(m.cfg.MTU),
+		optHostBinding: r.cfg.HostIP.String(), optBridgeName: r.cfg.Bridge, optMTU: strconv.Itoa(r.cfg.MTU),
 	}
 	// Daemons that start at the same time must not choose the same subnet: the
 	// bridge carries the choice, so the lock is kept until it is there.
@@ -31,11 +31,11 @@ func (m *Manager) openDefaultBridge() (*entry, error) {
 		return nil, err
 	}
 	defer unlock()
-	used, err := ipam.HostPrefixes(m.cfg.Bridge)
+	used, err := ipam.HostPrefixes(r.cfg.Bridge)
 	if err != nil {
 		return nil, err
 	}
-	existing, err := bridge.Existing(m.cfg.Bridge)
+	existing, err := bridge.Existing(r.cfg.Bridge)
 	if err != nil && !errdefs.IsNotFound(err) {
 		return nil, err
 	}
@@ -43,12 +43,12 @@ func (m *Manager) openDefaultBridge() (*entry, error) {
 	if len(n.IPAM.Config) > 0 {
 		recorded = netip.PrefixFrom(n.IPAM.Config[0].Gateway, n.IPAM.Config[0].Subnet.Bits())
 	}
-	gateway, err := chooseGateway(m.cfg.BIP, existing, recorded, m.cfg.Pools, used)
+	gateway, err := chooseGateway(r.cfg.BIP, existing, recorded, r.cfg.Pools, used)
 	if err != nil {
 		return nil, err
 	}
 	n.IPAM.Config = []network.IPAMConfig{{Subnet: gateway.Masked(), Gateway: gateway.Addr()}}
-	e, err := m.bridgeEntry(n)
+	e, err := r.bridgeEntry(n)
 	if err != nil {
 		return nil, err
 	}
@@ -56,7 +56,7 @@ func (m *Manager) openDefaultBridge() (*entry, error) {
 		return nil, err
 	}
 	e.predefined = true
-	return e, m.saveNetwork(n)
+	return e, r.save(n)
 }
 
 // chooseGateway decides the default bridge's address: what is configured; what

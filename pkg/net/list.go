@@ -25,27 +25,27 @@ func validName(s string) bool { return len(s) <= 128 && namePattern.MatchString(
 // Lookup finds a network by ID, name or ID prefix. NotFound, with Docker's
 // words, when there is none; InvalidArgument when several IDs begin with ref.
 func (m *Manager) Lookup(ref string) (network.Network, error) {
-	n, err := m.find(ref)
+	n, err := m.networks.find(ref)
 	if err != nil {
 		return network.Network{}, err
 	}
 	return n.copy(), nil
 }
 
-func (m *Manager) find(ref string) (*entry, error) {
+func (r *registry) find(ref string) (*entry, error) {
 	if ref == network.NetworkDefault {
 		ref = network.NetworkBridge
-		if m.cfg.DisableBridge {
+		if r.cfg.DisableBridge {
 			ref = network.NetworkNone
 		}
 	}
-	m.mu.RLock()
-	defer m.mu.RUnlock()
-	if n, ok := m.networks[ref]; ok {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	if n, ok := r.byName[ref]; ok {
 		return n, nil
 	}
 	var found []*entry
-	for _, n := range m.networks {
+	for _, n := range r.byName {
 		if n.net.ID == ref {
 			return n, nil
 		}
@@ -87,13 +87,13 @@ func (m *Manager) List(f filters.Args) ([]network.Summary, error) {
 		return nil, err
 	}
 	used := map[string]bool{}
-	for _, s := range m.allSandboxes() {
+	for _, s := range m.sandboxes.all() {
 		for _, e := range s.Endpoints {
 			used[e.Network] = true
 		}
 	}
 	out := []network.Summary{}
-	for _, n := range m.entries() {
+	for _, n := range m.networks.all() {
 		if f.Has("dangling") && dangling != (!n.predefined && !used[n.net.Name]) {
 			continue
 		}
@@ -130,7 +130,7 @@ func pattern(value string) func(string) bool {
 // a swarm's services, changes nothing here; a scope other than "" and the
 // network's own finds nothing.
 func (m *Manager) Inspect(ref string, _ bool, scope string) (network.Inspect, error) {
-	n, err := m.find(ref)
+	n, err := m.networks.find(ref)
 	if err == nil && scope != "" && scope != n.net.Scope {
 		err = errdefs.ErrNotFound.WithMessage(fmt.Sprintf("network %s not found", ref))
 	}
@@ -138,7 +138,7 @@ func (m *Manager) Inspect(ref string, _ bool, scope string) (network.Inspect, er
 		return network.Inspect{}, err
 	}
 	out := network.Inspect{Network: n.copy(), Containers: map[string]network.EndpointResource{}}
-	for _, s := range m.allSandboxes() {
+	for _, s := range m.sandboxes.all() {
 		for _, e := range s.Endpoints {
 			if e.Network == n.net.Name && s.Ready {
 				out.Containers[s.ID] = e.resource(s.Name)

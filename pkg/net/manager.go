@@ -12,9 +12,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
-	"os"
-	"path/filepath"
-	"sync"
 
 	"github.com/berth-engine/berth/pkg/net/bridge"
 	"github.com/berth-engine/berth/pkg/net/cni"
@@ -55,9 +52,9 @@ type Manager struct {
 	links    *bridge.Deleter
 	ports    *ports.Allocator
 
-	mu        sync.RWMutex        // guards the maps; their values are never changed, only replaced
-	networks  map[string]*entry   // by name
-	sandboxes map[string]*sandbox // by container ID
+	dirs      layout
+	networks  *registry
+	sandboxes *sandboxes
 }
 
 // New opens the networks of a daemon: the bridge and the firewall's table
@@ -66,13 +63,13 @@ func New(ctx context.Context, c Config) (_ *Manager, err error) {
 	if err := c.complete(); err != nil {
 		return nil, err
 	}
-	m := &Manager{cfg: c, log: c.Log, ports: ports.NewAllocator(c.Log),
-		networks: map[string]*entry{}, sandboxes: map[string]*sandbox{}}
-	for _, dir := range []string{m.stateDir(sandboxDir), m.netnsDir(), m.networksDir()} {
-		if err := os.MkdirAll(dir, 0o711); err != nil {
-			return nil, err
-		}
+	dirs := layout{c.DataRoot, c.ExecRoot}
+	if err := dirs.make(); err != nil {
+		return nil, err
 	}
+	m := &Manager{cfg: c, log: c.Log, ports: ports.NewAllocator(c.Log), dirs: dirs,
+		networks:  &registry{cfg: c, dirs: dirs, byName: map[string]*entry{}},
+		sandboxes: &sandboxes{dirs: dirs, log: c.Log, byID: map[string]*sandbox{}}}
 	if m.links, err = bridge.NewDeleter(); err != nil {
 		return nil, err
 	}
@@ -85,7 +82,7 @@ func New(ctx context.Context, c Config) (_ *Manager, err error) {
 		}
 		return m.firewall, func() error { return nil }, nil
 	}, m.links.Delete)
-	m.cni = libcni.NewCNIConfigWithCacheDir(c.CNIPath, m.stateDir("cni"), m.plugins.Exec())
+	m.cni = libcni.NewCNIConfigWithCacheDir(c.CNIPath, m.dirs.notes(), m.plugins.Exec())
 	if err := m.open(ctx); err != nil {
 		return nil, errors.Join(err, m.close())
 	}
@@ -93,11 +90,16 @@ func New(ctx context.Context, c Config) (_ *Manager, err error) {
 }
 
 func (m *Manager) open(ctx context.Context) error {
-	if err := m.loadNetworks(); err != nil {
+	if err := m.networks.load(); err != nil {
 		return err
 	}
-	if err := m.loadSandboxes(); err != nil {
+	if err := m.sandboxes.load(); err != nil {
 		return err
+	}
+	for id, s := range m.sandboxes.all() {
+		if s.Ready && len(s.Bindings) > 0 {
+			m.ports.Restore(id, s.Name, s.Bindings)
+		}
 	}
 	return m.restoreFirewall(ctx)
 }
@@ -136,7 +138,7 @@ func (m *Manager) Close(ctx context.Context, idle bool) error {
 	var err error
 	if idle {
 		err = m.firewall.Drop(ctx)
-		for _, n := range m.entries() {
+		for _, n := range m.networks.all() {
 			if n.bridge != nil {
 				err = errors.Join(err, n.bridge.Delete())
 			}
@@ -150,15 +152,10 @@ func (m *Manager) close() error {
 	return errors.Join(m.links.Close(), m.firewall.Close())
 }
 
-func (m *Manager) stateDir(name string) string { return filepath.Join(m.cfg.ExecRoot, "net", name) }
-func (m *Manager) netnsDir() string            { return filepath.Join(m.cfg.ExecRoot, "netns") }
-func (m *Manager) netnsPath(id string) string  { return filepath.Join(m.netnsDir(), id) }
-func (m *Manager) networksDir() string         { return filepath.Join(m.cfg.DataRoot, "networks") }
-
 // restoreFirewall makes the table what the networks and sandboxes say.
 func (m *Manager) restoreFirewall(ctx context.Context) error {
 	var networks []firewall.Network
-	for _, n := range m.entries() {
+	for _, n := range m.networks.all() {
 		if n.rules != nil {
 			networks = append(networks, *n.rules)
 		}
@@ -167,7 +164,7 @@ func (m *Manager) restoreFirewall(ctx context.Context) error {
 		return m.firewall.Drop(ctx) // what a daemon with another configuration left
 	}
 	published := map[string][]firewall.Mapping{}
-	for _, s := range m.sandboxes {
+	for _, s := range m.sandboxes.all() {
 		owner, mappings := s.published()
 		if len(mappings) > 0 {
 			published[owner] = mappings

@@ -7,10 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net/netip"
 	"os"
-	"path/filepath"
+	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/berth-engine/berth/pkg/net/bridge"
@@ -60,21 +62,35 @@ func (n *entry) serves6() bool {
 	return false
 }
 
-func (m *Manager) entries() []*entry {
-	m.mu.RLock()
-	defer m.mu.RUnlock()
-	out := make([]*entry, 0, len(m.networks))
-	for _, n := range m.networks {
-		out = append(out, n)
-	}
-	return out
+// registry is the networks.
+type registry struct {
+	cfg  Config
+	dirs layout
+
+	mu     sync.RWMutex // guards byName
+	byName map[string]*entry
 }
 
-// loadNetworks fills networks: Docker's predefined ones and the operator's
+func (r *registry) all() []*entry {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return slices.Collect(maps.Values(r.byName))
+}
+
+func (r *registry) byExactName(name string) (*entry, bool) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	n, ok := r.byName[name]
+	return n, ok
+}
+
+// load fills the registry: Docker's predefined ones and the operator's
 // conflists.
-func (m *Manager) loadNetworks() error {
+func (r *registry) load() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	for name, driver := range map[string]string{network.NetworkHost: driverHost, network.NetworkNone: driverNull} {
-		n, err := m.predefined(name, driver)
+		n, err := r.predefined(name, driver)
 		if err != nil {
 			return err
 		}
@@ -83,29 +99,29 @@ func (m *Manager) loadNetworks() error {
 			driverHost: cni.TypeHost, driverNull: cni.TypeNone}[driver]}); err != nil {
 			return err
 		}
-		if err := m.saveNetwork(n); err != nil {
+		if err := r.save(n); err != nil {
 			return err
 		}
-		m.networks[name] = e
+		r.byName[name] = e
 	}
-	if !m.cfg.DisableBridge {
-		e, err := m.openDefaultBridge()
+	if !r.cfg.DisableBridge {
+		e, err := r.openDefaultBridge()
 		if err != nil {
 			return fmt.Errorf("network %s: %w", network.NetworkBridge, err)
 		}
-		m.networks[network.NetworkBridge] = e
+		r.byName[network.NetworkBridge] = e
 	}
-	m.loadConflists()
+	r.loadConflistsLocked()
 	return nil
 }
 
 // predefined returns the record of a network that always exists. Its ID stays
 // the same for as long as the root does.
-func (m *Manager) predefined(name, driver string) (network.Network, error) {
-	n := network.Network{Name: name, ID: stableID(m.cfg.DataRoot, name), Created: time.Now().UTC(),
+func (r *registry) predefined(name, driver string) (network.Network, error) {
+	n := network.Network{Name: name, ID: stableID(r.cfg.DataRoot, name), Created: time.Now().UTC(),
 		Scope: "local", Driver: driver, EnableIPv4: true,
 		IPAM: network.IPAM{Driver: "default"}, Options: map[string]string{}, Labels: map[string]string{}}
-	b, err := os.ReadFile(m.networkFile(name))
+	b, err := os.ReadFile(r.dirs.network(name))
 	if errors.Is(err, fs.ErrNotExist) {
 		return n, nil
 	}
@@ -114,7 +130,7 @@ func (m *Manager) predefined(name, driver string) (network.Network, error) {
 	}
 	var old network.Network
 	if err := json.Unmarshal(b, &old); err != nil {
-		m.log.Warn("the record of a network cannot be read; it is written anew", "network", name, "error", err)
+		r.cfg.Log.Warn("the record of a network cannot be read; it is written anew", "network", name, "error", err)
 		return n, nil
 	}
 	n.Created, n.IPAM.Config = old.Created, old.IPAM.Config
@@ -126,22 +142,18 @@ func stableID(root, name string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-func (m *Manager) networkFile(name string) string {
-	return filepath.Join(m.networksDir(), name+".json")
-}
-
-func (m *Manager) saveNetwork(n network.Network) error {
+func (r *registry) save(n network.Network) error {
 	b, err := json.Marshal(n)
 	if err != nil {
 		return err
 	}
-	return writeFile(m.networkFile(n.Name), b)
+	return writeFile(r.dirs.network(n.Name), b)
 }
 
 // bridgeEntry makes the conflist, rules and bridge of n, a bridge network.
-func (m *Manager) bridgeEntry(n network.Network) (*entry, error) {
+func (r *registry) bridgeEntry(n network.Network) (*entry, error) {
 	mtu, _ := strconv.Atoi(n.Options[optMTU]) // absent: the kernel's
-	e := &entry{net: n, leases: m.stateDir(filepath.Join("leases", n.Name)),
+	e := &entry{net: n, leases: r.dirs.leases(n.Name),
 		bridge: &bridge.Bridge{Name: n.Options[optBridgeName], MTU: mtu},
 		rules: &firewall.Network{Bridge: n.Options[optBridgeName], Internal: n.Internal,
 			ICC: n.Options[optICC] != "false", Masquerade: n.Options[optMasquerade] != "false"},
@@ -162,9 +174,9 @@ func (m *Manager) bridgeEntry(n network.Network) (*entry, error) {
 		map[string]any{"type": cni.TypeBridge, "bridge": e.bridge.Name, "mtu": mtu,
 			"ipam":         map[string]any{"type": "berth-ipam", "dataDir": e.leases, "subnets": e.subnets},
 			"capabilities": map[string]bool{"ips": true, "mac": true, "defaultRoute": true}},
-		map[string]any{"type": cni.TypeFirewall, "table": m.cfg.table(), "bridge": e.bridge.Name,
+		map[string]any{"type": cni.TypeFirewall, "table": r.cfg.table(), "bridge": e.bridge.Name,
 			"subnets": e.rules.Subnets, "masquerade": e.rules.Masquerade, "icc": e.rules.ICC, "internal": e.rules.Internal},
-		map[string]any{"type": cni.TypePorts, "table": m.cfg.table(),
+		map[string]any{"type": cni.TypePorts, "table": r.cfg.table(),
 			"capabilities": map[string]bool{"portMappings": true}})
 	return e, err
 }
@@ -177,51 +189,35 @@ func conflist(name string, plugins ...map[string]any) (*libcni.NetworkConfigList
 	return libcni.NetworkConfFromBytes(b)
 }
 
-// loadConflists adds the networks that the operator describes. A broken one is
+// loadConflistsLocked adds the networks that the operator describes. A broken one is
 // named and left out; a name of ours is ours.
-func (m *Manager) loadConflists() {
-	if m.cfg.CNIConf == "" {
+func (r *registry) loadConflistsLocked() {
+	if r.cfg.CNIConf == "" {
 		return
 	}
-	files, err := libcni.ConfFiles(m.cfg.CNIConf, []string{".conflist"})
+	files, err := libcni.ConfFiles(r.cfg.CNIConf, []string{".conflist"})
 	if err != nil {
-		m.log.Warn("CNI networks are not loaded", "folder", m.cfg.CNIConf, "error", err)
+		r.cfg.Log.Warn("CNI networks are not loaded", "folder", r.cfg.CNIConf, "error", err)
 	}
 	for _, f := range files {
 		list, err := libcni.NetworkConfFromFile(f)
-		if err == nil && m.networks[list.Name] != nil {
+		if err == nil && r.byName[list.Name] != nil {
 			err = fmt.Errorf("a network with name %s already exists", list.Name)
 		}
 		if err == nil && !validName(list.Name) {
 			err = fmt.Errorf("invalid network name %q", list.Name)
 		}
 		if err != nil {
-			m.log.Warn("a CNI network is left out", "file", f, "error", err)
+			r.cfg.Log.Warn("a CNI network is left out", "file", f, "error", err)
 			continue
 		}
 		created := time.Now().UTC()
 		if st, err := os.Stat(f); err == nil {
 			created = st.ModTime().UTC()
 		}
-		m.networks[list.Name] = &entry{list: list, net: network.Network{
-			Name: list.Name, ID: stableID(m.cfg.DataRoot, list.Name), Created: created, Scope: "local",
+		r.byName[list.Name] = &entry{list: list, net: network.Network{
+			Name: list.Name, ID: stableID(r.cfg.DataRoot, list.Name), Created: created, Scope: "local",
 			Driver: list.Plugins[0].Network.Type, EnableIPv4: true, IPAM: network.IPAM{Driver: "default"},
 			Options: map[string]string{}, Labels: map[string]string{}}}
 	}
-}
-
-// writeFile replaces path as a whole or not at all.
-func writeFile(path string, b []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".tmp-")
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(b)
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
-	}
-	return nil
 }

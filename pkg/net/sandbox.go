@@ -4,20 +4,20 @@ import (
 	"encoding/json"
 	"errors"
 	"io/fs"
+	"log/slog"
 	"maps"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/berth-engine/berth/pkg/net/firewall"
 	"github.com/berth-engine/berth/pkg/net/ipam"
 	"github.com/berth-engine/berth/pkg/net/ports"
 	"github.com/moby/moby/api/types/network"
 )
-
-const sandboxDir = "sandboxes"
 
 // sandbox is the record of a container's network, EXEC/net/sandboxes/ID.json.
 // It is written before anything of it is made and again when all is; it is
@@ -78,52 +78,59 @@ func (s *sandbox) published() (owner string, out []firewall.Mapping) {
 	return ipam.Owner{ID: s.ID, IfName: first.IfName}.String(), out
 }
 
-func (m *Manager) sandboxFile(id string) string {
-	return filepath.Join(m.stateDir(sandboxDir), id+".json")
+// sandboxes is the records, on disk and in memory.
+type sandboxes struct {
+	dirs layout
+	log  *slog.Logger
+
+	mu   sync.RWMutex // guards byID, whose values are never changed, only replaced
+	byID map[string]*sandbox
 }
 
-func (m *Manager) sandbox(id string) (*sandbox, bool) {
-	m.mu.RLock()
-	defer m.mu.RUnlock()
-	s, ok := m.sandboxes[id]
+func (b *sandboxes) get(id string) (*sandbox, bool) {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	s, ok := b.byID[id]
 	return s, ok
 }
 
-func (m *Manager) allSandboxes() map[string]*sandbox {
-	m.mu.RLock()
-	defer m.mu.RUnlock()
-	return maps.Clone(m.sandboxes)
+func (b *sandboxes) all() map[string]*sandbox {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	return maps.Clone(b.byID)
 }
 
-// record keeps s, on disk and then in memory.
-func (m *Manager) record(s *sandbox) error {
-	b, err := json.Marshal(s)
+// put keeps s, on disk and then in memory.
+func (b *sandboxes) put(s *sandbox) error {
+	text, err := json.Marshal(s)
 	if err != nil {
 		return err
 	}
-	if err := writeFile(m.sandboxFile(s.ID), b); err != nil {
+	if err := writeFile(b.dirs.sandbox(s.ID), text); err != nil {
 		return err
 	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.sandboxes[s.ID] = s
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.byID[s.ID] = s
 	return nil
 }
 
-func (m *Manager) forget(id string) error {
-	err := os.Remove(m.sandboxFile(id))
+func (b *sandboxes) remove(id string) error {
+	err := os.Remove(b.dirs.sandbox(id))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	delete(m.sandboxes, id)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.byID, id)
 	return nil
 }
 
-// loadSandboxes reads what an earlier process recorded, and takes its ports.
-func (m *Manager) loadSandboxes() error {
-	dir := m.stateDir(sandboxDir)
+// load reads what an earlier process recorded.
+func (b *sandboxes) load() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	dir := b.dirs.sandboxes()
 	files, err := os.ReadDir(dir)
 	if err != nil {
 		return err
@@ -136,20 +143,17 @@ func (m *Manager) loadSandboxes() error {
 			}
 			continue
 		}
-		b, err := os.ReadFile(filepath.Join(dir, f.Name()))
+		text, err := os.ReadFile(filepath.Join(dir, f.Name()))
 		if err != nil {
 			return err
 		}
 		s := &sandbox{}
-		if err := json.Unmarshal(b, s); err != nil || s.ID != id {
-			m.log.Error("the record of a sandbox cannot be read; what it describes will be removed",
+		if err := json.Unmarshal(text, s); err != nil || s.ID != id {
+			b.log.Error("the record of a sandbox cannot be read; what it describes will be removed",
 				"container", id, "error", err)
-			s = &sandbox{ID: id, Key: m.netnsPath(id)}
+			s = &sandbox{ID: id, Key: b.dirs.pin(id)}
 		}
-		m.sandboxes[id] = s
-		if s.Ready && len(s.Bindings) > 0 {
-			m.ports.Restore(id, s.Name, s.Bindings)
-		}
+		b.byID[id] = s
 	}
 	return nil
 }

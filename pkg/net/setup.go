@@ -58,9 +58,9 @@ func (m *Manager) Setup(ctx context.Context, id, name string, wanted map[string]
 
 // plan says what there will be.
 func (m *Manager) plan(id, name string, wanted map[string]*network.EndpointSettings) (*sandbox, error) {
-	s := &sandbox{ID: id, Name: name, Key: m.netnsPath(id)}
+	s := &sandbox{ID: id, Name: name, Key: m.dirs.pin(id)}
 	for ref, settings := range wanted {
-		n, err := m.find(ref)
+		n, err := m.networks.find(ref)
 		if err != nil {
 			return nil, err
 		}
@@ -103,7 +103,7 @@ func (m *Manager) requests(s *sandbox, publish network.PortMap) ([]ports.Request
 	if err != nil || len(out) == 0 || len(s.Endpoints) == 0 {
 		return nil, err
 	}
-	n, err := m.find(s.Endpoints[0].Network)
+	n, err := m.networks.find(s.Endpoints[0].Network)
 	if err != nil {
 		return nil, err
 	}
@@ -129,7 +129,7 @@ func (m *Manager) build(ctx context.Context, s *sandbox, requests []ports.Reques
 		}
 		s.Bindings = bindings
 	}
-	if err := m.record(s); err != nil {
+	if err := m.sandboxes.put(s); err != nil {
 		return err
 	}
 	if s.Key != "" {
@@ -144,7 +144,7 @@ func (m *Manager) build(ctx context.Context, s *sandbox, requests []ports.Reques
 			return err
 		}
 	}
-	if err := m.record(&done); err != nil {
+	if err := m.sandboxes.put(&done); err != nil {
 		return err
 	}
 	*s = done
@@ -153,7 +153,7 @@ func (m *Manager) build(ctx context.Context, s *sandbox, requests []ports.Reques
 
 // attach makes endpoint i of s and fills in e.
 func (m *Manager) attach(ctx context.Context, s *sandbox, i int, e *endpoint) error {
-	n, err := m.find(e.Network)
+	n, err := m.networks.find(e.Network)
 	if err != nil {
 		return err
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/berth-engine/berth/pkg/net/bridge"
@@ -19,7 +18,7 @@ import (
 // when it returns, the interfaces are gone, too. Absent is no error. After an
 // error it can be called again.
 func (m *Manager) Teardown(ctx context.Context, id string) error {
-	s, ok := m.sandbox(id)
+	s, ok := m.sandboxes.get(id)
 	if !ok {
 		// Ports are bound before the record is written.
 		m.ports.Release(id)
@@ -36,7 +35,7 @@ func (m *Manager) Teardown(ctx context.Context, id string) error {
 		return err
 	}
 	m.ports.Release(id)
-	return m.forget(id)
+	return m.sandboxes.remove(id)
 }
 
 func (m *Manager) detach(ctx context.Context, s *sandbox, i int) error {
@@ -52,10 +51,7 @@ func (m *Manager) detach(ctx context.Context, s *sandbox, i int) error {
 // listOf returns the network's conflist, or the one that the endpoint was made
 // with if the network is gone; nil if that is not known either.
 func (m *Manager) listOf(name string, rt *libcni.RuntimeConf) *libcni.NetworkConfigList {
-	m.mu.RLock()
-	n, ok := m.networks[name]
-	m.mu.RUnlock()
-	if ok {
+	if n, ok := m.networks.byExactName(name); ok {
 		return n.list
 	}
 	b, _, err := m.cni.GetNetworkListCachedConfig(&libcni.NetworkConfigList{Name: name}, rt)
@@ -72,7 +68,7 @@ func (m *Manager) listOf(name string, rt *libcni.RuntimeConf) *libcni.NetworkCon
 // Restore returns what Setup did for a sandbox that still exists. ok is false
 // when there is none, or its Setup never ended.
 func (m *Manager) Restore(id string) (key string, made map[string]*network.EndpointSettings, bound network.PortMap, ok bool) {
-	s, ok := m.sandbox(id)
+	s, ok := m.sandboxes.get(id)
 	if !ok || !s.Ready {
 		return "", nil, nil, false
 	}
@@ -88,19 +84,19 @@ func (m *Manager) Reconcile(ctx context.Context, live []string) error {
 		keep[id] = true
 	}
 	var err error
-	for id := range m.allSandboxes() {
+	for id := range m.sandboxes.all() {
 		if !keep[id] {
 			err = errors.Join(err, m.Teardown(ctx, id))
 		}
 	}
 	err = errors.Join(err, m.removeNamespaces(keep))
 	valid := map[string][]types.GCAttachment{}
-	for _, s := range m.allSandboxes() {
+	for _, s := range m.sandboxes.all() {
 		for _, e := range s.Endpoints {
 			valid[e.Network] = append(valid[e.Network], types.GCAttachment{ContainerID: s.ID, IfName: e.IfName})
 		}
 	}
-	for _, n := range m.entries() {
+	for _, n := range m.networks.all() {
 		if n.bridge == nil {
 			continue // nothing of ours can be left; an operator's network is not ours alone
 		}
@@ -115,7 +111,7 @@ func (m *Manager) Reconcile(ctx context.Context, live []string) error {
 
 // removeNamespaces drops pins without a container.
 func (m *Manager) removeNamespaces(keep map[string]bool) error {
-	pins, err := os.ReadDir(m.netnsDir())
+	pins, err := os.ReadDir(m.dirs.pins())
 	if err != nil {
 		return err
 	}
@@ -124,8 +120,8 @@ func (m *Manager) removeNamespaces(keep map[string]bool) error {
 		if strings.HasPrefix(id, ".") || utils.ValidateContainerID(id) != nil || keep[id] {
 			continue
 		}
-		if _, known := m.sandbox(id); !known {
-			err = errors.Join(err, bridge.DeleteNetNS(filepath.Join(m.netnsDir(), id)))
+		if _, known := m.sandboxes.get(id); !known {
+			err = errors.Join(err, bridge.DeleteNetNS(m.dirs.pin(id)))
 		}
 	}
 	return err

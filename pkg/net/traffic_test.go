@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	stdnet "net"
 	"net/netip"
 	"strings"
@@ -285,5 +286,35 @@ func TestUDPFlowsAreForgotten(t *testing.T) {
 	_ = send() // what the first had in its queue
 	if got := send(); got != "second sees 192.0.2.9" {
 		t.Errorf("with the second container: %q", got)
+	}
+}
+
+// The same with as many ports as are not chosen in the kernel any more.
+func TestManyUDPFlowsAreForgotten(t *testing.T) {
+	lan := nettest.NewHost(t, "lan", "192.0.2.1/24", "192.0.2.9/24")
+	m := open(t)
+	var client stdnet.Conn
+	nettest.In(t, lan.Path, func() (err error) {
+		client, err = stdnet.DialUDP("udp", &stdnet.UDPAddr{Port: 4000}, &stdnet.UDPAddr{IP: stdnet.IPv4(192, 0, 2, 1), Port: 5353})
+		return err
+	})
+	defer client.Close()
+	b := make([]byte, 64)
+	_ = client.SetReadDeadline(time.Now().Add(dialTimeout))
+	_, _ = client.Write([]byte("?"))
+	if n, err := client.Read(b); !errors.Is(err, syscall.ECONNREFUSED) {
+		t.Fatalf("before: %q, %v", b[:n], err)
+	}
+	ports := portMap(t, "5353:53/udp")
+	for p := range 100 {
+		maps.Copy(ports, portMap(t, fmt.Sprintf("%d:%d/udp", 6000+p, 6000+p)))
+	}
+	start(t, m, "c", ports, "udp/:53")
+	_ = client.SetReadDeadline(time.Now().Add(dialTimeout))
+	if _, err := client.Write([]byte("?")); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := client.Read(b); string(b[:n]) != "c sees 192.0.2.9" {
+		t.Errorf("got %q, %v", b[:n], err)
 	}
 }

@@ -2,7 +2,6 @@ package firewall
 
 import (
 	"bytes"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"syscall"
@@ -108,77 +107,4 @@ func (t *Table) load() error {
 		}
 	}
 	return nil
-}
-
-// forget drops the kernel's memory of UDP flows to the host ports of m. It
-// would send a client that goes on talking where the port led before: to this
-// host itself, or to a container that is gone.
-func (t *Table) forget(m []Mapping) {
-	ports := map[uint16]byte{}
-	for _, x := range m {
-		if x.Proto == unix.IPPROTO_UDP {
-			family := byte(unix.AF_INET)
-			if x.To.Addr().Is6() {
-				family = unix.AF_INET6
-			}
-			ports[x.Host.Port()] = family
-		}
-	}
-	if len(ports) == 0 {
-		return
-	}
-	c, err := netlink.Dial(unix.NETLINK_NETFILTER, nil)
-	if err != nil {
-		t.log.Debug("forgetting UDP flows", "error", err)
-		return
-	}
-	defer c.Close()
-	for p, family := range ports {
-		if _, err := c.Execute(forgetMessage(p, family)); err != nil {
-			// Before Linux 6.9 flows cannot be chosen in the kernel.
-			t.log.Debug("forgetting UDP flows", "port", p, "error", err)
-			return
-		}
-	}
-}
-
-// Attributes and flags of linux/netfilter/nfnetlink_conntrack.h.
-const (
-	ctMsgDelete      = 2
-	ctaTupleOrig     = 1
-	ctaTupleProto    = 2
-	ctaProtoNum      = 1
-	ctaProtoDstPort  = 3
-	ctaFilter        = 25
-	ctaFilterOrig    = 1
-	ctaFilterReply   = 2
-	filterProtoNum   = 1 << 3
-	filterProtoDport = 1 << 5
-)
-
-func forgetMessage(port uint16, family byte) netlink.Message {
-	ae := netlink.NewAttributeEncoder()
-	ae.Nested(ctaTupleOrig, func(ae *netlink.AttributeEncoder) error {
-		ae.Nested(ctaTupleProto, func(ae *netlink.AttributeEncoder) error {
-			ae.Uint8(ctaProtoNum, unix.IPPROTO_UDP)
-			ae.ByteOrder = binary.BigEndian
-			ae.Uint16(ctaProtoDstPort, port)
-			return nil
-		})
-		return nil
-	})
-	ae.Nested(ctaFilter, func(ae *netlink.AttributeEncoder) error {
-		ae.Uint32(ctaFilterOrig, filterProtoNum|filterProtoDport)
-		ae.Uint32(ctaFilterReply, 0)
-		return nil
-	})
-	attrs, _ := ae.Encode() // fails on oversized attributes only
-	return netlink.Message{
-		Header: netlink.Header{
-			Type:  netlink.HeaderType(unix.NFNL_SUBSYS_CTNETLINK<<8 | ctMsgDelete),
-			Flags: netlink.Request | netlink.Acknowledge,
-		},
-		// nfgenmsg; a version above 0 makes the kernel heed the family.
-		Data: append([]byte{family, 1, 0, 0}, attrs...),
-	}
 }

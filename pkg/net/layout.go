@@ -1,0 +1,58 @@
+package net
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+)
+
+// layout says where things are on disk.
+type layout struct{ data, exec string }
+
+// networks has a file for each network that must outlive a reboot.
+func (l layout) networks() string { return filepath.Join(l.data, "networks") }
+
+func (l layout) network(name string) string { return filepath.Join(l.networks(), name+".json") }
+
+// sandboxes has a file for each container's network.
+func (l layout) sandboxes() string { return l.state("sandboxes") }
+
+func (l layout) sandbox(id string) string { return filepath.Join(l.sandboxes(), id+".json") }
+
+// leases has a folder of address leases for each network.
+func (l layout) leases(network string) string { return filepath.Join(l.state("leases"), network) }
+
+// notes is libcni's folder.
+func (l layout) notes() string { return l.state("cni") }
+
+// pins has the pinned network namespaces.
+func (l layout) pins() string { return filepath.Join(l.exec, "netns") }
+
+func (l layout) pin(id string) string { return filepath.Join(l.pins(), id) }
+
+func (l layout) state(name string) string { return filepath.Join(l.exec, "net", name) }
+
+func (l layout) make() error {
+	for _, dir := range []string{l.networks(), l.sandboxes(), l.pins()} {
+		if err := os.MkdirAll(dir, 0o711); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// writeFile replaces path as a whole or not at all.
+func writeFile(path string, b []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(path), ".tmp-")
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(b)
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
+	}
+	return nil
+}
