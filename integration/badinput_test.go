@@ -88,7 +88,7 @@ func TestBadInput(t *testing.T) {
 			}
 		})
 	}
-	if got := d.Berth("ps", "-aq", "--format", "{{.Names}}").OK(t); got != "taken" {
+	if got := d.Berth("ps", "-a", "--format", "{{.Names}}").OK(t); got != "taken" {
 		t.Errorf("containers %q", got)
 	}
 	d.Berth("rm", "taken").OK(t)

@@ -46,8 +46,8 @@ func TestFaults(t *testing.T) {
 			d.AwaitEnd()
 			d.Run()
 			exists := d.Berth("ps", "-aq", "--filter", "name="+name).OK(t) != ""
-			if created := c.point != "create.rootfs"; strings.HasPrefix(c.point, "remove.") == exists || !created && exists {
-				t.Errorf("the container exists: %v", exists)
+			if want := c.point != "create.rootfs" && !strings.HasPrefix(c.point, "remove."); exists != want {
+				t.Errorf("the container exists: %v, want %v", exists, want)
 			}
 			if exists {
 				d.Berth("start", name).OK(t)
@@ -84,8 +84,8 @@ func TestFailedStarts(t *testing.T) {
 	d.Berth("run", "-d", "--name", "holder", "-p", "127.0.0.1:18999:80", image, "sleep", "1000").OK(t)
 	d.Berth("run", "--rm", "-p", "127.0.0.1:18999:80", image, "true").Fails(t, 125, "port is already allocated")
 	d.Berth("run", "--rm", "-p", "127.0.0.1::80", image, "no-such-command").Fails(t, 127, "executable file not found")
-	d.Berth("run", "--rm", "-p", "127.0.0.1::80", "-w", "/etc/passwd/x", image, "true").Fails(t, 126, "not a directory")
-	d.Berth("run", "--rm", "-v", "/etc/passwd:/etc/passwd/x", image, "true").Fails(t, 126, "not a directory")
+	d.Berth("run", "--rm", "-p", "127.0.0.1::80", "-w", "/etc/passwd/x", image, "true").Fails(t, 125, "not a directory")
+	d.Berth("run", "--rm", "-v", "/tmp:/etc/passwd", image, "true").Fails(t, 125, "Are you trying to mount a directory onto a file (or vice-versa)?")
 	d.Berth("run", "--rm", "-u", "nobody-here", image, "true").Fails(t, 125, "unable to find user nobody-here")
 	if got := d.Berth("ps", "-a", "--format", "{{.Names}}").OK(t); got != "holder" {
 		t.Errorf("containers that failed to start are still there: %s", got)

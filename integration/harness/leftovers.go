@@ -28,7 +28,8 @@ func (d *Daemon) Leftovers() (left []string) {
 	}
 	out, _ := exec.Command("nft", "list", "ruleset").Output()
 	for l := range strings.Lines(section(string(out), d.Bridge)) {
-		if strings.Contains(l, d.Subnet+".") && strings.Contains(l, "elements") {
+		// Published ports; the subnet itself stays as long as its network.
+		if strings.Contains(l, " : "+d.Subnet+".") {
 			left = append(left, "firewall "+strings.TrimSpace(l))
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -62,6 +63,9 @@ func (e *Engine) newRecord(ctx context.Context, q CreateRequest) (*container.Rec
 	warnings, err := spec.Validate(q.Config, hc, e.Host)
 	if err != nil {
 		return nil, nil, err
+	}
+	if !slices.Contains(e.Runtimes, hc.Runtime) {
+		return nil, nil, errdefs.ErrInvalidArgument.WithMessage("unknown or invalid runtime name: " + hc.Runtime)
 	}
 	if err := logs.Validate(hc.LogConfig.Type, hc.LogConfig.Config); err != nil {
 		return nil, nil, err

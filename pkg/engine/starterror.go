@@ -3,6 +3,7 @@ package engine
 import (
 	"fmt"
 	"strings"
+	"syscall"
 
 	"github.com/containerd/errdefs"
 )
@@ -19,17 +20,20 @@ const (
 // the errno strings of execve(2) and runc's own look-up in PATH.
 func startError(err error) (int, error) {
 	text := err.Error()
-	code := exitEngine
+	code, hint := exitEngine, ""
 	switch {
+	case strings.Contains(text, syscall.ENOTDIR.Error()):
+		code = exitNotFound
+		hint = ": Are you trying to mount a directory onto a file (or vice-versa)? Check if the specified host path exists and is the expected type"
 	case containsAny(text, "executable file not found", "no such file or directory", "system cannot find the file specified"):
 		code = exitNotFound
-	case containsAny(text, "permission denied", "not a directory", "is a directory", "exec format error"):
+	case containsAny(text, "permission denied", "is a directory", "exec format error"):
 		code = exitNotExecutable
 	}
 	if !strings.Contains(text, "OCI runtime") {
 		return code, err // ours: it has its class and words already
 	}
-	message := fmt.Sprintf("failed to create task for container: %s", text)
+	message := fmt.Sprintf("failed to create task for container: %s%s", text, hint)
 	if code == exitEngine {
 		return code, errdefs.ErrUnknown.WithMessage(message)
 	}
