@@ -27,6 +27,7 @@ type container struct {
 	buffer   string // folder for the buffers of slow clients
 	listener *net.UnixListener
 	flushes  *flushes
+	stop     chan struct{}  // closed when the listener is
 	wg       sync.WaitGroup // the accept loop
 
 	mu        sync.Mutex // guards the following
@@ -50,7 +51,7 @@ func newContainer(cfg streams.Config, bundle string, f *flushes) (*container, er
 	if cfg.Log.Path != "" { // on a disk, which the bundle seldom is
 		buffer = filepath.Dir(cfg.Log.Path)
 	}
-	c := &container{id: id, socket: socket, bundle: bundle, buffer: buffer, listener: l, flushes: f, processes: map[string]*process{}}
+	c := &container{id: id, socket: socket, bundle: bundle, buffer: buffer, listener: l, stop: make(chan struct{}), flushes: f, processes: map[string]*process{}}
 	c.wg.Go(c.accept)
 	return c, nil
 }
@@ -123,6 +124,7 @@ func (c *container) close(bound time.Duration) {
 }
 
 func (c *container) stopListening() {
+	close(c.stop)
 	_ = c.listener.Close()
 	c.wg.Wait()
 	_ = os.Remove(c.socket)
@@ -136,7 +138,11 @@ func (c *container) accept() {
 			return
 		}
 		if err != nil { // out of descriptors or memory: others may give some back
-			time.Sleep(50 * time.Millisecond)
+			select {
+			case <-c.stop:
+				return
+			case <-time.After(50 * time.Millisecond):
+			}
 			continue
 		}
 		go c.serve(conn)
