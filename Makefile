@@ -10,7 +10,7 @@ DESTDIR ?=
 
 GO ?= go
 BIN := bin
-BINARIES := berth berthd containerd-shim-berth-v2 berth-init berth-cni
+BINARIES := berth berthd berth-init berth-cni
 HELPERS  := containerd-shim-berth-v2 berth-init berth-cni runc
 
 # One set of build flags for binaries, tests and the linter: they share every
@@ -48,6 +48,8 @@ build: need-go binaries $(BIN)/runc ## all binaries into bin/
 binaries:
 	@mkdir -p $(BIN)
 	$(GO) build -ldflags '$(LDFLAGS)' -o $(BIN)/ $(addprefix ./cmd/,$(BINARIES))
+	@# One of these is resident per container: grpc, which no shim speaks, is 6 MB of it.
+	$(GO) build -tags no_grpc -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/containerd-shim-berth-v2
 
 # runc comes from the module cache at the version in go.mod, and changes with it.
 $(BIN)/runc: go.mod
