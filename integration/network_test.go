@@ -1,0 +1,167 @@
+package integration
+
+import (
+	"net"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/berth-engine/berth/integration/harness"
+)
+
+// hostPort is where a container's port is published, without the address.
+func hostPort(t *testing.T, d *harness.Daemon, name, port string) string {
+	t.Helper()
+	first, _, _ := strings.Cut(d.Berth("port", name, port).OK(t), "\n")
+	_, p, err := net.SplitHostPort(first)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// seesFrom asks from the other host whom a server sees.
+func seesFrom(t *testing.T, o *harness.OtherHost, network, address, want string) {
+	t.Helper()
+	o.Do(func() { sees(t, network, address, want) })
+}
+
+// TestPublishedPorts reaches a container from everywhere that it may be reached
+// from, and tries where it may not.
+func TestPublishedPorts(t *testing.T) {
+	t.Parallel()
+	d := start(t, harness.Options{})
+	other := harness.NewOtherHost(t)
+	serving(t, d, "open", "-p", "7/tcp", "-p", "7/udp")
+	serving(t, d, "local", "-p", "127.0.0.1::7/tcp", "-p", "127.0.0.1::7/udp")
+	serving(t, d, "closed")
+	other.Route(d.Subnet + ".0/24")
+	for _, network := range []string{"tcp", "udp"} {
+		port := hostPort(t, d, "open", "7/"+network)
+		local := hostPort(t, d, "local", "7/"+network)
+		// The server sees who asks, not a proxy.
+		seesFrom(t, other, network, net.JoinHostPort(other.Here, port), other.Address)
+		for _, own := range append(ownAddresses(t), "127.0.0.1", other.Here, d.Subnet+".1") {
+			sees(t, network, net.JoinHostPort(own, port), "")
+		}
+		sees(t, network, net.JoinHostPort("127.0.0.1", local), "")
+		for _, closed := range []string{
+			net.JoinHostPort(other.Here, local),
+			net.JoinHostPort(address(t, d, "closed"), "7"), // routed, and not published
+		} {
+			other.Do(func() {
+				// A second is enough for what was answered at once above.
+				if who, err := ask(network, closed, time.Second); err == nil {
+					t.Errorf("%s %s answers another host: %s", network, closed, who)
+				}
+			})
+		}
+		// A container reaches its neighbour, published ports by the host's
+		// address, and itself the same way.
+		target := net.JoinHostPort(other.Here, port)
+		asking(t, d, network, net.JoinHostPort(address(t, d, "closed"), "7"))
+		asking(t, d, network, target)
+		d.Berth("exec", "open", "/probe", "ask", network, target).OK(t)
+	}
+}
+
+// ownAddresses are this host's IPv4 addresses on the way out.
+func ownAddresses(t *testing.T) (out []string) {
+	t.Helper()
+	addresses, err := net.InterfaceAddrs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	route, _ := exec.Command("ip", "-4", "-o", "route", "get", "192.0.2.1").Output() // none without a default route
+	for _, a := range addresses {
+		ip := a.(*net.IPNet).IP
+		if strings.Contains(string(route), " src "+ip.String()+" ") {
+			out = append(out, ip.String())
+		}
+	}
+	return out
+}
+
+func address(t *testing.T, d *harness.Daemon, name string) string {
+	t.Helper()
+	return d.Berth("inspect", "-f", "{{.NetworkSettings.Networks.bridge.IPAddress}}", name).OK(t)
+}
+
+// TestOutgoing reaches a server on another host, which sees this host's address.
+func TestOutgoing(t *testing.T) {
+	t.Parallel()
+	d := start(t, harness.Options{})
+	other := harness.NewOtherHost(t)
+	var (
+		server string
+		err    error
+	)
+	other.Do(func() {
+		var tcp net.Listener
+		var udp net.PacketConn
+		if tcp, udp, err = serve(other.Address + ":0"); err == nil {
+			t.Cleanup(func() { tcp.Close(); udp.Close() })
+			server = tcp.Addr().String()
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, network := range []string{"tcp", "udp"} {
+		for _, kind := range []string{"bridge", "host"} {
+			if got := asking(t, d, network, server, "--network", kind); got != other.Here {
+				t.Errorf("from network %s over %s the server sees %q, want %s", kind, network, got, other.Here)
+			}
+		}
+	}
+	r := d.Berth(append([]string{"run", "--rm", "--network", "none"}, probeArgs(t, "ask", "tcp", server)...)...)
+	r.Fails(t, 1, "network is unreachable")
+}
+
+// TestFirewallComesBack deletes and empties the firewall table, as a careless
+// administrator or another firewall's reload would.
+func TestFirewallComesBack(t *testing.T) {
+	t.Parallel()
+	d := start(t, harness.Options{})
+	other := harness.NewOtherHost(t)
+	serving(t, d, "web", "-p", "7")
+	target := net.JoinHostPort(other.Here, hostPort(t, d, "web", "7"))
+	seesFrom(t, other, "tcp", target, other.Address)
+	table := "berth-" + d.Bridge
+	for _, verb := range []string{"delete", "flush"} {
+		if out, err := exec.Command("nft", verb, "table", "inet", table).CombinedOutput(); err != nil {
+			t.Fatalf("nft %s: %v: %s", verb, err, out)
+		}
+		await(t, "the port answers after "+verb, func() bool {
+			var err error
+			other.Do(func() { _, err = ask("tcp", target, time.Second) })
+			return err == nil
+		})
+		d.Berth("run", "--rm", "-p", "7", image, "true").OK(t)
+		seesFrom(t, other, "tcp", target, other.Address)
+	}
+}
+
+// TestNeighbours publishes ports from two daemons at once.
+func TestNeighbours(t *testing.T) {
+	t.Parallel()
+	a, b := start(t, harness.Options{}), start(t, harness.Options{})
+	other := harness.NewOtherHost(t)
+	serving(t, a, "web", "-p", "7")
+	serving(t, b, "web", "-p", "7")
+	of := func(d *harness.Daemon) string { return net.JoinHostPort(other.Here, hostPort(t, d, "web", "7/tcp")) }
+	seesFrom(t, other, "tcp", of(a), other.Address)
+	seesFrom(t, other, "tcp", of(b), other.Address)
+	b.Berth("run", "--rm", "-p", hostPort(t, a, "web", "7/tcp")+":7", image, "true").Fails(t, 125, "address already in use")
+	a.Kill()
+	seesFrom(t, other, "tcp", of(b), other.Address)
+	b.Berth("rm", "-f", "web").OK(t)
+	b.Terminate()
+	a.Run()
+	seesFrom(t, other, "tcp", of(a), other.Address)
+	b.Run()
+	serving(t, b, "web", "-p", "7")
+	seesFrom(t, other, "tcp", of(b), other.Address)
+	seesFrom(t, other, "tcp", of(a), other.Address)
+}
