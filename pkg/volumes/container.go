@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"os"
 	"path/filepath"
 
@@ -35,7 +34,7 @@ func (s *Store) Points(id string, cfg *container.Config, hc *container.HostConfi
 			if err := want.check(); err != nil {
 				return nil, err
 			}
-			m.Name, m.Driver, m.Source = want.Name, want.Driver, filepath.Join(s.root, want.Name, dataDir)
+			m.Name, m.Driver, m.Source = want.Name, want.Driver, filepath.Join(s.catalog.root, want.Name, dataDir)
 		}
 		out = append(out, m)
 	}
@@ -66,7 +65,7 @@ func (s *Store) Prepare(ctx context.Context, id string, cfg *container.Config, h
 		return err
 	}
 	for _, p := range points {
-		if err := s.checkSource(p); err != nil {
+		if err := checkSource(p, s.recursiveReadonly); err != nil {
 			return err
 		}
 	}
@@ -79,7 +78,7 @@ func (s *Store) Prepare(ctx context.Context, id string, cfg *container.Config, h
 		if p.Type != mount.TypeVolume {
 			continue
 		}
-		e, err := s.obtain(ctx, p.volume(id), id)
+		e, err := s.catalog.obtain(ctx, p.volume(id), id)
 		if err != nil {
 			return err
 		}
@@ -94,11 +93,11 @@ func (s *Store) Prepare(ctx context.Context, id string, cfg *container.Config, h
 }
 
 // checkSource: only -v and CreateMountpoint make what is not there.
-func (s *Store) checkSource(p Point) error {
+func checkSource(p Point, recursiveReadonly bool) error {
 	if p.Type != mount.TypeBind {
 		return nil
 	}
-	if p.ReadonlyForceRecursive && !s.recursiveReadonly {
+	if p.ReadonlyForceRecursive && !recursiveReadonly {
 		return invalid("invalid mount config for type %q: ReadOnlyForceRecursive is not supported by the kernel", p.Type)
 	}
 	_, err := os.Stat(p.Source)
@@ -119,21 +118,13 @@ func (s *Store) Reserve(id string, cfg *container.Config, hc *container.HostConf
 	if err != nil {
 		return err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	for _, p := range points {
 		if p.Type != mount.TypeVolume {
 			continue
 		}
 		name := p.volume(id).Name
-		e := s.volumes[name]
-		if e == nil {
+		if !s.catalog.reserve(id, name, running) {
 			s.logger.Warn("a container's volume is gone", "container", id, "volume", name)
-			continue
-		}
-		e.refs[id] = true
-		if running {
-			e.users[id] = true
 		}
 	}
 	return nil
@@ -145,37 +136,17 @@ func (s *Store) Release(ctx context.Context, id string, anonymous bool) error {
 	if err := s.Unmount(ctx, id); err != nil {
 		return err
 	}
-	var gone []string
-	s.mu.Lock()
-	for name, e := range s.volumes {
-		if !e.refs[id] {
-			continue
-		}
-		delete(e.refs, id)
-		if _, is := e.meta.Labels[AnonymousLabel]; is && anonymous && len(e.refs) == 0 {
-			gone = append(gone, name)
-		}
+	left := s.catalog.forget(id)
+	if !anonymous {
+		return nil
 	}
-	s.mu.Unlock()
 	var errs []error
-	for _, name := range gone {
+	for _, e := range left {
+		name := e.meta.Name
 		// In the meantime another container may have come to use it.
 		if err := s.Remove(ctx, name, true); err != nil && !errdefs.IsConflict(err) {
 			errs = append(errs, fmt.Errorf("removing volume %s: %w", name, err))
 		}
 	}
 	return errors.Join(errs...)
-}
-
-// entriesOf gives the volumes that a container has mounted.
-func (s *Store) entriesOf(id string) []*entry {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var out []*entry
-	for e := range maps.Values(s.volumes) {
-		if e.users[id] {
-			out = append(out, e)
-		}
-	}
-	return out
 }

@@ -22,7 +22,7 @@ func (s *Store) copyUp(ctx context.Context, e *entry, dest string, open OpenDir)
 		return err
 	}
 	defer e.turn.give()
-	release, err := s.mountForCopy(ctx, e)
+	release, err := mountForCopy(ctx, e)
 	if err != nil {
 		return err
 	}
@@ -31,7 +31,7 @@ func (s *Store) copyUp(ctx context.Context, e *entry, dest string, open OpenDir)
 }
 
 // mountForCopy mounts a volume with a device while we look into it.
-func (s *Store) mountForCopy(ctx context.Context, e *entry) (release func() error, err error) {
+func mountForCopy(ctx context.Context, e *entry) (release func() error, err error) {
 	none := func() error { return nil }
 	if !e.meta.mounted() {
 		return none, nil
@@ -68,28 +68,25 @@ func (s *Store) fillEmpty(ctx context.Context, e *entry, dest string, open OpenD
 		return fmt.Errorf("container's %s: %w", dest, err)
 	}
 	defer src.Close()
-	s.mu.Lock()
-	busy := len(e.users) > 0
-	s.mu.Unlock()
-	if busy || e.meta.mounted() {
+	if s.catalog.busy(e) || e.meta.mounted() {
 		return CopyTree(ctx, data, src)
 	}
-	return s.copyStaged(ctx, e, src)
+	return copyStaged(ctx, e, src)
 }
 
 // copyStaged copies beside the data folder and exchanges the two.
-func (s *Store) copyStaged(ctx context.Context, e *entry, src *os.File) error {
-	stage := filepath.Join(s.root, newPrefix+unique())
+func copyStaged(ctx context.Context, e *entry, src *os.File) error {
+	stage := filepath.Join(filepath.Dir(e.dir), newPrefix+unique())
 	if err := os.Mkdir(stage, 0o700); err != nil {
 		return err
 	}
-	if err := s.stageAndSwap(ctx, e, filepath.Join(stage, dataDir), src); err != nil {
-		return errors.Join(err, s.sweep(stage))
+	if err := stageAndSwap(ctx, e, filepath.Join(stage, dataDir), src); err != nil {
+		return errors.Join(err, sweep(stage))
 	}
-	return s.sweep(stage)
+	return sweep(stage)
 }
 
-func (s *Store) stageAndSwap(ctx context.Context, e *entry, stage string, src *os.File) error {
+func stageAndSwap(ctx context.Context, e *entry, stage string, src *os.File) error {
 	if err := os.Mkdir(stage, 0o700); err != nil {
 		return err
 	}

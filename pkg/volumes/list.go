@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/berth-engine/berth/pkg/filters"
@@ -26,17 +25,13 @@ func (s *Store) List(f filters.Args) ([]volume.Volume, error) {
 		return nil, err
 	}
 	var out []volume.Volume
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for name, e := range s.volumes {
-		if f.Has("dangling") && dangling != (len(e.refs) == 0) ||
-			!f.Match("driver", e.meta.Driver) || !f.MatchLabels("label", e.meta.Labels) ||
-			!f.MatchFunc("name", func(v string) bool { return strings.Contains(name, v) }) {
-			continue
-		}
+	for _, e := range s.catalog.choose(func(e *entry) bool {
+		return (!f.Has("dangling") || dangling == (len(e.refs) == 0)) &&
+			f.Match("driver", e.meta.Driver) && f.MatchLabels("label", e.meta.Labels) &&
+			f.MatchFunc("name", func(v string) bool { return strings.Contains(e.meta.Name, v) })
+	}) {
 		out = append(out, e.describe())
 	}
-	slices.SortFunc(out, func(a, b volume.Volume) int { return strings.Compare(a.Name, b.Name) })
 	return out, nil
 }
 
@@ -51,7 +46,7 @@ func (s *Store) Prune(ctx context.Context, f filters.Args) (volume.PruneReport, 
 	if err != nil {
 		return report, err
 	}
-	for _, e := range s.prunable(f, all) {
+	for _, e := range s.catalog.choose(prunable(f, all)) {
 		size, err := diskUsage(ctx, e.data())
 		if err != nil {
 			s.logger.Warn("size of a volume", "volume", e.meta.Name, "error", err)
@@ -71,26 +66,17 @@ func (s *Store) Prune(ctx context.Context, f filters.Args) (volume.PruneReport, 
 	return report, nil
 }
 
-func (s *Store) prunable(f filters.Args, all bool) []*entry {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var out []*entry
-	for _, e := range s.volumes {
-		_, anonymous := e.meta.Labels[AnonymousLabel]
-		if len(e.refs) > 0 || !all && !anonymous || !f.MatchLabels("label", e.meta.Labels) ||
-			f.Has("label!") && f.MatchLabels("label!", e.meta.Labels) {
-			continue
-		}
-		out = append(out, e)
+func prunable(f filters.Args, all bool) func(*entry) bool {
+	return func(e *entry) bool {
+		return len(e.refs) == 0 && (all || e.anonymous()) && f.MatchLabels("label", e.meta.Labels) &&
+			!(f.Has("label!") && f.MatchLabels("label!", e.meta.Labels))
 	}
-	slices.SortFunc(out, func(a, b *entry) int { return strings.Compare(a.meta.Name, b.meta.Name) })
-	return out
 }
 
 // Usage is Inspect with UsageData: the bytes that the volume takes on disk and
 // how many containers have it.
 func (s *Store) Usage(ctx context.Context, name string) (volume.Volume, error) {
-	e, err := s.find(name)
+	e, err := s.catalog.find(name)
 	if err != nil {
 		return volume.Volume{}, err
 	}

@@ -8,8 +8,6 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
-	"path/filepath"
-	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -21,7 +19,7 @@ func (m *metadata) mounted() bool { return m.Options["type"] != "" || m.Options[
 // use obtains a volume for a container that starts, mounted if it has to be.
 func (s *Store) use(ctx context.Context, id string, m metadata) (*entry, error) {
 	for {
-		e, err := s.obtain(ctx, m, id)
+		e, err := s.catalog.obtain(ctx, m, id)
 		if err != nil {
 			return nil, err
 		}
@@ -38,12 +36,7 @@ func (s *Store) useEntry(ctx context.Context, id string, e *entry) (bool, error)
 		return false, err
 	}
 	defer e.turn.give()
-	s.mu.Lock()
-	current := s.volumes[e.meta.Name] == e
-	if current {
-		e.users[id] = true
-	}
-	s.mu.Unlock()
+	current := s.catalog.begin(id, e)
 	if !current || !e.meta.mounted() {
 		return current, nil
 	}
@@ -57,8 +50,8 @@ func (s *Store) useEntry(ctx context.Context, id string, e *entry) (bool, error)
 // Unmount says that a container has stopped: volumes with a device that nobody
 // else uses are unmounted.
 func (s *Store) Unmount(ctx context.Context, id string) error {
-	errs := []error{s.unmountSubpaths(id)}
-	for _, e := range s.entriesOf(id) {
+	errs := []error{s.subpaths.unmount(id)}
+	for _, e := range s.catalog.usedBy(id) {
 		errs = append(errs, s.unuse(ctx, id, e))
 	}
 	return errors.Join(errs...)
@@ -69,11 +62,7 @@ func (s *Store) unuse(ctx context.Context, id string, e *entry) error {
 		return err
 	}
 	defer e.turn.give()
-	s.mu.Lock()
-	delete(e.users, id)
-	idle := len(e.users) == 0
-	s.mu.Unlock()
-	if !idle || !e.meta.mounted() {
+	if busy := s.catalog.end(id, e); busy || !e.meta.mounted() {
 		return nil
 	}
 	return unmount(e.data())
@@ -82,21 +71,12 @@ func (s *Store) unuse(ctx context.Context, id string, e *entry) error {
 // Reconcile unmounts what no container uses, after each has said (Reserve) what
 // it has.
 func (s *Store) Reconcile(ctx context.Context) error {
-	s.mu.Lock()
-	var idle []*entry
-	running := map[string]bool{}
-	for _, e := range s.volumes {
-		if len(e.users) == 0 && e.meta.mounted() {
-			idle = append(idle, e)
-		}
-		for id := range e.users {
-			running[id] = true
-		}
-	}
-	s.mu.Unlock()
-	errs := []error{s.sweepSubpaths(running)}
+	idle, running := s.catalog.idle()
+	errs := []error{s.subpaths.sweep(running)}
 	for _, e := range idle {
-		errs = append(errs, s.unuse(ctx, "", e))
+		if e.meta.mounted() {
+			errs = append(errs, s.unuse(ctx, "", e))
+		}
 	}
 	return errors.Join(errs...)
 }
@@ -232,96 +212,4 @@ func isMountpoint(p string) (bool, error) {
 		return false, &os.PathError{Op: "statx", Path: p, Err: err}
 	}
 	return st.Attributes&unix.STATX_ATTR_MOUNT_ROOT != 0, nil
-}
-
-// subpaths is where parts of volumes are mounted, by container and number.
-const subpaths = ".subpaths"
-
-// mountSubpath mounts a part of a volume at a place that only we can change, so
-// that a container that shares the volume cannot put a link in its way between
-// our look and the runtime's.
-func (s *Store) mountSubpath(id string, index int, e *entry, sub string) (string, error) {
-	dir, err := os.Open(e.data())
-	if err != nil {
-		return "", err
-	}
-	defer dir.Close()
-	how := &unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_MAGICLINKS}
-	fd, err := unix.Openat2(int(dir.Fd()), sub, how)
-	if err != nil {
-		return "", invalid("cannot access path %s: %v", filepath.Join(e.data(), sub), err)
-	}
-	defer unix.Close(fd)
-	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil {
-		return "", err
-	}
-	target := filepath.Join(s.root, subpaths, id, strconv.Itoa(index))
-	if err := makePlace(target, st.Mode&unix.S_IFMT == unix.S_IFDIR); err != nil {
-		return "", err
-	}
-	tree, err := unix.OpenTree(fd, "", unix.AT_EMPTY_PATH|unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
-	if err != nil {
-		return "", &os.PathError{Op: "open_tree", Path: sub, Err: err}
-	}
-	defer unix.Close(tree)
-	if err := unix.MoveMount(tree, "", unix.AT_FDCWD, target, unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
-		return "", &os.PathError{Op: "move_mount", Path: target, Err: err}
-	}
-	return target, nil
-}
-
-func makePlace(target string, dir bool) error {
-	if err := os.MkdirAll(filepath.Dir(target), 0o700); err != nil {
-		return err
-	}
-	if dir {
-		return os.MkdirAll(target, 0o700)
-	}
-	f, err := os.OpenFile(target, os.O_CREATE, 0o600)
-	if err != nil {
-		return err
-	}
-	return f.Close()
-}
-
-// unmountSubpaths takes away what mountSubpath made for a container.
-func (s *Store) unmountSubpaths(id string) error {
-	dir := filepath.Join(s.root, subpaths, id)
-	places, err := os.ReadDir(dir)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	for _, p := range places {
-		place := filepath.Join(dir, p.Name())
-		// The container has mounts of its own; ours can go while they are busy.
-		if err := unix.Unmount(place, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW); err != nil && !errors.Is(err, unix.EINVAL) {
-			return &os.PathError{Op: "unmount", Path: place, Err: err}
-		}
-		if err := os.Remove(place); err != nil {
-			return err
-		}
-	}
-	return os.Remove(dir)
-}
-
-// sweepSubpaths takes away those of containers that do not run.
-func (s *Store) sweepSubpaths(running map[string]bool) error {
-	dirs, err := os.ReadDir(filepath.Join(s.root, subpaths))
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	var errs []error
-	for _, d := range dirs {
-		if !running[d.Name()] {
-			errs = append(errs, s.unmountSubpaths(d.Name()))
-		}
-	}
-	return errors.Join(errs...)
 }

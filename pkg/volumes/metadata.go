@@ -16,7 +16,6 @@ import (
 
 	"github.com/containerd/errdefs"
 	"github.com/docker/go-units"
-	"github.com/moby/moby/api/types/volume"
 	"golang.org/x/sys/unix"
 )
 
@@ -116,45 +115,6 @@ func checkOptions(opts map[string]string) error {
 	return nil
 }
 
-// make puts a new volume into its place; the store's turn is held.
-func (s *Store) make(m metadata) (*entry, error) {
-	m.CreatedAt = time.Now().UTC()
-	tmp := filepath.Join(s.root, newPrefix+unique())
-	if err := s.fill(tmp, m); err != nil {
-		return nil, errors.Join(err, s.sweep(tmp))
-	}
-	dir := filepath.Join(s.root, m.Name)
-	if err := unix.Renameat2(unix.AT_FDCWD, tmp, unix.AT_FDCWD, dir, unix.RENAME_NOREPLACE); err != nil {
-		// EEXIST: a folder that is no volume of ours; it is not touched.
-		return nil, errors.Join(&os.PathError{Op: "rename", Path: dir, Err: err}, s.sweep(tmp))
-	}
-	return newEntry(dir, m), syncDir(s.root)
-}
-
-func (s *Store) fill(tmp string, m metadata) error {
-	// Who may pass here can reach data whose own mode lets him.
-	if err := os.Mkdir(tmp, 0o701); err != nil {
-		return err
-	}
-	data := filepath.Join(tmp, dataDir)
-	if err := os.Mkdir(data, 0o755); err != nil {
-		return err
-	}
-	if err := os.Chmod(data, 0o755); err != nil { // whatever the umask
-		return err
-	}
-	b, err := json.Marshal(m)
-	if err != nil {
-		return err
-	}
-	f, err := os.OpenFile(filepath.Join(tmp, metaFile), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(b)
-	return errors.Join(err, f.Sync(), f.Close(), syncDir(tmp))
-}
-
 // readMetadata reads a volume's. A folder with data but without metadata is a
 // volume without labels and options: so Docker's are, when someone moves them.
 func readMetadata(dir, name string) (metadata, error) {
@@ -186,13 +146,6 @@ func readMetadata(dir, name string) (metadata, error) {
 	}
 	m.Name = name
 	return m, m.check()
-}
-
-func (e *entry) describe() volume.Volume {
-	return volume.Volume{
-		Name: e.meta.Name, Driver: e.meta.Driver, Scope: "local", Mountpoint: e.data(),
-		CreatedAt: e.meta.CreatedAt.Format(time.RFC3339), Labels: maps.Clone(e.meta.Labels), Options: maps.Clone(e.meta.Options),
-	}
 }
 
 func withAnonymous(labels map[string]string) map[string]string {

@@ -48,7 +48,7 @@ func (s *Store) Mounts(ctx context.Context, id string, cfg *container.Config, hc
 }
 
 func (s *Store) bindMount(p Point) (specs.Mount, error) {
-	if err := s.checkSource(p); err != nil {
+	if err := checkSource(p, s.recursiveReadonly); err != nil {
 		return specs.Mount{}, err
 	}
 	if p.CreateSource {
@@ -126,7 +126,7 @@ func (s *Store) volumeMount(ctx context.Context, id string, index int, p Point) 
 		m.Options[1] = string(p.Propagation)
 	}
 	if p.Subpath != "" {
-		if m.Source, err = s.mountSubpath(id, index, e, p.Subpath); err != nil {
+		if m.Source, err = s.subpaths.mount(id, index, e, p.Subpath); err != nil {
 			return specs.Mount{}, err
 		}
 	}

@@ -89,7 +89,7 @@ func TestDeviceBind(t *testing.T) {
 	if _, err = s.Mounts(ctx, "c1", &container.Config{}, &container.HostConfig{Binds: []string{"bad:/a"}}, nil); err == nil {
 		t.Error("a device that is not there")
 	}
-	if got := s.entriesOf("c1"); len(got) != 0 {
+	if got := s.catalog.usedBy("c1"); len(got) != 0 {
 		t.Error("a failed start left a volume in use")
 	}
 }
@@ -131,7 +131,7 @@ func TestSubpath(t *testing.T) {
 	s = open(t, root) // killed; the container has ended meanwhile
 	must(t, s.Reserve("c1", &container.Config{}, sub("a"), nil, false))
 	must(t, s.Reconcile(ctx))
-	if left, _ := os.ReadDir(filepath.Join(root, subpaths)); len(left) != 0 {
+	if left, _ := os.ReadDir(filepath.Join(root, subpathsDir)); len(left) != 0 {
 		t.Errorf("left behind: %v", left)
 	}
 	if _, err := os.Stat(filepath.Join(v.Mountpoint, "a/b/file")); err != nil {

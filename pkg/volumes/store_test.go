@@ -291,7 +291,7 @@ func TestConcurrent(t *testing.T) {
 	}
 	all.Wait()
 	must(t, s.Remove(ctx, "shared", true))
-	if left, _ := os.ReadDir(s.root); len(left) != 0 {
+	if left, _ := os.ReadDir(s.catalog.root); len(left) != 0 {
 		t.Errorf("left behind: %v", left)
 	}
 }

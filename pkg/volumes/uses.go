@@ -1,0 +1,90 @@
+package volumes
+
+import "maps"
+
+// reserve notes that container id has the volume, and whether it has it
+// mounted; false when there is no such volume.
+func (c *catalog) reserve(id, name string, running bool) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	e := c.volumes[name]
+	if e == nil {
+		return false
+	}
+	e.refs[id] = true
+	if running {
+		e.users[id] = true
+	}
+	return true
+}
+
+// containers lists who has the volume.
+func (c *catalog) containers(name string) []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	e := c.volumes[name]
+	if e == nil {
+		return nil
+	}
+	return sortedKeys(e.refs)
+}
+
+// forget takes a container off all volumes. It gives those without a name that
+// nobody has any more.
+func (c *catalog) forget(id string) (left []*entry) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, e := range c.volumes {
+		if !e.refs[id] {
+			continue
+		}
+		delete(e.refs, id)
+		if e.anonymous() && len(e.refs) == 0 {
+			left = append(left, e)
+		}
+	}
+	return left
+}
+
+// begin notes that a container mounts a volume; false when the volume was
+// removed.
+func (c *catalog) begin(id string, e *entry) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.volumes[e.meta.Name] != e {
+		return false
+	}
+	e.users[id] = true
+	return true
+}
+
+// end notes that a container no longer mounts it; busy says that others do.
+func (c *catalog) end(id string, e *entry) (busy bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(e.users, id)
+	return len(e.users) > 0
+}
+
+// busy says whether a container has the volume mounted.
+func (c *catalog) busy(e *entry) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(e.users) > 0
+}
+
+// usedBy gives the volumes that a container has mounted.
+func (c *catalog) usedBy(id string) []*entry {
+	return c.choose(func(e *entry) bool { return e.users[id] })
+}
+
+// idle gives the volumes that nobody has mounted, and the containers that have
+// one.
+func (c *catalog) idle() (idle []*entry, running map[string]bool) {
+	running = map[string]bool{}
+	idle = c.choose(func(e *entry) bool {
+		maps.Copy(running, e.users)
+		return len(e.users) == 0
+	})
+	return idle, running
+}
