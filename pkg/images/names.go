@@ -51,10 +51,10 @@ func (n *namer) set(ctx context.Context, name string, desc ocispec.Descriptor) (
 		_, err = service.Create(ctx, images.Image{Name: name, Target: bare(desc)})
 	case err != nil:
 	case old.Target.Digest != desc.Digest:
-		kept, err := n.keepDangling(ctx, old)
+		kept, kerr := n.keepDangling(ctx, old)
 		touched = append(touched, kept...)
-		if err != nil {
-			return touched, err
+		if kerr != nil {
+			return touched, kerr
 		}
 		old.Target = bare(desc)
 		_, err = service.Update(ctx, old, "target")

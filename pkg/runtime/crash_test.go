@@ -53,7 +53,7 @@ func TestCrash(t *testing.T) {
 	for round := range 8 {
 		d.start(t)
 		// Anywhere in the life of the first or second container.
-		time.Sleep(time.Duration(round) * 17 * time.Millisecond)
+		<-time.After(time.Duration(round) * 17 * time.Millisecond)
 		d.kill()
 		r, err := Open(t.Context(), config)
 		if err != nil {

@@ -19,6 +19,7 @@ import (
 
 	"github.com/containerd/errdefs"
 	bolt "go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
 )
 
 // lockWait is how long Open waits for the file's lock: long enough for a
@@ -48,7 +49,7 @@ func Open(path string) (*DB, error) {
 		return nil, err
 	}
 	b, err := bolt.Open(path, 0o600, &bolt.Options{Timeout: lockWait, FreelistType: bolt.FreelistMapType})
-	if errors.Is(err, bolt.ErrTimeout) {
+	if errors.Is(err, bolterrors.ErrTimeout) {
 		return nil, inUse(path)
 	}
 	if err != nil {
@@ -84,7 +85,7 @@ func (db *DB) update(apply func(*bolt.Tx) error) error {
 
 func (db *DB) view(read func(*bolt.Tx) error) error {
 	err := db.bolt.View(read)
-	if errors.Is(err, bolt.ErrDatabaseNotOpen) {
+	if errors.Is(err, bolterrors.ErrDatabaseNotOpen) {
 		return errdefs.ErrUnavailable.WithMessage("the store is closed")
 	}
 	return err

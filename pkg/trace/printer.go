@@ -65,7 +65,7 @@ func (p *printer) OnEnd(s sdktrace.ReadOnlySpan) {
 	}
 	attrs := []any{"request", s.Name(), "took", s.EndTime().Sub(s.StartTime()).Round(time.Microsecond)}
 	for _, a := range s.Attributes() {
-		attrs = append(attrs, string(a.Key), a.Value.Emit())
+		attrs = append(attrs, string(a.Key), a.Value.String())
 	}
 	p.logger.Debug("trace", append(attrs, "steps", render(s.SpanContext().SpanID(), s.StartTime(), steps))...)
 }

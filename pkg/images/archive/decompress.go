@@ -55,7 +55,7 @@ type marked struct{ r io.Reader }
 
 func (m marked) Read(p []byte) (int, error) {
 	n, err := m.r.Read(p)
-	if err != nil && err != io.EOF && !errors.Is(err, io.ErrUnexpectedEOF) {
+	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
 		err = fmt.Errorf("%w: %w", errCompressed, err)
 	}
 	return n, err

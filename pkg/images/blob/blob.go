@@ -8,6 +8,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 
@@ -48,7 +49,7 @@ func Read(ctx context.Context, store content.Provider, desc ocispec.Descriptor, 
 	}
 	p := make([]byte, size)
 	if n, err := ra.ReadAt(p, 0); int64(n) != size {
-		if err == nil || err == io.EOF {
+		if err == nil || errors.Is(err, io.EOF) {
 			err = io.ErrUnexpectedEOF
 		}
 		return nil, fmt.Errorf("read %s: %w", desc.Digest, err)
