@@ -159,7 +159,7 @@ func (b *box) output() string {
 // gone checks that nothing is left of the task.
 func (b *box) gone() {
 	b.t.Helper()
-	if _, err := os.Lstat(b.r.bundle(b.id)); !errors.Is(err, os.ErrNotExist) {
+	if _, err := os.Lstat(bundle(b.r.config, b.id)); !errors.Is(err, os.ErrNotExist) {
 		b.t.Errorf("bundle: %v", err)
 	}
 	mounts, err := os.ReadFile("/proc/self/mountinfo")

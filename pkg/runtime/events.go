@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	eventstypes "github.com/containerd/containerd/api/events"
@@ -43,6 +44,26 @@ const (
 	resubscribeMax = 5 * time.Second
 )
 
+// eventStreams are the readers of containerd's events.
+type eventStreams struct {
+	conn
+	ctx    context.Context // done when the Runtime is being closed
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+}
+
+func newEventStreams(ctx context.Context, c conn) *eventStreams {
+	r := &eventStreams{conn: c}
+	r.ctx, r.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	return r
+}
+
+// end closes all streams and waits for them.
+func (r *eventStreams) end() {
+	r.cancel()
+	r.wg.Wait()
+}
+
 // Events streams what happens to tasks until ctx is done or the Runtime is
 // closed; then the channel is closed. Nothing is dropped: what the reader has
 // not taken waits in containerd. An exit may come twice.
@@ -50,7 +71,7 @@ const (
 // With the embedded containerd all that happens after Events returned is in
 // the stream. With another one, a KindResync comes as soon as that holds, and
 // again after each loss of the connection.
-func (r *Runtime) Events(ctx context.Context) <-chan Event {
+func (r *eventStreams) Events(ctx context.Context) <-chan Event {
 	ctx, cancel := context.WithCancel(r.in(ctx))
 	stop := context.AfterFunc(r.ctx, cancel)
 	out := make(chan Event)
@@ -89,7 +110,7 @@ type subscription struct {
 	cancel    context.CancelFunc
 }
 
-func (r *Runtime) subscribe(ctx context.Context) *subscription {
+func (r *eventStreams) subscribe(ctx context.Context) *subscription {
 	ctx, cancel := context.WithCancel(ctx)
 	var filters []string
 	for _, topic := range []string{

@@ -11,9 +11,12 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 )
 
+// execs are further processes in running containers.
+type execs struct{ conn }
+
 // Exec prepares another process in a running container; StartExec runs it.
 // AlreadyExists: execID is taken.
-func (r *Runtime) Exec(ctx context.Context, id, execID string, p *specs.Process, io IO) error {
+func (r *execs) Exec(ctx context.Context, id, execID string, p *specs.Process, io IO) error {
 	ctx, end := trace.Start(r.in(ctx), "runtime.exec.create", "id", id, "exec", execID)
 	defer end()
 	spec, err := typeurl.MarshalAnyToProto(p)
@@ -33,7 +36,7 @@ func (r *Runtime) Exec(ctx context.Context, id, execID string, p *specs.Process,
 }
 
 // StartExec runs the process that Exec prepared and returns its PID.
-func (r *Runtime) StartExec(ctx context.Context, id, execID string) (pid int, err error) {
+func (r *execs) StartExec(ctx context.Context, id, execID string) (pid int, err error) {
 	ctx, end := trace.Start(r.in(ctx), "runtime.exec.start", "id", id, "exec", execID)
 	defer end()
 	resp, err := r.client.TaskService().Start(ctx, &tasks.StartRequest{ContainerID: id, ExecID: execID})
@@ -45,6 +48,24 @@ func (r *Runtime) StartExec(ctx context.Context, id, execID string) (pid int, er
 
 // KillExec sends a signal to the process. NotFound: there is none, or it has
 // ended.
-func (r *Runtime) KillExec(ctx context.Context, id, execID string, sig syscall.Signal) error {
+func (r *execs) KillExec(ctx context.Context, id, execID string, sig syscall.Signal) error {
 	return r.kill(r.in(ctx), id, execID, sig)
+}
+
+// DeleteExec does the same for a process that Exec made.
+func (r *execs) DeleteExec(ctx context.Context, id, execID string) (Exit, error) {
+	ctx, end := trace.Start(r.in(ctx), "runtime.exec.delete", "id", id, "exec", execID)
+	defer end()
+	return r.remove(ctx, id, execID, func(ctx context.Context) (*tasks.DeleteResponse, error) {
+		return r.client.TaskService().DeleteProcess(ctx, &tasks.DeleteProcessRequest{ContainerID: id, ExecID: execID})
+	})
+}
+
+// Resize sets the size of a process's terminal in characters. execID "" is the
+// container's own.
+func (r *execs) Resize(ctx context.Context, id, execID string, width, height uint32) error {
+	_, err := r.client.TaskService().ResizePty(r.in(ctx), &tasks.ResizePtyRequest{
+		ContainerID: id, ExecID: execID, Width: width, Height: height,
+	})
+	return errgrpc.ToNative(err)
 }

@@ -15,7 +15,7 @@ import (
 // endOrphans kills shims of this containerd that it does not know. One is left
 // when the daemon dies after the shim has come up and before its address is on
 // the disk, or before its container is there: nobody could ever reach it.
-func (r *Runtime) endOrphans(live map[string]bool) error {
+func endOrphans(c Config, live map[string]bool) error {
 	procs, err := filepath.Glob("/proc/[0-9]*")
 	if err != nil {
 		return err
@@ -25,12 +25,12 @@ func (r *Runtime) endOrphans(live map[string]bool) error {
 		if err != nil {
 			continue
 		}
-		id, ok := r.shimOf(pid)
+		id, ok := shimOf(c, pid)
 		if !ok || live[id] {
 			continue
 		}
 		slog.Warn("a shim without a task is ended", "container", id, "pid", pid)
-		if err := r.endShim(pid); err != nil {
+		if err := endShim(c, pid); err != nil {
 			return fmt.Errorf("ending the orphaned shim of container %s, pid %d: %w", id, pid, err)
 		}
 	}
@@ -38,13 +38,13 @@ func (r *Runtime) endOrphans(live map[string]bool) error {
 }
 
 // shimOf reads off its command line which container a process is the shim of.
-func (r *Runtime) shimOf(pid int) (id string, ok bool) {
+func shimOf(c Config, pid int) (id string, ok bool) {
 	line, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cmdline")
 	if err != nil {
 		return "", false // it has ended
 	}
-	return parseShim(strings.Split(string(line), "\x00"), filepath.Base(r.config.Shim),
-		r.config.Namespace, filepath.Join(r.config.State, socketName))
+	return parseShim(strings.Split(string(line), "\x00"), filepath.Base(c.Shim),
+		c.Namespace, filepath.Join(c.State, socketName))
 }
 
 // parseShim recognises the arguments that upstream's manager starts a shim with:
@@ -73,13 +73,13 @@ func parseShim(args []string, name, namespace, address string) (id string, ok bo
 
 // endShim kills that very process: its ID is looked at again once it can no
 // longer become another one's.
-func (r *Runtime) endShim(pid int) error {
+func endShim(c Config, pid int) error {
 	fd, err := unix.PidfdOpen(pid, 0)
 	if err != nil {
 		return ignore(err, isNoProcess)
 	}
 	defer unix.Close(fd)
-	if _, ok := r.shimOf(pid); !ok {
+	if _, ok := shimOf(c, pid); !ok {
 		return nil
 	}
 	return ignore(unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0), isNoProcess)

@@ -74,7 +74,7 @@ func TestExitWhileDown(t *testing.T) {
 		t.Fatal(err)
 	}
 	await(t, func() bool {
-		_, err := os.Stat(b.r.bundle(b.id, "exit.json"))
+		_, err := os.Stat(bundle(b.r.config, b.id, "exit.json"))
 		return err == nil
 	})
 	for range 2 { // the one who finds it may die as well

@@ -47,14 +47,18 @@ type Binary struct {
 
 // Runtime is an open containerd. Its methods may be called from any goroutine.
 type Runtime struct {
-	config  Config
-	client  *client.Client
-	options map[string]*anypb.Any // runtime name → what its shim is told
-	exits   *exits
-	close   func() error
-	ctx     context.Context // done when Close begins
-	cancel  context.CancelFunc
-	wg      sync.WaitGroup // event streams
+	conn
+	*containerTasks
+	*execs
+	*rootfilesystems
+	*eventStreams
+	close func() error
+}
+
+// conn is the containerd of a Runtime.
+type conn struct {
+	config Config
+	client *client.Client
 }
 
 // Open starts the embedded containerd, or dials the existing one: Unavailable
@@ -80,11 +84,16 @@ func Open(ctx context.Context, c Config) (*Runtime, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Runtime{config: c, client: cl, options: options, exits: exits}
-	r.ctx, r.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	conn := conn{config: c, client: cl}
+	r := &Runtime{
+		conn:            conn,
+		containerTasks:  &containerTasks{conn: conn, options: options, exits: exits},
+		execs:           &execs{conn},
+		rootfilesystems: &rootfilesystems{conn},
+		eventStreams:    newEventStreams(ctx, conn),
+	}
 	r.close = sync.OnceValue(func() error {
-		r.cancel()
-		r.wg.Wait()
+		r.end()
 		return closer()
 	})
 	if c.Address == "" {
@@ -109,8 +118,9 @@ func (r *Runtime) Namespace() string { return r.config.Namespace }
 // Snapshotter is the name of the snapshotter of all root filesystems.
 func (r *Runtime) Snapshotter() string { return r.config.Snapshotter }
 
-func (r *Runtime) in(ctx context.Context) context.Context {
-	return namespaces.WithNamespace(ctx, r.config.Namespace)
+// in puts the namespace into a call's context.
+func (c conn) in(ctx context.Context) context.Context {
+	return namespaces.WithNamespace(ctx, c.config.Namespace)
 }
 
 func (c Config) check() error {
@@ -159,17 +169,6 @@ func (c Config) shimOptions() (map[string]*anypb.Any, error) {
 
 // ociRoot is where OCI runtimes keep their state, a folder per namespace.
 func ociRoot(c Config) string { return filepath.Join(c.State, "oci") }
-
-// runtime returns the options of the OCI runtime of that name, "" the default.
-func (r *Runtime) runtime(name string) (*anypb.Any, error) {
-	if name == "" {
-		name = r.config.Default
-	}
-	if o, ok := r.options[name]; ok {
-		return o, nil
-	}
-	return nil, errdefs.ErrInvalidArgument.WithMessage("unknown or invalid runtime name: " + name)
-}
 
 // ignore drops the error when it is of a class that the caller expects.
 func ignore(err error, is ...func(error) bool) error {

@@ -29,10 +29,13 @@ const (
 
 const ownerFilter = `labels."` + labelOwner + `"==true`
 
+// rootfilesystems are the writable snapshots of containers.
+type rootfilesystems struct{ conn }
+
 // CreateRootfs makes the writable snapshot of container id on top of the
 // layers with that chain ID; "" is an empty one. AlreadyExists: it is there.
 // NotFound: there is no such parent.
-func (r *Runtime) CreateRootfs(ctx context.Context, id string, parent digest.Digest) error {
+func (r *rootfilesystems) CreateRootfs(ctx context.Context, id string, parent digest.Digest) error {
 	ctx, end := trace.Start(r.in(ctx), "runtime.snapshot", "id", id)
 	defer end()
 	s := r.client.SnapshotService(r.config.Snapshotter)
@@ -92,7 +95,7 @@ func upperDir(mounts []mount.Mount) (string, bool) {
 }
 
 // RemoveRootfs removes the snapshot. Absent is no error.
-func (r *Runtime) RemoveRootfs(ctx context.Context, id string) error {
+func (r *rootfilesystems) RemoveRootfs(ctx context.Context, id string) error {
 	ctx, end := trace.Start(r.in(ctx), "runtime.snapshot.remove", "id", id)
 	defer end()
 	err := r.client.SnapshotService(r.config.Snapshotter).Remove(ctx, id)
@@ -103,7 +106,7 @@ func (r *Runtime) RemoveRootfs(ctx context.Context, id string) error {
 }
 
 // Rootfs returns the IDs whose snapshot CreateRootfs made.
-func (r *Runtime) Rootfs(ctx context.Context) ([]string, error) {
+func (r *rootfilesystems) Rootfs(ctx context.Context) ([]string, error) {
 	var ids []string
 	err := r.client.SnapshotService(r.config.Snapshotter).Walk(r.in(ctx), func(_ context.Context, i snapshots.Info) error {
 		ids = append(ids, i.Name)
@@ -115,7 +118,7 @@ func (r *Runtime) Rootfs(ctx context.Context) ([]string, error) {
 // OpenRootfs opens the container's root filesystem for reading: of a container
 // with a task as the task has it mounted, else of the snapshot. NotFound:
 // there is no snapshot.
-func (r *Runtime) OpenRootfs(ctx context.Context, id string) (*rootfs.Root, error) {
+func (r *rootfilesystems) OpenRootfs(ctx context.Context, id string) (*rootfs.Root, error) {
 	ctx, end := trace.Start(r.in(ctx), "runtime.rootfs.open", "id", id)
 	defer end()
 	mounts, err := r.client.SnapshotService(r.config.Snapshotter).Mounts(ctx, id)
@@ -126,7 +129,7 @@ func (r *Runtime) OpenRootfs(ctx context.Context, id string) (*rootfs.Root, erro
 	// reliably (Documentation/filesystems/overlayfs.rst, "Sharing and copying
 	// layers"), so a mount that exists is the better one.
 	if r.config.State != "" {
-		if root, err := rootfs.OpenMounted(r.bundle(id, "rootfs")); err == nil {
+		if root, err := rootfs.OpenMounted(bundle(r.config, id, "rootfs")); err == nil {
 			return root, nil
 		}
 	}
@@ -134,8 +137,8 @@ func (r *Runtime) OpenRootfs(ctx context.Context, id string) (*rootfs.Root, erro
 }
 
 // bundle is a path in the bundle that the embedded containerd keeps of a task.
-func (r *Runtime) bundle(id string, elem ...string) string {
-	return filepath.Join(append([]string{bundleDir(r.config), id}, elem...)...)
+func bundle(c Config, id string, elem ...string) string {
+	return filepath.Join(append([]string{bundleDir(c), id}, elem...)...)
 }
 
 // bundleDir is where the embedded containerd keeps them.

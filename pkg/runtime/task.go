@@ -10,7 +10,6 @@ import (
 	"github.com/berth-engine/berth/pkg/trace"
 	"github.com/containerd/containerd/api/services/tasks/v1"
 	"github.com/containerd/containerd/api/types"
-	tasktypes "github.com/containerd/containerd/api/types/task"
 	"github.com/containerd/containerd/v2/core/containers"
 	"github.com/containerd/errdefs"
 	"github.com/containerd/errdefs/pkg/errgrpc"
@@ -60,11 +59,29 @@ type Task struct {
 	Exit   Exit // when Stopped
 }
 
+// containerTasks are the processes that containers are made for.
+type containerTasks struct {
+	conn
+	options map[string]*anypb.Any // runtime name → what its shim is told
+	exits   *exits
+}
+
+// runtime returns the options of the OCI runtime of that name, "" the default.
+func (r *containerTasks) runtime(name string) (*anypb.Any, error) {
+	if name == "" {
+		name = r.config.Default
+	}
+	if o, ok := r.options[name]; ok {
+		return o, nil
+	}
+	return nil, errdefs.ErrInvalidArgument.WithMessage("unknown or invalid runtime name: " + name)
+}
+
 // CreateTask makes the container's init process, which waits for StartTask,
 // and returns its PID. AlreadyExists: there is a task; InvalidArgument: there
 // is no such runtime. When it fails it leaves no task, and no container that
 // was not there before.
-func (r *Runtime) CreateTask(ctx context.Context, c TaskConfig) (pid int, err error) {
+func (r *containerTasks) CreateTask(ctx context.Context, c TaskConfig) (pid int, err error) {
 	ctx = r.in(ctx)
 	options, err := r.runtime(c.Runtime)
 	if err != nil {
@@ -86,7 +103,7 @@ func (r *Runtime) CreateTask(ctx context.Context, c TaskConfig) (pid int, err er
 
 // putContainer writes containerd's container object, when there is none or its
 // spec is another one: at most one commit. fresh says that there was none.
-func (r *Runtime) putContainer(ctx context.Context, c TaskConfig, options *anypb.Any) (fresh bool, err error) {
+func (r *containerTasks) putContainer(ctx context.Context, c TaskConfig, options *anypb.Any) (fresh bool, err error) {
 	ctx, end := trace.Start(ctx, "runtime.container", "id", c.ID)
 	defer end()
 	spec, err := typeurl.MarshalAny(c.Spec)
@@ -117,7 +134,7 @@ func (r *Runtime) putContainer(ctx context.Context, c TaskConfig, options *anypb
 	return false, err
 }
 
-func (r *Runtime) createTask(ctx context.Context, c TaskConfig, options *anypb.Any) (int, error) {
+func (r *containerTasks) createTask(ctx context.Context, c TaskConfig, options *anypb.Any) (int, error) {
 	ctx, end := trace.Start(ctx, "runtime.task.create", "id", c.ID)
 	defer end()
 	mounts, err := r.client.SnapshotService(r.config.Snapshotter).Mounts(ctx, c.ID)
@@ -154,7 +171,7 @@ func (r *Runtime) createTask(ctx context.Context, c TaskConfig, options *anypb.A
 }
 
 // StartTask runs the process that CreateTask made.
-func (r *Runtime) StartTask(ctx context.Context, id string) error {
+func (r *containerTasks) StartTask(ctx context.Context, id string) error {
 	ctx, end := trace.Start(r.in(ctx), "runtime.task.start", "id", id)
 	defer end()
 	_, err := r.client.TaskService().Start(ctx, &tasks.StartRequest{ContainerID: id})
@@ -163,46 +180,23 @@ func (r *Runtime) StartTask(ctx context.Context, id string) error {
 
 // KillTask sends a signal to the container's init process. NotFound: there is
 // no task, or its process has ended.
-func (r *Runtime) KillTask(ctx context.Context, id string, sig syscall.Signal) error {
+func (r *containerTasks) KillTask(ctx context.Context, id string, sig syscall.Signal) error {
 	return r.kill(r.in(ctx), id, "", sig)
 }
 
-func (r *Runtime) kill(ctx context.Context, id, execID string, sig syscall.Signal) error {
-	_, err := r.client.TaskService().Kill(ctx, &tasks.KillRequest{ContainerID: id, ExecID: execID, Signal: uint32(sig)})
-	if err = errgrpc.ToNative(err); err == nil || errdefs.IsNotFound(err) {
-		return err
-	}
-	// A process that ended between two looks, or with its shim, is refused in
-	// words only: the state decides.
-	if p, serr := r.process(ctx, id, execID); errdefs.IsNotFound(serr) || serr == nil && p.Status == tasktypes.Status_STOPPED {
-		return fmt.Errorf("container %s is not running: %w: %w", id, errdefs.ErrNotFound, err)
-	}
-	return err
-}
-
 // PauseTask freezes all processes of the container.
-func (r *Runtime) PauseTask(ctx context.Context, id string) error {
+func (r *containerTasks) PauseTask(ctx context.Context, id string) error {
 	_, err := r.client.TaskService().Pause(r.in(ctx), &tasks.PauseTaskRequest{ContainerID: id})
 	return errgrpc.ToNative(err)
 }
 
 // ResumeTask thaws them.
-func (r *Runtime) ResumeTask(ctx context.Context, id string) error {
-	_, err := r.client.TaskService().Resume(r.in(ctx), &tasks.ResumeTaskRequest{ContainerID: id})
-	return errgrpc.ToNative(err)
-}
-
-// Resize sets the size of a process's terminal in characters. execID "" is the
-// container's own.
-func (r *Runtime) Resize(ctx context.Context, id, execID string, width, height uint32) error {
-	_, err := r.client.TaskService().ResizePty(r.in(ctx), &tasks.ResizePtyRequest{
-		ContainerID: id, ExecID: execID, Width: width, Height: height,
-	})
-	return errgrpc.ToNative(err)
+func (r *containerTasks) ResumeTask(ctx context.Context, id string) error {
+	return r.resume(r.in(ctx), id)
 }
 
 // Pids returns the host's IDs of all processes in the container.
-func (r *Runtime) Pids(ctx context.Context, id string) ([]int, error) {
+func (r *containerTasks) Pids(ctx context.Context, id string) ([]int, error) {
 	resp, err := r.client.TaskService().ListPids(r.in(ctx), &tasks.ListPidsRequest{ContainerID: id})
 	if err != nil {
 		return nil, errgrpc.ToNative(err)
@@ -216,7 +210,7 @@ func (r *Runtime) Pids(ctx context.Context, id string) ([]int, error) {
 
 // Tasks returns every task of the namespace, whoever made it. A container that
 // ended while no containerd ran is among them, without a PID.
-func (r *Runtime) Tasks(ctx context.Context) ([]Task, error) {
+func (r *containerTasks) Tasks(ctx context.Context) ([]Task, error) {
 	resp, err := r.client.TaskService().List(r.in(ctx), &tasks.ListTasksRequest{})
 	if err != nil {
 		return nil, errgrpc.ToNative(err)
@@ -235,13 +229,4 @@ func (r *Runtime) Tasks(ctx context.Context) ([]Task, error) {
 		all = append(all, Task{ID: id, Status: Stopped, Exit: x})
 	}
 	return all, nil
-}
-
-// process asks the shim for the state of a process.
-func (r *Runtime) process(ctx context.Context, id, execID string) (*tasktypes.Process, error) {
-	resp, err := r.client.TaskService().Get(ctx, &tasks.GetRequest{ContainerID: id, ExecID: execID})
-	if err != nil {
-		return nil, errgrpc.ToNative(err)
-	}
-	return resp.Process, nil
 }

@@ -34,7 +34,7 @@ func (r *Runtime) tidy(ctx context.Context) error {
 	for _, t := range tasks {
 		live[t.ID] = true
 	}
-	if err := r.endOrphans(live); err != nil {
+	if err := endOrphans(r.config, live); err != nil {
 		return err
 	}
 	all, err := r.client.ContainerService().List(r.in(ctx), ownerFilter)
@@ -49,7 +49,7 @@ func (r *Runtime) tidy(ctx context.Context) error {
 		if live[c.ID] {
 			continue
 		}
-		if err := errors.Join(r.deleteRemains(ctx, c), removeCgroups(ctx, c, hierarchies)); err != nil {
+		if err := errors.Join(deleteRemains(ctx, r.config, c), removeCgroups(ctx, c, hierarchies)); err != nil {
 			// The container can still be started or removed.
 			slog.Warn("remains of a container could not be removed", "container", c.ID, "error", err)
 		}
@@ -58,12 +58,12 @@ func (r *Runtime) tidy(ctx context.Context) error {
 }
 
 // deleteRemains has the OCI runtime delete a container that it still knows.
-func (r *Runtime) deleteRemains(ctx context.Context, c containers.Container) error {
-	root := filepath.Join(ociRoot(r.config), r.config.Namespace)
+func deleteRemains(ctx context.Context, config Config, c containers.Container) error {
+	root := filepath.Join(ociRoot(config), config.Namespace)
 	if _, err := os.Lstat(filepath.Join(root, c.ID)); err != nil {
 		return ignore(err, os.IsNotExist)
 	}
-	binary := r.config.Runtimes[r.config.Default].Path
+	binary := config.Runtimes[config.Default].Path
 	if v, err := typeurl.UnmarshalAny(c.Runtime.Options); err == nil {
 		if o, ok := v.(*runcoptions.Options); ok && o.BinaryName != "" {
 			binary = o.BinaryName
