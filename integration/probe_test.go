@@ -137,4 +137,3 @@ func sees(t *testing.T, network, address, want string) {
 		t.Errorf("%s %s: the server sees %q (%v), want %q", network, address, got, err, want)
 	}
 }
-
