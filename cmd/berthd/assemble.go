@@ -111,7 +111,7 @@ func (p *parts) server(log *slog.Logger) (*api.Server, error) {
 	return api.New(api.Config{
 		Logger: log, Version: version.Version, MinAPI: version.MinAPI, MaxAPI: version.MaxAPI,
 		Routes: slices.Concat(
-			apicontainers.Routes(p.engine), apiexec.Routes(p.engine), apiimages.Routes(p.images),
+			apicontainers.Routes(p.engine), apiexec.Routes(p.engine.Execs()), apiimages.Routes(p.images),
 			apinetworks.Routes(p.networks), apivolumes.Routes(p.volumes), apiplugins.Routes(), apisystem.Routes(p.system, apisystem.Ping{}),
 		),
 	})

@@ -1,8 +1,13 @@
-// Package engine is the containers: their lifecycle, supervision, streams and
-// execs. Each container has one owner goroutine that every change goes through;
-// readers get snapshots from memory and wait for nobody. What a user asked for is
+// Package engine is the containers: their lifecycle, supervision and streams.
+// Each container has one owner goroutine that every change goes through; readers
+// get snapshots from memory and wait for nobody. What a user asked for is
 // committed before the answer; what runs is containerd's truth, learned by
 // events and, at boot, by looking (recover.go).
+//
+// Engine has the verbs of the API and hands each to the part that does it, which
+// is in the file of that verb: creator, starter, stopper, freezer, remover,
+// streamer. What nobody asked for is the supervisor's (exits and restarts), the
+// observer's (containerd's events) and the recovery's (boot).
 package engine
 
 import (
@@ -10,11 +15,13 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"sync"
 
 	"github.com/berth-engine/berth/pkg/engine/container"
+	"github.com/berth-engine/berth/pkg/engine/exec"
+	"github.com/berth-engine/berth/pkg/engine/query"
 	"github.com/berth-engine/berth/pkg/engine/spec"
+	"github.com/berth-engine/berth/pkg/engine/unit"
 	"github.com/containerd/errdefs"
 	ctypes "github.com/moby/moby/api/types/container"
 )
@@ -41,10 +48,20 @@ type Config struct {
 
 // Engine owns every container of one data root.
 type Engine struct {
-	Config
-	units   *registry
-	execs   *execs
-	persist *persister
+	layout
+	units  *unit.Registry
+	writer *unit.Writer
+	store  Store
+	images Images
+	events Publisher
+
+	creator  *creator
+	starter  *starter
+	stopper  *stopper
+	freezer  *freezer
+	remover  *remover
+	streamer *streamer
+	execs    *exec.Execs
 
 	stop    context.CancelFunc // ends the background work
 	workers sync.WaitGroup
@@ -53,49 +70,94 @@ type Engine struct {
 // New recovers what the data root holds (see recover.go) and begins to
 // supervise. Close ends that; containers go on.
 func New(ctx context.Context, c Config) (*Engine, error) {
-	for _, dir := range []string{filepath.Join(c.DataRoot, "containers"), filepath.Join(c.ExecRoot, "io")} {
+	if c.FaultPoint == nil {
+		c.FaultPoint = func(string) {}
+	}
+	l := layout{data: c.DataRoot, run: c.ExecRoot}
+	for _, dir := range []string{l.containers(), l.sockets()} {
 		if err := os.MkdirAll(dir, 0o710); err != nil {
 			return nil, fmt.Errorf("engine: %w", err)
 		}
 	}
-	if c.FaultPoint == nil {
-		c.FaultPoint = func(string) {}
-	}
-	e := &Engine{Config: c, units: newRegistry(), execs: newExecs()}
-	e.persist = newPersister(c.Store, e.units.get, c.Logger)
+	e, observer, recovery := assemble(c, l)
 	run, stop := context.WithCancel(context.WithoutCancel(ctx))
 	e.stop = stop
 	// Subscribed before the look around: an exit in between is seen twice
 	// rather than never.
 	events := c.Tasks.Events(run)
-	if err := e.recover(ctx); err != nil {
+	if err := recovery.run(ctx); err != nil {
 		e.Close()
 		return nil, fmt.Errorf("engine: recovery: %w", err)
 	}
-	e.workers.Go(func() { e.dispatch(run, events) })
+	e.workers.Go(func() { observer.dispatch(run, events) })
 	return e, nil
 }
+
+// assemble hands each part what it needs of the configuration and of the others.
+func assemble(c Config, l layout) (*Engine, *observer, *recovery) {
+	units := unit.NewRegistry()
+	writer := unit.NewWriter(c.Store, units.Get, c.Logger)
+	bundler := &bundler{
+		layout: l, units: units, tasks: c.Tasks, networks: c.Networks, volumes: c.Volumes, init: c.Init, host: c.Host,
+	}
+	execs := exec.New(exec.Config{
+		Units: units, Tasks: c.Tasks, Socket: l.socket, Process: bundler.process, Events: c.Events, Logger: c.Logger,
+	})
+	remover := &remover{
+		layout: l, units: units, tasks: c.Tasks, store: c.Store, volumes: c.Volumes, events: c.Events, log: c.Logger, fault: c.FaultPoint,
+	}
+	starter := &starter{
+		layout: l, units: units, tasks: c.Tasks, networks: c.Networks, bundler: bundler, remover: remover, writer: writer,
+		events: c.Events, log: c.Logger, fault: c.FaultPoint,
+	}
+	supervisor := &supervisor{
+		tasks: c.Tasks, networks: c.Networks, bundler: bundler, starter: starter, remover: remover, execs: execs, writer: writer,
+		events: c.Events, log: c.Logger, fault: c.FaultPoint,
+	}
+	freezer := &freezer{tasks: c.Tasks, writer: writer, events: c.Events}
+	observer := &observer{
+		units: units, tasks: c.Tasks, supervisor: supervisor, freezer: freezer, execs: execs, events: c.Events, log: c.Logger,
+	}
+	recovery := &recovery{
+		layout: l, units: units, tasks: c.Tasks, networks: c.Networks, volumes: c.Volumes, store: c.Store, writer: writer,
+		supervisor: supervisor, starter: starter, remover: remover, log: c.Logger,
+	}
+	return &Engine{
+		layout: l, units: units, writer: writer, store: c.Store, images: c.Images, events: c.Events,
+		creator:  &creator{Config: c, layout: l, units: units, bundler: bundler},
+		starter:  starter,
+		stopper:  &stopper{tasks: c.Tasks, supervisor: supervisor, writer: writer, events: c.Events, fault: c.FaultPoint},
+		freezer:  freezer,
+		remover:  remover,
+		streamer: &streamer{layout: l, tasks: c.Tasks, events: c.Events},
+		execs:    execs,
+	}, observer, recovery
+}
+
+// Execs are the further commands in containers.
+func (e *Engine) Execs() *exec.Execs { return e.execs }
 
 // Close waits for what is under way, writes what is behind and returns. What
 // runs goes on running.
 func (e *Engine) Close() {
 	e.stop()
 	e.workers.Wait()
-	units := e.units.all()
+	units := e.units.All()
 	for _, u := range units {
-		u.owner.Close(errdefs.ErrUnavailable.WithMessage("the engine is shutting down"))
+		u.Close(errdefs.ErrUnavailable.WithMessage("the engine is shutting down"))
 	}
 	for _, u := range units {
-		u.owner.Wait()
+		u.Wait()
 	}
-	e.persist.close()
+	e.remover.wait()
+	e.writer.Close()
 }
 
 // Counts says how many containers are running (waiting to be restarted is
 // running, too), paused and stopped.
 func (e *Engine) Counts() (running, paused, stopped int) {
-	for _, u := range e.units.all() {
-		switch s := u.view().status; {
+	for _, u := range e.units.All() {
+		switch s := u.View().Status; {
 		case s.State == container.Paused:
 			paused++
 		case s.Active():
@@ -109,21 +171,41 @@ func (e *Engine) Counts() (running, paused, stopped int) {
 
 // ImageUsers names the containers that were made of an image.
 func (e *Engine) ImageUsers(imageID string) (running, stopped []string) {
-	for _, u := range e.units.all() {
-		v := u.view()
+	for _, u := range e.units.All() {
+		v := u.View()
 		switch {
-		case v.record.Image != imageID:
-		case v.status.Active():
-			running = append(running, v.record.ID)
+		case v.Record.Image != imageID:
+		case v.Status.Active():
+			running = append(running, v.Record.ID)
 		default:
-			stopped = append(stopped, v.record.ID)
+			stopped = append(stopped, v.Record.ID)
 		}
 	}
 	return running, stopped
 }
 
-// dir is the container's folder.
-func (e *Engine) dir(id string) string { return filepath.Join(e.DataRoot, "containers", id) }
+// List tells about containers, newest first, from memory.
+func (e *Engine) List(ctx context.Context, o ListOptions) ([]ctypes.Summary, error) {
+	var views []*unit.View
+	for _, u := range e.units.All() {
+		views = append(views, u.View())
+	}
+	return query.List(ctx, views, o, query.Known{
+		Container: e.units.Find,
+		Image: func(ctx context.Context, ref string) (string, error) {
+			id, _, _, err := e.images.Resolve(ctx, ref, nil)
+			return id, err
+		},
+	})
+}
 
-// socket is the container's stream socket.
-func (e *Engine) socket(id string) string { return filepath.Join(e.ExecRoot, "io", id+".sock") }
+// Inspect tells everything about a container, from memory. size is not measured
+// yet and ignored.
+func (e *Engine) Inspect(_ context.Context, ref string, _ bool) (ctypes.InspectResponse, error) {
+	u, err := e.units.Find(ref)
+	if err != nil {
+		return ctypes.InspectResponse{}, err
+	}
+	v := u.View()
+	return query.Inspect(v, query.Paths{Dir: e.dir(u.ID), Log: e.logPath(v.Record)}, e.execs.Of(u.ID)), nil
+}

@@ -2,134 +2,151 @@ package engine
 
 import (
 	"context"
+	"log/slog"
 	"strconv"
 	"time"
 
 	"github.com/berth-engine/berth/pkg/engine/container"
+	"github.com/berth-engine/berth/pkg/engine/exec"
 	"github.com/berth-engine/berth/pkg/engine/supervise"
+	"github.com/berth-engine/berth/pkg/engine/unit"
 	"github.com/berth-engine/berth/pkg/trace"
 	"github.com/moby/moby/api/types/events"
 )
 
+// supervisor acts on the ends of containers: it gives back what they had, and
+// has the restart policy decide. It can be told to give up a restart.
+type supervisor struct {
+	tasks    taskControl
+	networks Networks
+	bundler  *bundler
+	starter  *starter
+	remover  *remover
+	execs    *exec.Execs
+	writer   *unit.Writer
+	events   Publisher
+	log      *slog.Logger
+	fault    func(name string)
+}
+
 // exited handles the end of the init process, whoever caused it: streams are
 // drained, resources given back, and the restart policy asked. Owner only.
-func (e *Engine) exited(ctx context.Context, u *unit, exit container.Exit) {
+func (s *supervisor) exited(ctx context.Context, u *unit.Unit, exit container.Exit) {
 	ctx, end := trace.Start(ctx, "exit")
 	defer end()
-	v := u.view()
-	if !v.status.Live() {
+	v := u.View()
+	if !v.Status.Live() {
 		return // seen already
 	}
-	if !v.record.HostConfig.AutoRemove {
-		ending := v.status
+	if !v.Record.HostConfig.AutoRemove {
+		ending := v.Status
 		ending.Ending = &exit
-		u.set(ending)
-		if err := e.persist.save(ctx, u.id); err != nil {
-			e.Logger.Error("exit of a container could not be written", "container", u.id, "error", err)
+		u.Set(ending)
+		if err := s.writer.Save(ctx, u.ID); err != nil {
+			s.log.Error("exit of a container could not be written", "container", u.ID, "error", err)
 		}
 	}
-	e.FaultPoint("exit.recorded")
-	if _, err := e.Tasks.DeleteTask(ctx, u.id); ignoreNotFound(err) != nil {
-		e.Logger.Error("task of an exited container could not be deleted", "container", u.id, "error", err)
+	s.fault("exit.recorded")
+	if _, err := s.tasks.DeleteTask(ctx, u.ID); ignoreNotFound(err) != nil {
+		s.log.Error("task of an exited container could not be deleted", "container", u.ID, "error", err)
 	}
-	e.FaultPoint("exit.task")
-	close(u.running)
-	u.running = nil
-	sandbox := v.status.Sandbox
-	e.release(ctx, v.record)
-	e.FaultPoint("exit.released")
-	delay, again := e.restartAfter(u, exit)
+	s.fault("exit.task")
+	u.End()
+	sandbox := v.Status.Sandbox
+	s.release(ctx, v.Record)
+	s.fault("exit.released")
+	delay, again := restartAfter(u, exit)
 	if again {
-		u.set(v.status.Retrying(exit))
+		u.Set(v.Status.Retrying(exit))
 	} else {
-		u.set(v.status.Ended(exit))
+		u.Set(v.Status.Ended(exit))
 	}
-	e.execs.dropAll(u.id)
-	e.publish(u, events.ActionDie, map[string]string{
+	s.execs.DropAll(u.ID)
+	s.events.Publish(u.Event(events.ActionDie, map[string]string{
 		"exitCode":     strconv.Itoa(exit.Code),
-		"execDuration": strconv.Itoa(int(exit.At.Sub(v.status.StartedAt).Seconds())),
-	})
-	e.publishNetworks(u, events.ActionDisconnect, sandbox)
+		"execDuration": strconv.Itoa(int(exit.At.Sub(v.Status.StartedAt).Seconds())),
+	}))
+	publishNetworks(s.networks, s.events, u.ID, events.ActionDisconnect, sandbox)
 	switch {
 	case again:
-		e.restartIn(u, delay)
-	case v.record.HostConfig.AutoRemove:
-		if err := e.removeNow(ctx, u, RemoveOptions{Volumes: true}); err != nil {
-			e.Logger.Error("container could not be removed after its exit", "container", u.id, "error", err)
+		s.restartIn(u, delay)
+	case v.Record.HostConfig.AutoRemove:
+		if err := s.remover.now(ctx, u, RemoveOptions{Volumes: true}); err != nil {
+			s.log.Error("container could not be removed after its exit", "container", u.ID, "error", err)
 		}
 		return
 	}
-	e.persist.later(u.id)
+	s.writer.Later(u.ID)
 }
 
 // release gives back what only a running container needs.
-func (e *Engine) release(ctx context.Context, r *container.Record) {
-	if err := e.unmount(ctx, r); err != nil {
-		e.Logger.Error("mounts of an exited container could not be released", "container", r.ID, "error", err)
+func (s *supervisor) release(ctx context.Context, r *container.Record) {
+	if err := s.bundler.unmount(ctx, r); err != nil {
+		s.log.Error("mounts of an exited container could not be released", "container", r.ID, "error", err)
 	}
 	if r.HostConfig.NetworkMode.IsContainer() {
 		return
 	}
-	if err := e.Networks.Teardown(ctx, r.ID); err != nil {
-		e.Logger.Error("network of an exited container could not be released", "container", r.ID, "error", err)
+	if err := s.networks.Teardown(ctx, r.ID); err != nil {
+		s.log.Error("network of an exited container could not be released", "container", r.ID, "error", err)
 	}
 }
 
 // restartAfter asks the policy about an exit.
-func (e *Engine) restartAfter(u *unit, exit container.Exit) (time.Duration, bool) {
-	v := u.view()
-	return supervise.Decide(v.record.HostConfig.RestartPolicy, supervise.Exit{
+func restartAfter(u *unit.Unit, exit container.Exit) (time.Duration, bool) {
+	v := u.View()
+	return supervise.Decide(v.Record.HostConfig.RestartPolicy, supervise.Exit{
 		Code:     exit.Code,
-		ByHand:   v.status.ByHand,
-		Uptime:   exit.At.Sub(v.status.StartedAt),
-		Restarts: v.status.RestartCount,
-		Previous: u.backoff,
+		ByHand:   v.Status.ByHand,
+		Uptime:   exit.At.Sub(v.Status.StartedAt),
+		Restarts: v.Status.RestartCount,
+		Previous: u.Backoff,
 	})
 }
 
 // restartIn arms the timer of a restart. Owner only.
-func (e *Engine) restartIn(u *unit, delay time.Duration) {
-	u.backoff = delay
-	u.timer = time.AfterFunc(delay, func() {
-		u.owner.Post(func() { e.restartDue(u) })
+func (s *supervisor) restartIn(u *unit.Unit, delay time.Duration) {
+	u.Backoff = delay
+	u.Timer = time.AfterFunc(delay, func() {
+		u.Post(func() { s.restartDue(u) })
 	})
 }
 
 // restartDue starts a container again after its delay. A start that fails
 // counts as an exit: the policy decides on it, too. Owner only.
-func (e *Engine) restartDue(u *unit) {
-	v := u.view()
-	if v.status.State != container.Restarting {
+func (s *supervisor) restartDue(u *unit.Unit) {
+	v := u.View()
+	if v.Status.State != container.Restarting {
 		return // stopped or started by hand meanwhile
 	}
 	ctx := context.Background()
-	err := e.start(ctx, u)
+	err := s.starter.start(ctx, u)
 	if err == nil {
 		return
 	}
-	code, err := startError(err)
-	e.Logger.Warn("restart failed", "container", u.id, "error", err)
-	failed := v.status
+	code, err := supervise.StartError(err)
+	s.log.Warn("restart failed", "container", u.ID, "error", err)
+	failed := v.Status
 	failed.Error = err.Error()
-	delay, again := supervise.Decide(v.record.HostConfig.RestartPolicy, supervise.Exit{
-		Code: code, Restarts: v.status.RestartCount, Previous: u.backoff,
+	delay, again := supervise.Decide(v.Record.HostConfig.RestartPolicy, supervise.Exit{
+		Code: code, Restarts: v.Status.RestartCount, Previous: u.Backoff,
 	})
 	if !again {
-		u.set(failed.Failed(code, err.Error()))
-		e.persist.later(u.id)
+		u.Set(failed.Failed(code, err.Error()))
+		s.writer.Later(u.ID)
 		return
 	}
-	u.set(failed.Retrying(container.Exit{Code: code, At: time.Now()}))
-	e.persist.later(u.id)
-	e.restartIn(u, delay)
+	u.Set(failed.Retrying(container.Exit{Code: code, At: time.Now()}))
+	s.writer.Later(u.ID)
+	s.restartIn(u, delay)
 }
 
 // cancelRestart ends the wait for a restart. Owner only.
-func (e *Engine) cancelRestart(u *unit) {
-	if u.timer != nil {
-		u.timer.Stop()
-		u.timer = nil
+func (s *supervisor) cancelRestart(u *unit.Unit) {
+	if u.Timer != nil {
+		u.Timer.Stop()
+		u.Timer = nil
 	}
-	s := u.status()
-	u.set(s.Ended(container.Exit{Code: s.ExitCode, At: s.FinishedAt}))
+	status := u.Status()
+	u.Set(status.Ended(container.Exit{Code: status.ExitCode, At: status.FinishedAt}))
 }

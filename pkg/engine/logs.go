@@ -3,6 +3,7 @@ package engine
 import (
 	"bytes"
 	"context"
+	"github.com/berth-engine/berth/pkg/engine/unit"
 	"io"
 	"maps"
 	"net/url"
@@ -18,37 +19,37 @@ import (
 // log, or, following, when the container has ended. InvalidArgument: neither
 // stdout nor stderr. NotImplemented: its log driver keeps nothing to read.
 func (e *Engine) Logs(ctx context.Context, ref string, o LogsOptions, open OpenWriter) error {
-	u, err := e.units.find(ref)
+	u, err := e.units.Find(ref)
 	if err != nil {
 		return err
 	}
 	if !o.Stdout && !o.Stderr {
 		return errdefs.ErrInvalidArgument.WithMessage("Bad parameters: you must choose at least one stream")
 	}
-	v := u.view()
-	if v.record.HostConfig.LogConfig.Type == "none" {
+	v := u.View()
+	if v.Record.HostConfig.LogConfig.Type == "none" {
 		return errdefs.ErrNotImplemented.WithMessage("configured logging driver does not support reading")
 	}
-	w, err := open(v.record.Config.Tty)
+	w, err := open(v.Record.Config.Tty)
 	if err != nil {
 		return err
 	}
-	return e.readLog(ctx, v, o, w)
+	return readLog(ctx, e.logOf(v.Record), v, o, w)
 }
 
 // readLog writes the log of a container as it is at one moment, or follows it
 // to the end of that run.
-func (e *Engine) readLog(ctx context.Context, v *view, o LogsOptions, w io.Writer) error {
-	return logs.Read(ctx, e.logOf(v.record), logs.ReadOptions{
+func readLog(ctx context.Context, log streams.Log, v *unit.View, o LogsOptions, w io.Writer) error {
+	return logs.Read(ctx, log, logs.ReadOptions{
 		Since: o.Since, Until: o.Until, Tail: o.Tail, Follow: o.Follow,
 		Stdout: o.Stdout, Stderr: o.Stderr, Done: ended(v),
-	}, newLineWriter(w, v.record.Config.Tty, o).write)
+	}, newLineWriter(w, v.Record.Config.Tty, o).write)
 }
 
 // ended is closed when the run of that moment is over; at once, if there is none.
-func ended(v *view) <-chan struct{} {
-	if v.ended != nil {
-		return v.ended
+func ended(v *unit.View) <-chan struct{} {
+	if v.Ended != nil {
+		return v.Ended
 	}
 	return closed()
 }

@@ -12,7 +12,7 @@ import (
 // wantedNetworks are the endpoints asked for: the network mode's, and those of
 // the networking configuration. Like Docker it leaves it to the start to refuse
 // those that do not exist: clients take a 404 of create for a missing image.
-func (e *Engine) wantedNetworks(hc *ctypes.HostConfig, nc *network.NetworkingConfig) (map[string]*network.EndpointSettings, error) {
+func (c *creator) wantedNetworks(hc *ctypes.HostConfig, nc *network.NetworkingConfig) (map[string]*network.EndpointSettings, error) {
 	asked := map[string]*network.EndpointSettings{}
 	if nc != nil {
 		for name, ep := range nc.EndpointsConfig {
@@ -38,16 +38,16 @@ func (e *Engine) wantedNetworks(hc *ctypes.HostConfig, nc *network.NetworkingCon
 		if ep == nil {
 			ep = &network.EndpointSettings{}
 		}
-		c := ep.Copy()
-		n, err := e.Networks.Lookup(name)
+		settings := ep.Copy()
+		n, err := c.Networks.Lookup(name)
 		switch {
 		case errdefs.IsNotFound(err):
-			out[name] = c // may exist by the time of the start
+			out[name] = settings // may exist by the time of the start
 		case err != nil:
 			return nil, err
 		default:
-			c.NetworkID = n.ID
-			out[n.Name] = c
+			settings.NetworkID = n.ID
+			out[n.Name] = settings
 		}
 	}
 	return out, nil

@@ -4,7 +4,9 @@ import (
 	"io"
 	"time"
 
-	"github.com/berth-engine/berth/pkg/filters"
+	"github.com/berth-engine/berth/pkg/engine/attach"
+	"github.com/berth-engine/berth/pkg/engine/exec"
+	"github.com/berth-engine/berth/pkg/engine/query"
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/network"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -33,12 +35,7 @@ type RemoveOptions struct {
 }
 
 // ListOptions are those of GET /containers/json.
-type ListOptions struct {
-	All     bool
-	Size    bool
-	Limit   int // last N created, in any state; 0 or less is no limit
-	Filters filters.Args
-}
+type ListOptions = query.ListOptions
 
 // LogsOptions are those of GET /containers/{id}/logs.
 type LogsOptions struct {
@@ -59,23 +56,15 @@ type AttachOptions struct {
 }
 
 // ExecStartOptions are those of POST /exec/{id}/start.
-type ExecStartOptions struct {
-	Detach      bool
-	Tty         bool
-	ConsoleSize *[2]uint // height, width
-}
+type ExecStartOptions = exec.StartOptions
 
-// Conn is a client's connection that a stream took over. CloseWrite ends the
-// output without ending the input.
-type Conn interface {
-	io.ReadWriteCloser
-	CloseWrite() error
-}
+// Conn is a client's connection that a stream took over.
+type Conn = attach.Conn
 
 // OpenConn takes over the client's connection once the request is accepted;
 // tty says which of Docker's two stream formats follows. An error that comes
 // before it is called can still be answered with a status.
-type OpenConn func(tty bool) (Conn, error)
+type OpenConn = attach.OpenConn
 
 // OpenWriter begins a streamed answer in the same way.
 type OpenWriter func(tty bool) (io.Writer, error)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/berth-engine/berth/pkg/engine/container"
+	"github.com/berth-engine/berth/pkg/engine/unit"
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/events"
 )
@@ -12,63 +13,69 @@ import (
 // Pause freezes a running container's processes. Conflict: not running, or
 // paused already.
 func (e *Engine) Pause(ctx context.Context, ref string) error {
-	u, err := e.units.find(ref)
+	u, err := e.units.Find(ref)
 	if err != nil {
 		return err
 	}
-	return u.do(ctx, func(ctx context.Context) error {
-		switch u.status().State {
+	return u.Do(ctx, func(ctx context.Context) error {
+		switch u.Status().State {
 		case container.Running:
 		case container.Paused:
-			return errdefs.ErrConflict.WithMessage(fmt.Sprintf("container %s is already paused", u.id))
+			return errdefs.ErrConflict.WithMessage(fmt.Sprintf("container %s is already paused", u.ID))
 		case container.Restarting:
-			return errdefs.ErrConflict.WithMessage(fmt.Sprintf("container %s is restarting, wait until the container is running", u.id))
+			return errdefs.ErrConflict.WithMessage(fmt.Sprintf("container %s is restarting, wait until the container is running", u.ID))
 		default:
-			return errdefs.ErrConflict.WithMessage(fmt.Sprintf("container %s is not running", u.id))
+			return errdefs.ErrConflict.WithMessage(fmt.Sprintf("container %s is not running", u.ID))
 		}
-		if err := e.Tasks.PauseTask(ctx, u.id); err != nil {
-			return fmt.Errorf("cannot pause container %s: %w", u.id, err)
+		if err := e.freezer.tasks.PauseTask(ctx, u.ID); err != nil {
+			return fmt.Errorf("cannot pause container %s: %w", u.ID, err)
 		}
-		e.suspended(u)
+		e.freezer.suspended(u)
 		return nil
 	})
 }
 
 // Unpause thaws a paused container. Conflict: it is not paused.
 func (e *Engine) Unpause(ctx context.Context, ref string) error {
-	u, err := e.units.find(ref)
+	u, err := e.units.Find(ref)
 	if err != nil {
 		return err
 	}
-	return u.do(ctx, func(ctx context.Context) error {
-		if u.status().State != container.Paused {
-			return errdefs.ErrConflict.WithMessage(fmt.Sprintf("container %s is not paused", u.id))
+	return u.Do(ctx, func(ctx context.Context) error {
+		if u.Status().State != container.Paused {
+			return errdefs.ErrConflict.WithMessage(fmt.Sprintf("container %s is not paused", u.ID))
 		}
-		if err := e.Tasks.ResumeTask(ctx, u.id); err != nil {
-			return fmt.Errorf("cannot unpause container %s: %w", u.id, err)
+		if err := e.freezer.tasks.ResumeTask(ctx, u.ID); err != nil {
+			return fmt.Errorf("cannot unpause container %s: %w", u.ID, err)
 		}
-		e.resumed(u)
+		e.freezer.resumed(u)
 		return nil
 	})
 }
 
-// suspended notes that the task was frozen, by us or by another containerd
-// client. Owner only.
-func (e *Engine) suspended(u *unit) {
-	if u.status().State != container.Running {
+// freezer notes pauses and thaws, by us or by another containerd client.
+type freezer struct {
+	tasks  taskControl
+	writer *unit.Writer
+	events Publisher
+}
+
+// suspended notes that the task was frozen. Owner only.
+func (f *freezer) suspended(u *unit.Unit) {
+	if u.Status().State != container.Running {
 		return
 	}
-	u.set(u.status().Suspended())
-	e.persist.later(u.id)
-	e.publish(u, events.ActionPause, nil)
+	u.Set(u.Status().Suspended())
+	f.writer.Later(u.ID)
+	f.events.Publish(u.Event(events.ActionPause, nil))
 }
 
 // resumed notes the thaw. Owner only.
-func (e *Engine) resumed(u *unit) {
-	if u.status().State != container.Paused {
+func (f *freezer) resumed(u *unit.Unit) {
+	if u.Status().State != container.Paused {
 		return
 	}
-	u.set(u.status().Resumed())
-	e.persist.later(u.id)
-	e.publish(u, events.ActionUnPause, nil)
+	u.Set(u.Status().Resumed())
+	f.writer.Later(u.ID)
+	f.events.Publish(u.Event(events.ActionUnPause, nil))
 }

@@ -5,6 +5,7 @@ import (
 	"os"
 	"syscall"
 
+	"github.com/berth-engine/berth/pkg/engine/exec"
 	"github.com/berth-engine/berth/pkg/runtime"
 	"github.com/berth-engine/berth/pkg/runtime/rootfs"
 	"github.com/berth-engine/berth/pkg/store"
@@ -78,7 +79,7 @@ type Publisher interface{ Publish(events.Message) }
 // Tasks runs containers. *runtime.Runtime satisfies it.
 type Tasks interface {
 	taskControl
-	taskExec
+	exec.Tasks
 	rootfsControl
 	// Events never loses an exit silently: a gap ends in a KindResync.
 	Events(ctx context.Context) <-chan runtime.Event
@@ -94,14 +95,6 @@ type taskControl interface {
 	PauseTask(ctx context.Context, id string) error
 	ResumeTask(ctx context.Context, id string) error
 	DeleteTask(ctx context.Context, id string) (runtime.Exit, error)
-}
-
-type taskExec interface {
-	Exec(ctx context.Context, id, execID string, p *specs.Process, io runtime.IO) error
-	StartExec(ctx context.Context, id, execID string) (pid int, err error)
-	KillExec(ctx context.Context, id, execID string, sig syscall.Signal) error
-	DeleteExec(ctx context.Context, id, execID string) (runtime.Exit, error)
-	Resize(ctx context.Context, id, execID string, width, height uint32) error
 }
 
 type rootfsControl interface {

@@ -3,17 +3,18 @@ package engine
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"os"
-	"path/filepath"
 	"sync"
 
 	"github.com/berth-engine/berth/pkg/engine/container"
 	"github.com/berth-engine/berth/pkg/engine/supervise"
+	"github.com/berth-engine/berth/pkg/engine/unit"
 	"github.com/berth-engine/berth/pkg/runtime"
 	"github.com/containerd/errdefs"
 )
 
-// recover brings record and truth together; it is how every start of berthd
+// recovery brings record and truth together; it is how every start of berthd
 // begins, after a clean end or not. It assumes:
 //
 //   - A record exists from the commit of create to the commit of remove. What
@@ -25,15 +26,29 @@ import (
 //   - A task that stopped, or is gone while the record says running, ended while
 //     nobody watched: that exit is handled now, restart policy included.
 //   - Sandboxes belong to running containers only.
-func (e *Engine) recover(ctx context.Context) error {
-	if err := e.load(ctx); err != nil {
+type recovery struct {
+	layout
+	units      *unit.Registry
+	tasks      Tasks
+	networks   Networks
+	volumes    volumeLife
+	store      Store
+	writer     *unit.Writer
+	supervisor *supervisor
+	starter    *starter
+	remover    *remover
+	log        *slog.Logger
+}
+
+func (r *recovery) run(ctx context.Context) error {
+	if err := r.load(ctx); err != nil {
 		return err
 	}
-	tasks, err := e.Tasks.Tasks(ctx)
+	tasks, err := r.tasks.Tasks(ctx)
 	if err != nil {
 		return err
 	}
-	ours, err := e.Tasks.Containers(ctx)
+	ours, err := r.tasks.Containers(ctx)
 	if err != nil {
 		return err
 	}
@@ -41,55 +56,55 @@ func (e *Engine) recover(ctx context.Context) error {
 	for _, t := range tasks {
 		byID[t.ID] = t
 	}
-	for _, u := range e.units.all() {
-		t, exists := byID[u.id]
-		e.adopt(ctx, u, t, exists)
+	for _, u := range r.units.All() {
+		t, exists := byID[u.ID]
+		r.adopt(ctx, u, t, exists)
 	}
-	e.reserve(ctx)
-	e.sweepTasks(ctx, ours, byID)
+	r.reserve(ctx)
+	r.sweepTasks(ctx, ours, byID)
 	var live []string
-	for _, u := range e.units.all() {
-		if u.status().Live() {
-			live = append(live, u.id)
+	for _, u := range r.units.All() {
+		if u.Status().Live() {
+			live = append(live, u.ID)
 		}
 	}
-	if err := e.Networks.Reconcile(ctx, live); err != nil {
+	if err := r.networks.Reconcile(ctx, live); err != nil {
 		return err
 	}
-	if err := e.sweepLeftovers(ctx, ours); err != nil {
+	if err := r.sweepLeftovers(ctx, ours); err != nil {
 		return err
 	}
-	e.settle(ctx, byID)
+	r.settle(ctx, byID)
 	return nil
 }
 
 // load reads the records.
-func (e *Engine) load(ctx context.Context) error {
-	stored, err := e.Store.Containers()
+func (r *recovery) load(ctx context.Context) error {
+	stored, err := r.store.Containers()
 	if err != nil {
 		return err
 	}
 	for _, c := range stored {
-		r, s, err := container.Decode(c.Record)
+		record, s, err := container.Decode(c.Record)
 		if err != nil {
-			e.Logger.Error("unreadable container record, left as it is", "container", c.ID, "error", err)
+			r.log.Error("unreadable container record, left as it is", "container", c.ID, "error", err)
 			continue
 		}
-		if err := e.units.reserve(r.Name, r.ID); err != nil {
+		if err := r.units.Reserve(record.Name, record.ID); err != nil {
 			return err
 		}
-		e.units.add(newUnit(r, s))
+		r.units.Add(unit.New(record, s))
 	}
 	return nil
 }
 
 // adopt makes the status agree with the task. Exits are settled later, when the
 // networks are reconciled.
-func (e *Engine) adopt(ctx context.Context, u *unit, t runtime.Task, exists bool) {
-	s := u.status()
+func (r *recovery) adopt(ctx context.Context, u *unit.Unit, t runtime.Task, exists bool) {
+	s := u.Status()
 	if exists && t.Status == runtime.Created {
-		if _, err := e.Tasks.DeleteTask(ctx, u.id); ignoreNotFound(err) != nil {
-			e.Logger.Error("task of an interrupted start could not be deleted", "container", u.id, "error", err)
+		if _, err := r.tasks.DeleteTask(ctx, u.ID); ignoreNotFound(err) != nil {
+			r.log.Error("task of an interrupted start could not be deleted", "container", u.ID, "error", err)
 		}
 		exists = false
 	}
@@ -102,7 +117,7 @@ func (e *Engine) adopt(ctx context.Context, u *unit, t runtime.Task, exists bool
 		}
 		s = s.Started(t.Pid, processStart(t.Pid), container.Sandbox{})
 	}
-	if key, made, bound, ok := e.Networks.Restore(u.id); ok {
+	if key, made, bound, ok := r.networks.Restore(u.ID); ok {
 		s.Sandbox = container.Sandbox{Key: key, Endpoints: made, Ports: bound}
 	}
 	switch {
@@ -111,44 +126,44 @@ func (e *Engine) adopt(ctx context.Context, u *unit, t runtime.Task, exists bool
 	case t.Status == runtime.Running && s.State == container.Paused:
 		s = s.Resumed()
 	}
-	u.running = make(chan struct{})
-	u.set(s)
-	e.persist.later(u.id)
+	u.Begin()
+	u.Set(s)
+	r.writer.Later(u.ID)
 }
 
 // reserve tells the volumes who uses them, and drops what nobody does.
-func (e *Engine) reserve(ctx context.Context) {
-	for _, u := range e.units.all() {
-		v := u.view()
-		if err := e.Volumes.Reserve(u.id, v.record.Config, v.record.HostConfig, v.record.From, v.status.Live()); err != nil {
-			e.Logger.Error("volumes of a container could not be reserved", "container", u.id, "error", err)
+func (r *recovery) reserve(ctx context.Context) {
+	for _, u := range r.units.All() {
+		v := u.View()
+		if err := r.volumes.Reserve(u.ID, v.Record.Config, v.Record.HostConfig, v.Record.From, v.Status.Live()); err != nil {
+			r.log.Error("volumes of a container could not be reserved", "container", u.ID, "error", err)
 		}
 	}
-	if err := e.Volumes.Reconcile(ctx); err != nil {
-		e.Logger.Error("volumes that nobody uses could not be unmounted", "error", err)
+	if err := r.volumes.Reconcile(ctx); err != nil {
+		r.log.Error("volumes that nobody uses could not be unmounted", "error", err)
 	}
 }
 
 // sweepTasks ends tasks of ours that no record owns: a removal was interrupted.
-func (e *Engine) sweepTasks(ctx context.Context, ours []string, tasks map[string]runtime.Task) {
+func (r *recovery) sweepTasks(ctx context.Context, ours []string, tasks map[string]runtime.Task) {
 	for _, id := range ours {
-		if _, exists := tasks[id]; !exists || e.units.get(id) != nil {
+		if _, exists := tasks[id]; !exists || r.units.Get(id) != nil {
 			continue
 		}
-		if _, err := e.Tasks.DeleteTask(ctx, id); ignoreNotFound(err) != nil {
-			e.Logger.Error("task without a record could not be deleted", "container", id, "error", err)
+		if _, err := r.tasks.DeleteTask(ctx, id); ignoreNotFound(err) != nil {
+			r.log.Error("task without a record could not be deleted", "container", id, "error", err)
 		}
 	}
 }
 
 // sweepLeftovers drops what interrupted creations and removals left.
-func (e *Engine) sweepLeftovers(ctx context.Context, containers []string) error {
+func (r *recovery) sweepLeftovers(ctx context.Context, containers []string) error {
 	left := map[string]bool{}
-	roots, err := e.Tasks.Rootfs(ctx)
+	roots, err := r.tasks.Rootfs(ctx)
 	if err != nil {
 		return err
 	}
-	folders, err := os.ReadDir(filepath.Join(e.DataRoot, "containers"))
+	folders, err := os.ReadDir(r.containers())
 	if err != nil {
 		return err
 	}
@@ -159,8 +174,8 @@ func (e *Engine) sweepLeftovers(ctx context.Context, containers []string) error 
 		left[f.Name()] = true
 	}
 	for id := range left {
-		if e.units.get(id) == nil {
-			e.sweep(ctx, id)
+		if r.units.Get(id) == nil {
+			r.remover.sweep(ctx, id)
 		}
 	}
 	return nil
@@ -168,55 +183,55 @@ func (e *Engine) sweepLeftovers(ctx context.Context, containers []string) error 
 
 // settle handles what happened while nobody watched, before anybody can ask, and
 // has started what should run.
-func (e *Engine) settle(ctx context.Context, tasks map[string]runtime.Task) {
+func (r *recovery) settle(ctx context.Context, tasks map[string]runtime.Task) {
 	ctx = context.WithoutCancel(ctx)
 	var settled sync.WaitGroup
-	units := e.units.all()
+	units := r.units.All()
 	for _, u := range units {
-		t, exists := tasks[u.id]
+		t, exists := tasks[u.ID]
 		exists = exists && t.Status != runtime.Created
 		settled.Add(1)
-		u.owner.Post(func() {
+		u.Post(func() {
 			defer settled.Done()
-			e.settleOne(ctx, u, t, exists)
+			r.settleOne(ctx, u, t, exists)
 		})
 	}
 	settled.Wait()
 	for _, u := range units {
-		u.owner.Post(func() { e.startAtBoot(ctx, u) })
+		u.Post(func() { r.startAtBoot(ctx, u) })
 	}
 }
 
-func (e *Engine) settleOne(ctx context.Context, u *unit, t runtime.Task, exists bool) {
-	s := u.status()
+func (r *recovery) settleOne(ctx context.Context, u *unit.Unit, t runtime.Task, exists bool) {
+	s := u.Status()
 	switch {
 	case s.Live() && exists && t.Status == runtime.Stopped:
-		e.exited(ctx, u, container.Exit(t.Exit))
+		r.supervisor.exited(ctx, u, container.Exit(t.Exit))
 	case s.Live() && !exists:
-		u.running = make(chan struct{})
-		e.exited(ctx, u, lostExit(s))
-	case s.Gone(), s.State == container.Exited && u.view().record.HostConfig.AutoRemove:
-		if err := e.removeNow(ctx, u, RemoveOptions{Volumes: true}); err != nil {
-			e.Logger.Error("interrupted removal could not be finished", "container", u.id, "error", err)
+		u.Begin()
+		r.supervisor.exited(ctx, u, lostExit(s))
+	case s.Gone(), s.State == container.Exited && u.View().Record.HostConfig.AutoRemove:
+		if err := r.remover.now(ctx, u, RemoveOptions{Volumes: true}); err != nil {
+			r.log.Error("interrupted removal could not be finished", "container", u.ID, "error", err)
 		}
 	case s.State == container.Restarting:
-		e.restartIn(u, supervise.FirstDelay)
+		r.supervisor.restartIn(u, supervise.FirstDelay)
 	}
 }
 
 // startAtBoot starts a container at rest whose policy says so. Owner only.
-func (e *Engine) startAtBoot(ctx context.Context, u *unit) {
-	v := u.view()
-	s := v.status
+func (r *recovery) startAtBoot(ctx context.Context, u *unit.Unit) {
+	v := u.View()
+	s := v.Status
 	if s.Active() || s.Gone() {
 		return
 	}
-	if !supervise.AtBoot(v.record.HostConfig.RestartPolicy, !s.StartedAt.IsZero(), supervise.Exit{
+	if !supervise.AtBoot(v.Record.HostConfig.RestartPolicy, !s.StartedAt.IsZero(), supervise.Exit{
 		Code: s.ExitCode, ByHand: s.ByHand, Restarts: s.RestartCount, Uptime: s.FinishedAt.Sub(s.StartedAt),
 	}) {
 		return
 	}
-	if err := e.startByUser(ctx, u); err != nil && !errdefs.IsNotFound(err) {
-		e.Logger.Error("container could not be started", "container", u.id, "error", fmt.Errorf("at boot: %w", err))
+	if err := r.starter.byUser(ctx, u); err != nil && !errdefs.IsNotFound(err) {
+		r.log.Error("container could not be started", "container", u.ID, "error", fmt.Errorf("at boot: %w", err))
 	}
 }

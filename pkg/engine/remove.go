@@ -3,12 +3,14 @@ package engine
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"os"
-	"syscall"
+	"sync"
 	"time"
 
 	"github.com/berth-engine/berth/pkg/engine/container"
 	"github.com/berth-engine/berth/pkg/engine/spec"
+	"github.com/berth-engine/berth/pkg/engine/unit"
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/events"
 )
@@ -17,7 +19,7 @@ import (
 // deletion is the point of no return: what a crash leaves behind it is swept at
 // boot. Conflict: it runs, or is being removed.
 func (e *Engine) Remove(ctx context.Context, ref string, o RemoveOptions) error {
-	u, err := e.units.find(ref)
+	u, err := e.units.Find(ref)
 	if err != nil {
 		return err
 	}
@@ -25,102 +27,88 @@ func (e *Engine) Remove(ctx context.Context, ref string, o RemoveOptions) error 
 		return errdefs.ErrNotImplemented.WithMessage("removing a link is not implemented yet")
 	}
 	if o.Force {
-		if err := e.killForRemoval(context.WithoutCancel(ctx), u); err != nil {
+		if err := e.stopper.killForRemoval(context.WithoutCancel(ctx), u); err != nil {
 			return err
 		}
 	}
-	return u.do(ctx, func(ctx context.Context) error {
-		switch s := u.status(); {
+	return u.Do(ctx, func(ctx context.Context) error {
+		switch s := u.Status(); {
 		case s.State == container.Removing:
 			return errdefs.ErrConflict.WithMessage(fmt.Sprintf("removal of container %s is already in progress", ref))
 		case s.State == container.Paused:
-			return errdefs.ErrConflict.WithMessage(fmt.Sprintf("cannot remove container %q: container is paused and must be unpaused first", "/"+u.view().record.Name))
+			return errdefs.ErrConflict.WithMessage(fmt.Sprintf("cannot remove container %q: container is paused and must be unpaused first", "/"+u.View().Record.Name))
 		case s.Active():
-			return errdefs.ErrConflict.WithMessage(fmt.Sprintf("cannot remove container %q: container is %s: stop the container before removing or force remove", "/"+u.view().record.Name, s.State))
+			return errdefs.ErrConflict.WithMessage(fmt.Sprintf("cannot remove container %q: container is %s: stop the container before removing or force remove", "/"+u.View().Record.Name, s.State))
 		}
-		return e.removeNow(ctx, u, o)
+		return e.remover.now(ctx, u, o)
 	})
 }
 
-// killForRemoval ends what runs, without the stop signal and its delay.
-func (e *Engine) killForRemoval(ctx context.Context, u *unit) error {
-	var stops uint64
-	live := false
-	err := u.do(ctx, func(ctx context.Context) error {
-		s := u.status()
-		if !s.Active() {
-			return nil
-		}
-		stops = s.Stops
-		s.ByHand = true
-		u.set(s)
-		if s.State == container.Restarting {
-			e.cancelRestart(u)
-			return nil
-		}
-		live = true
-		return e.signal(ctx, u, syscall.SIGKILL)
-	})
-	if err != nil || !live {
-		return err
-	}
-	wait, cancel := context.WithTimeout(ctx, killTimeout)
-	defer cancel()
-	if _, err := u.until(wait, func(v *view) bool { return v.status.Stops > stops || v.status.Gone() }); err != nil {
-		return fmt.Errorf("cannot remove container %q: could not kill container: no exit event within %s", "/"+u.view().record.Name, killTimeout)
-	}
-	return nil
+// remover deletes containers at rest.
+type remover struct {
+	layout
+	units   *unit.Registry
+	tasks   Tasks
+	store   Store
+	volumes Volumes
+	events  Publisher
+	log     *slog.Logger
+	fault   func(name string)
+	sweeps  sync.WaitGroup
 }
 
-// removeNow removes a container at rest. Owner only; afterwards the owner is
+// now removes a container at rest. Owner only; afterwards the owner is
 // closed.
-func (e *Engine) removeNow(ctx context.Context, u *unit, o RemoveOptions) error {
-	if u.status().Gone() {
+func (r *remover) now(ctx context.Context, u *unit.Unit, o RemoveOptions) error {
+	if u.Status().Gone() {
 		return nil // by its own exit, meanwhile
 	}
-	u.set(u.status().Leaving())
-	e.dropWaiting(u, errdefs.ErrNotFound.WithMessage("No such container: "+u.id))
-	if err := e.Store.DeleteContainer(u.id); err != nil {
-		u.set(u.status().Stuck(err.Error()))
-		return fmt.Errorf("container %s could not be removed: %w", u.id, err)
+	u.Set(u.Status().Leaving())
+	u.Waiting.Drop(errdefs.ErrNotFound.WithMessage("No such container: " + u.ID))
+	if err := r.store.DeleteContainer(u.ID); err != nil {
+		u.Set(u.Status().Stuck(err.Error()))
+		return fmt.Errorf("container %s could not be removed: %w", u.ID, err)
 	}
-	e.FaultPoint("remove.record")
-	if err := e.Volumes.Release(ctx, u.id, o.Volumes); err != nil {
-		e.Logger.Error("volumes of a removed container could not be released", "container", u.id, "error", err)
+	r.fault("remove.record")
+	if err := r.volumes.Release(ctx, u.ID, o.Volumes); err != nil {
+		r.log.Error("volumes of a removed container could not be released", "container", u.ID, "error", err)
 	}
-	e.units.remove(u.id)
-	e.publish(u, events.ActionDestroy, nil)
+	r.units.Remove(u.ID)
+	r.events.Publish(u.Event(events.ActionDestroy, nil))
 	// Wakes those who wait for the removal: the view says removing and the
 	// registry no longer knows it.
-	u.set(u.status())
-	u.owner.Close(errdefs.ErrNotFound.WithMessage("No such container: " + u.id))
-	e.workers.Go(func() { e.sweep(context.WithoutCancel(ctx), u.id) })
+	u.Set(u.Status())
+	u.Close(errdefs.ErrNotFound.WithMessage("No such container: " + u.ID))
+	r.sweeps.Go(func() { r.sweep(context.WithoutCancel(ctx), u.ID) })
 	return nil
 }
+
+// wait returns when nothing of what was removed is being swept any more.
+func (r *remover) wait() { r.sweeps.Wait() }
 
 // sweepTimeout bounds the work after a removal that nobody waits for.
 const sweepTimeout = 2 * time.Minute
 
 // sweep drops what a container without a record still has. Everything in it is
 // idempotent: recovery calls it for leftovers, too.
-func (e *Engine) sweep(ctx context.Context, id string) {
+func (r *remover) sweep(ctx context.Context, id string) {
 	ctx, cancel := context.WithTimeout(ctx, sweepTimeout)
 	defer cancel()
 	steps := []struct {
 		name string
 		f    func() error
 	}{
-		{"containerd container", func() error { return e.Tasks.RemoveContainer(ctx, id) }},
-		{"root filesystem", func() error { return e.Tasks.RemoveRootfs(ctx, id) }},
-		{"shared memory", func() error { return spec.UnmountShm(e.dir(id)) }},
-		{"folder", func() error { return os.RemoveAll(e.dir(id)) }},
-		{"socket", func() error { return ignoreNotExist(os.Remove(e.socket(id))) }},
+		{"containerd container", func() error { return r.tasks.RemoveContainer(ctx, id) }},
+		{"root filesystem", func() error { return r.tasks.RemoveRootfs(ctx, id) }},
+		{"shared memory", func() error { return spec.UnmountShm(r.dir(id)) }},
+		{"folder", func() error { return os.RemoveAll(r.dir(id)) }},
+		{"socket", func() error { return ignoreNotExist(os.Remove(r.socket(id))) }},
 	}
 	for _, s := range steps {
 		if err := s.f(); ignoreNotFound(err) != nil {
-			e.Logger.Error("leftover of a removed container; the next start of berthd tries again", "container", id, "what", s.name, "error", err)
+			r.log.Error("leftover of a removed container; the next start of berthd tries again", "container", id, "what", s.name, "error", err)
 		}
-		e.FaultPoint("remove." + s.name)
+		r.fault("remove." + s.name)
 	}
 }
 

@@ -25,7 +25,7 @@ func checkName(name string) error {
 
 // Rename gives a container another name. Conflict: the name is taken.
 func (e *Engine) Rename(ctx context.Context, ref, newName string) error {
-	u, err := e.units.find(ref)
+	u, err := e.units.Find(ref)
 	if err != nil {
 		return err
 	}
@@ -36,31 +36,31 @@ func (e *Engine) Rename(ctx context.Context, ref, newName string) error {
 		return err
 	}
 	newName = strings.TrimPrefix(newName, "/")
-	return u.do(ctx, func(context.Context) error {
-		v := u.view()
-		old := v.record.Name
-		if v.status.Gone() {
+	return u.Do(ctx, func(context.Context) error {
+		v := u.View()
+		old := v.Record.Name
+		if v.Status.Gone() {
 			return errdefs.ErrNotFound.WithMessage("No such container: " + ref)
 		}
 		if old == newName {
 			return errdefs.ErrInvalidArgument.WithMessage("Renaming a container with the same name as its current name")
 		}
-		if err := e.units.reserve(newName, u.id); err != nil {
+		if err := e.units.Reserve(newName, u.ID); err != nil {
 			return err
 		}
-		r := *v.record
+		r := *v.Record
 		r.Name = newName
-		b, err := container.Encode(&r, v.status)
+		b, err := container.Encode(&r, v.Status)
 		if err == nil {
-			err = e.Store.RenameContainer(u.id, old, newName, b)
+			err = e.store.RenameContainer(u.ID, old, newName, b)
 		}
 		if err != nil {
-			e.units.release(newName, u.id)
+			e.units.Release(newName, u.ID)
 			return err
 		}
-		u.publish(&r, v.status)
-		e.units.release(old, u.id)
-		e.publish(u, events.ActionRename, map[string]string{"oldName": "/" + old})
+		u.Publish(&r, v.Status)
+		e.units.Release(old, u.ID)
+		e.events.Publish(u.Event(events.ActionRename, map[string]string{"oldName": "/" + old}))
 		return nil
 	})
 }

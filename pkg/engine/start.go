@@ -3,12 +3,14 @@ package engine
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"time"
 
+	"github.com/berth-engine/berth/pkg/engine/attach"
 	"github.com/berth-engine/berth/pkg/engine/container"
-	"github.com/berth-engine/berth/pkg/engine/spec"
+	"github.com/berth-engine/berth/pkg/engine/supervise"
+	"github.com/berth-engine/berth/pkg/engine/unit"
 	"github.com/berth-engine/berth/pkg/runtime"
-	"github.com/berth-engine/berth/pkg/streams"
 	"github.com/berth-engine/berth/pkg/trace"
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/events"
@@ -18,21 +20,21 @@ import (
 // Start starts a container. NotModified: it runs already. The failure to start
 // its command is InvalidArgument and stays in State.Error and State.ExitCode.
 func (e *Engine) Start(ctx context.Context, ref string) error {
-	u, err := e.units.find(ref)
+	u, err := e.units.Find(ref)
 	if err != nil {
 		return err
 	}
-	return u.do(ctx, func(ctx context.Context) error {
-		if err := startable(u.view()); err != nil {
+	return u.Do(ctx, func(ctx context.Context) error {
+		if err := startable(u.View()); err != nil {
 			return err
 		}
-		return e.startByUser(ctx, u)
+		return e.starter.byUser(ctx, u)
 	})
 }
 
 // startable says why a container cannot be started.
-func startable(v *view) error {
-	switch v.status.State {
+func startable(v *unit.View) error {
+	switch v.Status.State {
 	case container.Running, container.Restarting:
 		return errdefs.ErrNotModified.WithMessage("container already started")
 	case container.Paused:
@@ -43,90 +45,104 @@ func startable(v *view) error {
 	return nil
 }
 
-// startByUser begins anew: restart count, back-off and the intent to stop are
+// starter makes containers run.
+type starter struct {
+	layout
+	units    *unit.Registry
+	tasks    taskControl
+	networks Networks
+	bundler  *bundler
+	remover  *remover
+	writer   *unit.Writer
+	events   Publisher
+	log      *slog.Logger
+	fault    func(name string)
+}
+
+// byUser begins anew: restart count, back-off and the intent to stop are
 // forgotten. Owner only.
-func (e *Engine) startByUser(ctx context.Context, u *unit) error {
-	s := u.status()
-	s.RestartCount, s.ByHand = 0, false
-	u.backoff = 0
-	u.set(s)
-	err := e.start(ctx, u)
+func (s *starter) byUser(ctx context.Context, u *unit.Unit) error {
+	status := u.Status()
+	status.RestartCount, status.ByHand = 0, false
+	u.Backoff = 0
+	u.Set(status)
+	err := s.start(ctx, u)
 	if err == nil {
 		return nil
 	}
-	code, err := startError(err)
-	u.set(u.status().Failed(code, err.Error()))
-	e.dropWaiting(u, err)
-	if u.view().record.HostConfig.AutoRemove {
-		if rmErr := e.removeNow(ctx, u, RemoveOptions{Volumes: true}); rmErr != nil {
-			e.Logger.Error("container could not be removed after its start failed", "container", u.id, "error", rmErr)
+	code, err := supervise.StartError(err)
+	u.Set(u.Status().Failed(code, err.Error()))
+	u.Waiting.Drop(err)
+	if u.View().Record.HostConfig.AutoRemove {
+		if rmErr := s.remover.now(ctx, u, RemoveOptions{Volumes: true}); rmErr != nil {
+			s.log.Error("container could not be removed after its start failed", "container", u.ID, "error", rmErr)
 		}
 		return err
 	}
-	e.persist.later(u.id)
+	s.writer.Later(u.ID)
 	return err
 }
 
 // start makes sandbox, task and streams, and lets the process go. What it
 // acquired is given back when it fails. Owner only.
-func (e *Engine) start(ctx context.Context, u *unit) (err error) {
+func (s *starter) start(ctx context.Context, u *unit.Unit) (err error) {
 	ctx, end := trace.Start(ctx, "start")
 	defer end()
 	var undo undoStack
 	defer func() {
 		if err != nil {
-			undo.run(ctx, e.Logger)
+			undo.run(ctx, s.log)
 		}
 	}()
-	r := u.view().record
-	sandbox, err := e.sandbox(ctx, r, &undo)
+	r := u.View().Record
+	sandbox, err := s.sandbox(ctx, r, &undo)
 	if err != nil {
 		return err
 	}
-	e.FaultPoint("start.sandbox")
-	undo.push("mounts", func(ctx context.Context) error { return e.unmount(ctx, r) })
-	ociSpec, err := e.ociSpec(ctx, r, sandbox)
+	s.fault("start.sandbox")
+	undo.push("mounts", func(ctx context.Context) error { return s.bundler.unmount(ctx, r) })
+	bundle, err := s.bundler.bundle(ctx, r, sandbox)
 	if err != nil {
 		return err
 	}
-	pid, err := e.task(ctx, u, ociSpec, &undo)
+	pid, err := s.task(ctx, u, bundle, &undo)
 	if err != nil {
 		return err
 	}
-	e.FaultPoint("start.task")
-	e.joinWaiting(ctx, u)
-	if err := e.Tasks.StartTask(ctx, r.ID); err != nil {
+	s.fault("start.task")
+	u.Waiting.Join(ctx, s.socket(u.ID))
+	if err := s.tasks.StartTask(ctx, r.ID); err != nil {
 		return err
 	}
-	e.FaultPoint("start.started")
-	u.running = make(chan struct{})
-	u.set(u.status().Started(pid, time.Now(), sandbox))
-	e.publishNetworks(u, events.ActionConnect, sandbox)
-	e.publish(u, events.ActionStart, nil)
+	s.fault("start.started")
+	u.Begin()
+	u.Set(u.Status().Started(pid, time.Now(), sandbox))
+	publishNetworks(s.networks, s.events, u.ID, events.ActionConnect, sandbox)
+	s.events.Publish(u.Event(events.ActionStart, nil))
 	// A restart after a reboot depends on the record knowing that it ran.
 	if r.HostConfig.RestartPolicy.IsNone() {
-		e.persist.later(r.ID)
+		s.writer.Later(r.ID)
 		return nil
 	}
-	if err := e.persist.save(ctx, r.ID); err != nil {
-		e.Logger.Error("container runs, but its record could not be written", "container", r.ID, "error", err)
+	if err := s.writer.Save(ctx, r.ID); err != nil {
+		s.log.Error("container runs, but its record could not be written", "container", r.ID, "error", err)
 	}
 	return nil
 }
 
 // sandbox makes the network.
-func (e *Engine) sandbox(ctx context.Context, r *container.Record, undo *undoStack) (container.Sandbox, error) {
+func (s *starter) sandbox(ctx context.Context, r *container.Record, undo *undoStack) (container.Sandbox, error) {
 	ctx, end := trace.Start(ctx, "start.network")
 	defer end()
 	if owner := r.HostConfig.NetworkMode.ConnectedContainer(); r.HostConfig.NetworkMode.IsContainer() {
-		return e.joinedSandbox(owner)
+		return s.joinedSandbox(owner)
 	}
 	ports, err := wantedPorts(r)
 	if err != nil {
 		return container.Sandbox{}, err
 	}
-	undo.push("sandbox", func(ctx context.Context) error { return e.Networks.Teardown(ctx, r.ID) })
-	key, made, bound, err := e.Networks.Setup(ctx, r.ID, r.Name, r.Endpoints, ports)
+	undo.push("sandbox", func(ctx context.Context) error { return s.networks.Teardown(ctx, r.ID) })
+	key, made, bound, err := s.networks.Setup(ctx, r.ID, r.Name, r.Endpoints, ports)
 	if err != nil {
 		return container.Sandbox{}, fmt.Errorf("failed to set up container networking: %w", err)
 	}
@@ -134,108 +150,33 @@ func (e *Engine) sandbox(ctx context.Context, r *container.Record, undo *undoSta
 }
 
 // joinedSandbox is that of another container, whose network is shared.
-func (e *Engine) joinedSandbox(ref string) (container.Sandbox, error) {
-	owner, err := e.units.find(ref)
+func (s *starter) joinedSandbox(ref string) (container.Sandbox, error) {
+	owner, err := s.units.Find(ref)
 	if err != nil {
 		return container.Sandbox{}, err
 	}
-	s := owner.status()
-	if !s.Live() {
-		return container.Sandbox{}, errdefs.ErrConflict.WithMessage(fmt.Sprintf("cannot join network of a non running container: %s", owner.id))
+	status := owner.Status()
+	if !status.Live() {
+		return container.Sandbox{}, errdefs.ErrConflict.WithMessage(fmt.Sprintf("cannot join network of a non running container: %s", owner.ID))
 	}
-	if s.Sandbox.Key == "" {
+	if status.Sandbox.Key == "" {
 		return container.Sandbox{}, nil
 	}
 	// The owner's process, not the pinned namespace: the same, but it cannot
 	// have been replaced behind our back.
-	return container.Sandbox{Key: s.Sandbox.Key}, nil
-}
-
-// ociSpec writes the container's own files and its runtime configuration.
-func (e *Engine) ociSpec(ctx context.Context, r *container.Record, sandbox container.Sandbox) (*specs.Spec, error) {
-	ctx, end := trace.Start(ctx, "start.spec")
-	defer end()
-	if err := spec.Files(e.files(r, sandbox)); err != nil {
-		return nil, err
-	}
-	mounts, err := e.mounts(ctx, r)
-	if err != nil {
-		return nil, err
-	}
-	shm, err := e.sharedMemory(r)
-	if err != nil {
-		return nil, err
-	}
-	view := e.lazyRootfs(ctx, r.ID)
-	defer view.close()
-	in := e.specInput(r, view)
-	in.NetNS, in.Mounts, in.Shm = sandbox.Key, mounts, shm
-	return spec.Build(ctx, in)
-}
-
-// specInput is what the specifications of a container's first and further
-// processes have in common.
-func (e *Engine) specInput(r *container.Record, view *lazyView) spec.Input {
-	return spec.Input{
-		ID:         r.ID,
-		Name:       r.Name,
-		Config:     r.Config,
-		HostConfig: r.HostConfig,
-		Dir:        e.dir(r.ID),
-		Init:       e.Init,
-		Lookup:     view.readFile,
-		Namespaces: e.pidOf,
-		Host:       e.Host,
-	}
+	return container.Sandbox{Key: status.Sandbox.Key}, nil
 }
 
 // task creates the task, with the shim's streams and log.
-func (e *Engine) task(ctx context.Context, u *unit, s *specs.Spec, undo *undoStack) (int, error) {
+func (s *starter) task(ctx context.Context, u *unit.Unit, bundle *specs.Spec, undo *undoStack) (int, error) {
 	ctx, end := trace.Start(ctx, "start.task")
 	defer end()
-	r := u.view().record
+	r := u.View().Record
 	undo.push("task", func(ctx context.Context) error {
-		_, err := e.Tasks.DeleteTask(ctx, r.ID)
+		_, err := s.tasks.DeleteTask(ctx, r.ID)
 		return ignoreNotFound(err)
 	})
-	return e.Tasks.CreateTask(ctx, runtime.TaskConfig{
-		ID: r.ID, Spec: s, Runtime: r.HostConfig.Runtime, IO: taskIO(e.streams(r)),
+	return s.tasks.CreateTask(ctx, runtime.TaskConfig{
+		ID: r.ID, Spec: bundle, Runtime: r.HostConfig.Runtime, IO: attach.IO(s.streams(r)),
 	})
-}
-
-// streams describes to the shim what to do with the container's output.
-func (e *Engine) streams(r *container.Record) streams.Config {
-	return streams.Config{
-		ID:        r.ID,
-		Socket:    e.socket(r.ID),
-		Tty:       r.Config.Tty,
-		Stdin:     r.Config.OpenStdin,
-		StdinOnce: r.Config.StdinOnce,
-		Log:       e.logOf(r),
-	}
-}
-
-// taskIO is a stream configuration as containerd passes it on.
-func taskIO(c streams.Config) runtime.IO {
-	uri := streams.URI(c)
-	io := runtime.IO{Stdout: uri, Terminal: c.Tty}
-	if !c.Tty {
-		io.Stderr = uri
-	}
-	if c.Stdin {
-		io.Stdin = uri
-	}
-	return io
-}
-
-// pidOf finds the process whose namespaces another container joins.
-func (e *Engine) pidOf(ref string) (int, error) {
-	u, err := e.units.find(ref)
-	if err != nil {
-		return 0, err
-	}
-	if s := u.status(); s.Live() {
-		return s.Pid, nil
-	}
-	return 0, errdefs.ErrConflict.WithMessage(fmt.Sprintf("container %s is not running", u.id))
 }

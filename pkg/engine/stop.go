@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/berth-engine/berth/pkg/engine/container"
+	"github.com/berth-engine/berth/pkg/engine/unit"
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/events"
 	"github.com/moby/sys/signal"
@@ -24,83 +25,17 @@ const (
 // on disk before the signal is sent. A client that goes away does not keep the
 // container alive. NotModified: it does not run.
 func (e *Engine) Stop(ctx context.Context, ref string, o StopOptions) error {
-	u, err := e.units.find(ref)
+	u, err := e.units.Find(ref)
 	if err != nil {
 		return err
 	}
-	return e.halt(context.WithoutCancel(ctx), u, o)
-}
-
-func (e *Engine) halt(ctx context.Context, u *unit, o StopOptions) error {
-	r := u.view().record
-	sig, err := stopSignal(r, o.Signal)
-	if err != nil {
-		return err
-	}
-	var stops uint64
-	resting := false
-	err = u.do(ctx, func(ctx context.Context) error {
-		s := u.status()
-		if !s.Active() {
-			return errdefs.ErrNotModified.WithMessage("container already stopped")
-		}
-		stops = s.Stops
-		s.ByHand = true
-		u.set(s)
-		if err := e.persist.save(ctx, u.id); err != nil {
-			return err
-		}
-		e.FaultPoint("stop.intent")
-		if s.State == container.Restarting {
-			e.cancelRestart(u)
-			e.persist.later(u.id)
-			resting = true
-			return nil
-		}
-		return e.signal(ctx, u, sig)
-	})
-	if err != nil {
-		return err
-	}
-	if !resting {
-		e.FaultPoint("stop.signalled")
-		if err := e.awaitStop(ctx, u, stops, stopTimeout(r, o.Timeout)); err != nil {
-			return err
-		}
-	}
-	e.publish(u, events.ActionStop, nil)
-	return nil
-}
-
-// awaitStop waits for the exit that a signal asked for, and then insists.
-func (e *Engine) awaitStop(ctx context.Context, u *unit, stops uint64, timeout time.Duration) error {
-	stopped := func(v *view) bool { return v.status.Stops > stops || v.status.Gone() }
-	if timeout >= 0 {
-		wait, cancel := context.WithTimeout(ctx, timeout)
-		_, err := u.until(wait, stopped)
-		cancel()
-		if err == nil {
-			return nil
-		}
-	} else {
-		_, err := u.until(ctx, stopped)
-		return err
-	}
-	if err := u.do(ctx, func(ctx context.Context) error { return e.signal(ctx, u, syscall.SIGKILL) }); err != nil {
-		return err
-	}
-	wait, cancel := context.WithTimeout(ctx, killTimeout)
-	defer cancel()
-	if _, err := u.until(wait, stopped); err != nil {
-		return fmt.Errorf("cannot stop container: %s: tried to kill container, but did not receive an exit event", u.id)
-	}
-	return nil
+	return e.stopper.halt(context.WithoutCancel(ctx), u, o)
 }
 
 // Kill sends a signal, SIGKILL when none is given. Conflict: it does not run.
 // A signal that ends the container on purpose is the intent to stop.
 func (e *Engine) Kill(ctx context.Context, ref, name string) error {
-	u, err := e.units.find(ref)
+	u, err := e.units.Find(ref)
 	if err != nil {
 		return err
 	}
@@ -110,70 +45,182 @@ func (e *Engine) Kill(ctx context.Context, ref, name string) error {
 			return err
 		}
 	}
+	return e.stopper.kill(ctx, u, sig, ref)
+}
+
+// Restart stops a container, if it runs, and starts it.
+func (e *Engine) Restart(ctx context.Context, ref string, o StopOptions) error {
+	u, err := e.units.Find(ref)
+	if err != nil {
+		return err
+	}
+	ctx = context.WithoutCancel(ctx)
+	if err := e.stopper.halt(ctx, u, o); err != nil && !errdefs.IsNotModified(err) {
+		return err
+	}
+	if err := u.Do(ctx, func(ctx context.Context) error {
+		if err := startable(u.View()); err != nil {
+			return err
+		}
+		return e.starter.byUser(ctx, u)
+	}); err != nil && !errdefs.IsNotModified(err) {
+		return err
+	}
+	e.events.Publish(u.Event(events.ActionRestart, nil))
+	return nil
+}
+
+// stopper ends containers on request.
+type stopper struct {
+	tasks      taskControl
+	supervisor *supervisor
+	writer     *unit.Writer
+	events     Publisher
+	fault      func(name string)
+}
+
+// halt asks, waits and insists.
+func (s *stopper) halt(ctx context.Context, u *unit.Unit, o StopOptions) error {
+	r := u.View().Record
+	sig, err := stopSignal(r, o.Signal)
+	if err != nil {
+		return err
+	}
 	var stops uint64
-	if err := u.do(ctx, func(ctx context.Context) error {
-		s := u.status()
-		if !s.Active() {
-			return errdefs.ErrConflict.WithMessage(fmt.Sprintf("cannot kill container: %s: container %s is not running", ref, u.id))
+	resting := false
+	err = u.Do(ctx, func(ctx context.Context) error {
+		status := u.Status()
+		if !status.Active() {
+			return errdefs.ErrNotModified.WithMessage("container already stopped")
 		}
-		stops = s.Stops
-		if s.State == container.Restarting {
-			return errdefs.ErrConflict.WithMessage(fmt.Sprintf("cannot kill container: %s: container %s is restarting", ref, u.id))
+		stops = status.Stops
+		status.ByHand = true
+		u.Set(status)
+		if err := s.writer.Save(ctx, u.ID); err != nil {
+			return err
 		}
-		if own, err := stopSignal(u.view().record, ""); sig == syscall.SIGKILL || err == nil && sig == own {
-			s.ByHand = true
-			u.set(s)
-			if err := e.persist.save(ctx, u.id); err != nil {
+		s.fault("stop.intent")
+		if status.State == container.Restarting {
+			s.supervisor.cancelRestart(u)
+			s.writer.Later(u.ID)
+			resting = true
+			return nil
+		}
+		return s.signal(ctx, u, sig)
+	})
+	if err != nil {
+		return err
+	}
+	if !resting {
+		s.fault("stop.signalled")
+		if err := s.awaitStop(ctx, u, stops, stopTimeout(r, o.Timeout)); err != nil {
+			return err
+		}
+	}
+	s.events.Publish(u.Event(events.ActionStop, nil))
+	return nil
+}
+
+// awaitStop waits for the exit that a signal asked for, and then insists.
+func (s *stopper) awaitStop(ctx context.Context, u *unit.Unit, stops uint64, timeout time.Duration) error {
+	stopped := func(v *unit.View) bool { return v.Status.Stops > stops || v.Status.Gone() }
+	if timeout >= 0 {
+		wait, cancel := context.WithTimeout(ctx, timeout)
+		_, err := u.Until(wait, stopped)
+		cancel()
+		if err == nil {
+			return nil
+		}
+	} else {
+		_, err := u.Until(ctx, stopped)
+		return err
+	}
+	if err := u.Do(ctx, func(ctx context.Context) error { return s.signal(ctx, u, syscall.SIGKILL) }); err != nil {
+		return err
+	}
+	wait, cancel := context.WithTimeout(ctx, killTimeout)
+	defer cancel()
+	if _, err := u.Until(wait, stopped); err != nil {
+		return fmt.Errorf("cannot stop container: %s: tried to kill container, but did not receive an exit event", u.ID)
+	}
+	return nil
+}
+
+// kill sends a signal, and waits for the end if it is SIGKILL. ref stands for
+// the container in messages.
+func (s *stopper) kill(ctx context.Context, u *unit.Unit, sig syscall.Signal, ref string) error {
+	var stops uint64
+	if err := u.Do(ctx, func(ctx context.Context) error {
+		status := u.Status()
+		if !status.Active() {
+			return errdefs.ErrConflict.WithMessage(fmt.Sprintf("cannot kill container: %s: container %s is not running", ref, u.ID))
+		}
+		stops = status.Stops
+		if status.State == container.Restarting {
+			return errdefs.ErrConflict.WithMessage(fmt.Sprintf("cannot kill container: %s: container %s is restarting", ref, u.ID))
+		}
+		if own, err := stopSignal(u.View().Record, ""); sig == syscall.SIGKILL || err == nil && sig == own {
+			status.ByHand = true
+			u.Set(status)
+			if err := s.writer.Save(ctx, u.ID); err != nil {
 				return err
 			}
 		}
-		return e.signal(ctx, u, sig)
+		return s.signal(ctx, u, sig)
 	}); err != nil || sig != syscall.SIGKILL {
 		return err
 	}
 	// Docker's kill returns once the container is down.
 	wait, cancel := context.WithTimeout(ctx, killTimeout)
 	defer cancel()
-	_, err = u.until(wait, func(v *view) bool { return v.status.Stops > stops || v.status.Gone() })
+	_, err := u.Until(wait, func(v *unit.View) bool { return v.Status.Stops > stops || v.Status.Gone() })
 	return err
+}
+
+// killForRemoval ends what runs, without the stop signal and its delay.
+func (s *stopper) killForRemoval(ctx context.Context, u *unit.Unit) error {
+	var stops uint64
+	live := false
+	err := u.Do(ctx, func(ctx context.Context) error {
+		status := u.Status()
+		if !status.Active() {
+			return nil
+		}
+		stops = status.Stops
+		status.ByHand = true
+		u.Set(status)
+		if status.State == container.Restarting {
+			s.supervisor.cancelRestart(u)
+			return nil
+		}
+		live = true
+		return s.signal(ctx, u, syscall.SIGKILL)
+	})
+	if err != nil || !live {
+		return err
+	}
+	wait, cancel := context.WithTimeout(ctx, killTimeout)
+	defer cancel()
+	if _, err := u.Until(wait, func(v *unit.View) bool { return v.Status.Stops > stops || v.Status.Gone() }); err != nil {
+		return fmt.Errorf("cannot remove container %q: could not kill container: no exit event within %s", "/"+u.View().Record.Name, killTimeout)
+	}
+	return nil
 }
 
 // signal sends a signal to the init process and publishes it. A process that is
 // gone already is no error: its exit is on the way. Owner only.
-func (e *Engine) signal(ctx context.Context, u *unit, sig syscall.Signal) error {
-	if err := e.Tasks.KillTask(ctx, u.id, sig); ignoreNotFound(err) != nil {
-		return fmt.Errorf("cannot kill container: %s: %w", u.id, err)
+func (s *stopper) signal(ctx context.Context, u *unit.Unit, sig syscall.Signal) error {
+	if err := s.tasks.KillTask(ctx, u.ID, sig); ignoreNotFound(err) != nil {
+		return fmt.Errorf("cannot kill container: %s: %w", u.ID, err)
 	}
 	// A frozen process receives nothing until it is thawed.
-	if s := u.status(); s.State == container.Paused && s.ByHand {
-		if err := e.Tasks.ResumeTask(ctx, u.id); ignoreNotFound(err) != nil {
+	if status := u.Status(); status.State == container.Paused && status.ByHand {
+		if err := s.tasks.ResumeTask(ctx, u.ID); ignoreNotFound(err) != nil {
 			return err
 		}
-		u.set(u.status().Resumed())
+		u.Set(u.Status().Resumed())
 	}
-	e.publish(u, events.ActionKill, map[string]string{"signal": fmt.Sprint(int(sig))})
-	return nil
-}
-
-// Restart stops a container, if it runs, and starts it.
-func (e *Engine) Restart(ctx context.Context, ref string, o StopOptions) error {
-	u, err := e.units.find(ref)
-	if err != nil {
-		return err
-	}
-	ctx = context.WithoutCancel(ctx)
-	if err := e.halt(ctx, u, o); err != nil && !errdefs.IsNotModified(err) {
-		return err
-	}
-	if err := u.do(ctx, func(ctx context.Context) error {
-		if err := startable(u.view()); err != nil {
-			return err
-		}
-		return e.startByUser(ctx, u)
-	}); err != nil && !errdefs.IsNotModified(err) {
-		return err
-	}
-	e.publish(u, events.ActionRestart, nil)
+	s.events.Publish(u.Event(events.ActionKill, map[string]string{"signal": fmt.Sprint(int(sig))}))
 	return nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/berth-engine/berth/pkg/engine/container"
+	"github.com/berth-engine/berth/pkg/engine/unit"
 	"github.com/containerd/errdefs"
 	ctypes "github.com/moby/moby/api/types/container"
 )
@@ -13,32 +14,32 @@ import (
 // run), next-exit or removed. registered is called as soon as nothing can be
 // missed any more.
 func (e *Engine) Wait(ctx context.Context, ref string, cond ctypes.WaitCondition, registered func()) (ctypes.WaitResponse, error) {
-	u, err := e.units.find(ref)
+	u, err := e.units.Find(ref)
 	if err != nil {
 		return ctypes.WaitResponse{}, err
 	}
-	first := u.view()
-	var met func(*view) bool
+	first := u.View()
+	var met func(*unit.View) bool
 	switch cond {
 	case ctypes.WaitConditionNotRunning, "":
-		met = func(v *view) bool { return v.status.Stops > first.status.Stops || !v.status.Active() }
+		met = func(v *unit.View) bool { return v.Status.Stops > first.Status.Stops || !v.Status.Active() }
 	case ctypes.WaitConditionNextExit:
-		met = func(v *view) bool { return v.status.Stops > first.status.Stops || v.status.Gone() }
+		met = func(v *unit.View) bool { return v.Status.Stops > first.Status.Stops || v.Status.Gone() }
 	case ctypes.WaitConditionRemoved:
-		met = func(v *view) bool { return v.status.Gone() && e.units.get(u.id) == nil }
+		met = func(v *unit.View) bool { return v.Status.Gone() && e.units.Get(u.ID) == nil }
 	default:
 		return ctypes.WaitResponse{}, errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("invalid condition: %q", cond))
 	}
 	registered()
-	v, err := u.until(ctx, met)
+	v, err := u.Until(ctx, met)
 	if err != nil {
 		return ctypes.WaitResponse{}, err
 	}
-	resp := ctypes.WaitResponse{StatusCode: int64(v.status.ExitCode)}
+	resp := ctypes.WaitResponse{StatusCode: int64(v.Status.ExitCode)}
 	// A container that is gone did not fail to be removed, whatever its last
 	// start failed of.
-	if v.status.Error != "" && v.status.State != container.Removing {
-		resp.Error = &ctypes.WaitExitError{Message: v.status.Error}
+	if v.Status.Error != "" && v.Status.State != container.Removing {
+		resp.Error = &ctypes.WaitExitError{Message: v.Status.Error}
 	}
 	return resp, nil
 }

@@ -1,4 +1,4 @@
-package engine
+package query
 
 import (
 	"context"
@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/berth-engine/berth/pkg/engine/container"
+	"github.com/berth-engine/berth/pkg/engine/unit"
 	"github.com/berth-engine/berth/pkg/filters"
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/network"
@@ -22,13 +23,13 @@ var psFilters = []string{
 }
 
 // newFilter turns the options of a list into one predicate.
-func (e *Engine) newFilter(ctx context.Context, o ListOptions) (func(*view) bool, error) {
+func newFilter(ctx context.Context, o ListOptions, known Known) (func(*unit.View) bool, error) {
 	f := o.Filters
 	if err := f.Validate(psFilters...); err != nil {
 		return nil, err
 	}
-	tests := []func(*view) bool{func(v *view) bool { return f.MatchLabels("label", v.record.Config.Labels) }}
-	add := func(key string, build func(filters.Args) (func(*view) bool, error)) error {
+	tests := []func(*unit.View) bool{func(v *unit.View) bool { return f.MatchLabels("label", v.Record.Config.Labels) }}
+	add := func(key string, build func(filters.Args) (func(*unit.View) bool, error)) error {
 		if !f.Has(key) {
 			return nil
 		}
@@ -36,10 +37,10 @@ func (e *Engine) newFilter(ctx context.Context, o ListOptions) (func(*view) bool
 		tests = append(tests, test)
 		return err
 	}
-	for key, build := range map[string]func(filters.Args) (func(*view) bool, error){
+	for key, build := range map[string]func(filters.Args) (func(*unit.View) bool, error){
 		"status": byStatus, "exited": byExit, "name": byName, "id": byID, "network": byNetwork,
-		"publish": byPublished, "expose": byExposed, "volume": byVolume, "ancestor": e.byAncestor(ctx),
-		"before": e.byAge("before"), "since": e.byAge("since"), "label!": byNoLabel,
+		"publish": byPublished, "expose": byExposed, "volume": byVolume, "ancestor": byAncestor(ctx, known),
+		"before": byAge("before", known), "since": byAge("since", known), "label!": byNoLabel,
 		"health": byHealth, "is-task": byTask, "isolation": byNothing,
 	} {
 		if err := add(key, build); err != nil {
@@ -48,9 +49,9 @@ func (e *Engine) newFilter(ctx context.Context, o ListOptions) (func(*view) bool
 	}
 	// Without -a, -n or a filter that names a state, only what runs is listed.
 	if !o.All && o.Limit <= 0 && !f.Has("status") && !f.Has("exited") && !f.Has("before") && !f.Has("since") {
-		tests = append(tests, func(v *view) bool { return v.status.Active() })
+		tests = append(tests, func(v *unit.View) bool { return v.Status.Active() })
 	}
-	return func(v *view) bool {
+	return func(v *unit.View) bool {
 		for _, test := range tests {
 			if !test(v) {
 				return false
@@ -60,7 +61,7 @@ func (e *Engine) newFilter(ctx context.Context, o ListOptions) (func(*view) bool
 	}, nil
 }
 
-func byStatus(f filters.Args) (func(*view) bool, error) {
+func byStatus(f filters.Args) (func(*unit.View) bool, error) {
 	for _, s := range f["status"] {
 		switch container.State(s) {
 		case container.Created, container.Running, container.Paused, container.Restarting, container.Removing, container.Exited, container.Dead:
@@ -68,10 +69,10 @@ func byStatus(f filters.Args) (func(*view) bool, error) {
 			return nil, errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("invalid filter 'status=%s'", s))
 		}
 	}
-	return func(v *view) bool { return f.Match("status", string(v.status.State)) }, nil
+	return func(v *unit.View) bool { return f.Match("status", string(v.Status.State)) }, nil
 }
 
-func byExit(f filters.Args) (func(*view) bool, error) {
+func byExit(f filters.Args) (func(*unit.View) bool, error) {
 	var codes []int
 	for _, s := range f["exited"] {
 		code, err := strconv.Atoi(s)
@@ -80,12 +81,12 @@ func byExit(f filters.Args) (func(*view) bool, error) {
 		}
 		codes = append(codes, code)
 	}
-	return func(v *view) bool {
-		return slices.Contains(codes, v.status.ExitCode) && !v.status.Active() && !v.status.StartedAt.IsZero()
+	return func(v *unit.View) bool {
+		return slices.Contains(codes, v.Status.ExitCode) && !v.Status.Active() && !v.Status.StartedAt.IsZero()
 	}, nil
 }
 
-func byName(f filters.Args) (func(*view) bool, error) {
+func byName(f filters.Args) (func(*unit.View) bool, error) {
 	var patterns []*regexp.Regexp
 	for _, s := range f["name"] {
 		p, err := regexp.Compile(s)
@@ -94,21 +95,21 @@ func byName(f filters.Args) (func(*view) bool, error) {
 		}
 		patterns = append(patterns, p)
 	}
-	return func(v *view) bool {
+	return func(v *unit.View) bool {
 		return slices.ContainsFunc(patterns, func(p *regexp.Regexp) bool {
-			return p.MatchString(v.record.Name) || p.MatchString("/"+v.record.Name)
+			return p.MatchString(v.Record.Name) || p.MatchString("/"+v.Record.Name)
 		})
 	}, nil
 }
 
-func byID(f filters.Args) (func(*view) bool, error) {
-	return func(v *view) bool {
-		return f.MatchFunc("id", func(id string) bool { return strings.HasPrefix(v.record.ID, id) })
+func byID(f filters.Args) (func(*unit.View) bool, error) {
+	return func(v *unit.View) bool {
+		return f.MatchFunc("id", func(id string) bool { return strings.HasPrefix(v.Record.ID, id) })
 	}, nil
 }
 
-func byNetwork(f filters.Args) (func(*view) bool, error) {
-	return func(v *view) bool {
+func byNetwork(f filters.Args) (func(*unit.View) bool, error) {
+	return func(v *unit.View) bool {
 		for name, ep := range endpoints(v) {
 			if f.MatchFunc("network", func(ref string) bool { return ref == name || ref != "" && strings.HasPrefix(ep.NetworkID, ref) }) {
 				return true
@@ -133,10 +134,10 @@ func portSet(f filters.Args, key string) (map[network.Port]bool, error) {
 	return set, nil
 }
 
-func byPublished(f filters.Args) (func(*view) bool, error) {
+func byPublished(f filters.Args) (func(*unit.View) bool, error) {
 	set, err := portSet(f, "publish")
-	return func(v *view) bool {
-		for port, bindings := range v.record.HostConfig.PortBindings {
+	return func(v *unit.View) bool {
+		for port, bindings := range v.Record.HostConfig.PortBindings {
 			if set[port] && len(bindings) > 0 {
 				return true
 			}
@@ -145,10 +146,10 @@ func byPublished(f filters.Args) (func(*view) bool, error) {
 	}, err
 }
 
-func byExposed(f filters.Args) (func(*view) bool, error) {
+func byExposed(f filters.Args) (func(*unit.View) bool, error) {
 	set, err := portSet(f, "expose")
-	return func(v *view) bool {
-		for port := range v.record.Config.ExposedPorts {
+	return func(v *unit.View) bool {
+		for port := range v.Record.Config.ExposedPorts {
 			if set[port] {
 				return true
 			}
@@ -157,9 +158,9 @@ func byExposed(f filters.Args) (func(*view) bool, error) {
 	}, err
 }
 
-func byVolume(f filters.Args) (func(*view) bool, error) {
-	return func(v *view) bool {
-		for _, m := range v.record.Mounts {
+func byVolume(f filters.Args) (func(*unit.View) bool, error) {
+	return func(v *unit.View) bool {
+		for _, m := range v.Record.Mounts {
 			if f.MatchFunc("volume", func(s string) bool { return s == m.Name || s == m.Destination }) {
 				return true
 			}
@@ -170,60 +171,60 @@ func byVolume(f filters.Args) (func(*view) bool, error) {
 
 // byAncestor compares the image, not its descendants: parents are not recorded
 // by images that were pulled, so Docker cannot know them, either.
-func (e *Engine) byAncestor(ctx context.Context) func(filters.Args) (func(*view) bool, error) {
-	return func(f filters.Args) (func(*view) bool, error) {
+func byAncestor(ctx context.Context, known Known) func(filters.Args) (func(*unit.View) bool, error) {
+	return func(f filters.Args) (func(*unit.View) bool, error) {
 		ids := map[string]bool{}
 		for _, ref := range f["ancestor"] {
-			if id, _, _, err := e.Images.Resolve(ctx, ref, nil); err == nil {
+			if id, err := known.Image(ctx, ref); err == nil {
 				ids[id] = true
 			}
 		}
-		return func(v *view) bool {
-			return ids[v.record.Image] || slices.Contains(f["ancestor"], v.record.Config.Image)
+		return func(v *unit.View) bool {
+			return ids[v.Record.Image] || slices.Contains(f["ancestor"], v.Record.Config.Image)
 		}, nil
 	}
 }
 
 // byAge keeps what was created before, or since, another container.
-func (e *Engine) byAge(key string) func(filters.Args) (func(*view) bool, error) {
-	return func(f filters.Args) (func(*view) bool, error) {
+func byAge(key string, known Known) func(filters.Args) (func(*unit.View) bool, error) {
+	return func(f filters.Args) (func(*unit.View) bool, error) {
 		var at time.Time
 		for _, ref := range f[key] {
-			u, err := e.units.find(ref)
+			u, err := known.Container(ref)
 			if err != nil {
 				return nil, err
 			}
-			at = u.view().record.Created
+			at = u.View().Record.Created
 		}
-		return func(v *view) bool {
+		return func(v *unit.View) bool {
 			if key == "before" {
-				return v.record.Created.Before(at)
+				return v.Record.Created.Before(at)
 			}
-			return v.record.Created.After(at)
+			return v.Record.Created.After(at)
 		}, nil
 	}
 }
 
-func byNoLabel(f filters.Args) (func(*view) bool, error) {
-	return func(v *view) bool {
+func byNoLabel(f filters.Args) (func(*unit.View) bool, error) {
+	return func(v *unit.View) bool {
 		return !f.MatchFunc("label!", func(l string) bool {
-			return filters.Args{"l": {l}}.MatchLabels("l", v.record.Config.Labels)
+			return filters.Args{"l": {l}}.MatchLabels("l", v.Record.Config.Labels)
 		})
 	}, nil
 }
 
 // byHealth matches "none" only: no container has a health check yet.
-func byHealth(f filters.Args) (func(*view) bool, error) {
-	return func(*view) bool { return f.Match("health", "none") }, nil
+func byHealth(f filters.Args) (func(*unit.View) bool, error) {
+	return func(*unit.View) bool { return f.Match("health", "none") }, nil
 }
 
 // byTask matches swarm tasks, which there are none of.
-func byTask(f filters.Args) (func(*view) bool, error) {
+func byTask(f filters.Args) (func(*unit.View) bool, error) {
 	tasks, err := f.Bool("is-task", false)
-	return func(*view) bool { return !tasks }, err
+	return func(*unit.View) bool { return !tasks }, err
 }
 
 // byNothing ignores a filter of another operating system, as Docker does.
-func byNothing(filters.Args) (func(*view) bool, error) {
-	return func(*view) bool { return true }, nil
+func byNothing(filters.Args) (func(*unit.View) bool, error) {
+	return func(*unit.View) bool { return true }, nil
 }

@@ -1,4 +1,4 @@
-package engine
+package query
 
 import (
 	"cmp"
@@ -8,22 +8,36 @@ import (
 	"time"
 
 	"github.com/berth-engine/berth/pkg/engine/container"
+	"github.com/berth-engine/berth/pkg/engine/unit"
+	"github.com/berth-engine/berth/pkg/filters"
 	"github.com/docker/go-units"
 	ctypes "github.com/moby/moby/api/types/container"
 )
 
-// List tells about containers, newest first, from memory.
-func (e *Engine) List(ctx context.Context, o ListOptions) ([]ctypes.Summary, error) {
-	match, err := e.newFilter(ctx, o)
+// ListOptions are those of GET /containers/json.
+type ListOptions struct {
+	All     bool
+	Size    bool
+	Limit   int // last N created, in any state; 0 or less is no limit
+	Filters filters.Args
+}
+
+// Known finds what filters name.
+type Known struct {
+	Container func(ref string) (*unit.Unit, error)
+	Image     func(ctx context.Context, ref string) (id string, err error)
+}
+
+// List tells about the containers that the options choose, newest first.
+// InvalidArgument: a filter that is unknown or malformed. NotFound: the
+// container of before or since.
+func List(ctx context.Context, views []*unit.View, o ListOptions, known Known) ([]ctypes.Summary, error) {
+	match, err := newFilter(ctx, o, known)
 	if err != nil {
 		return nil, err
 	}
-	var views []*view
-	for _, u := range e.units.all() {
-		views = append(views, u.view())
-	}
-	slices.SortFunc(views, func(a, b *view) int {
-		return cmp.Or(b.record.Created.Compare(a.record.Created), cmp.Compare(a.record.ID, b.record.ID))
+	slices.SortFunc(views, func(a, b *unit.View) int {
+		return cmp.Or(b.Record.Created.Compare(a.Record.Created), cmp.Compare(a.Record.ID, b.Record.ID))
 	})
 	out := make([]ctypes.Summary, 0, len(views))
 	for _, v := range views {
@@ -31,14 +45,14 @@ func (e *Engine) List(ctx context.Context, o ListOptions) ([]ctypes.Summary, err
 			break
 		}
 		if match(v) {
-			out = append(out, e.summary(v))
+			out = append(out, summary(v))
 		}
 	}
 	return out, nil
 }
 
-func (e *Engine) summary(v *view) ctypes.Summary {
-	r := v.record
+func summary(v *unit.View) ctypes.Summary {
+	r := v.Record
 	s := ctypes.Summary{
 		ID:              r.ID,
 		Names:           []string{"/" + r.Name},
@@ -48,8 +62,8 @@ func (e *Engine) summary(v *view) ctypes.Summary {
 		Created:         r.Created.Unix(),
 		Ports:           ports(v),
 		Labels:          r.Config.Labels,
-		State:           ctypes.ContainerState(v.status.State),
-		Status:          statusText(v.status, time.Now()),
+		State:           ctypes.ContainerState(v.Status.State),
+		Status:          statusText(v.Status, time.Now()),
 		NetworkSettings: &ctypes.NetworkSettingsSummary{Networks: endpoints(v)},
 		Mounts:          r.Mounts,
 		Health:          &ctypes.HealthSummary{Status: ctypes.NoHealthcheck},

@@ -1,60 +1,62 @@
-package engine
+// Package query answers questions about containers from memory: the list with
+// its filters, and inspect.
+package query
 
 import (
-	"context"
 	"maps"
 	"path/filepath"
 	"time"
 
 	"github.com/berth-engine/berth/pkg/engine/container"
+	"github.com/berth-engine/berth/pkg/engine/unit"
 	ctypes "github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/network"
 	"github.com/moby/moby/api/types/storage"
 )
 
-// Inspect tells everything about a container, from memory. size is not measured
-// yet and ignored.
-func (e *Engine) Inspect(_ context.Context, ref string, _ bool) (ctypes.InspectResponse, error) {
-	u, err := e.units.find(ref)
-	if err != nil {
-		return ctypes.InspectResponse{}, err
-	}
-	v := u.view()
-	r, dir := v.record, e.dir(u.id)
+// Paths are where a container's files are.
+type Paths struct {
+	Dir string // holds hostname, hosts and resolv.conf
+	Log string // "" when its driver keeps no file
+}
+
+// Inspect tells everything about a container; execs are the IDs of its execs.
+func Inspect(v *unit.View, p Paths, execs []string) ctypes.InspectResponse {
+	r := v.Record
 	return ctypes.InspectResponse{
 		ID:              r.ID,
 		Created:         r.Created.UTC().Format(time.RFC3339Nano),
 		Path:            r.Path,
 		Args:            r.Args,
-		State:           v.status.API(),
+		State:           v.Status.API(),
 		Image:           r.Image,
-		ResolvConfPath:  filepath.Join(dir, "resolv.conf"),
-		HostnamePath:    filepath.Join(dir, "hostname"),
-		HostsPath:       filepath.Join(dir, "hosts"),
-		LogPath:         e.logPath(r),
+		ResolvConfPath:  filepath.Join(p.Dir, "resolv.conf"),
+		HostnamePath:    filepath.Join(p.Dir, "hostname"),
+		HostsPath:       filepath.Join(p.Dir, "hosts"),
+		LogPath:         p.Log,
 		Name:            "/" + r.Name,
-		RestartCount:    v.status.RestartCount,
+		RestartCount:    v.Status.RestartCount,
 		Driver:          r.Driver,
 		Platform:        r.Platform.OS,
-		ExecIDs:         e.execs.of(u.id),
+		ExecIDs:         execs,
 		HostConfig:      r.HostConfig,
 		Storage:         &storage.Storage{RootFS: &storage.RootFSStorage{Snapshot: &storage.RootFSStorageSnapshot{Name: r.Driver}}},
 		Mounts:          r.Mounts,
 		Config:          r.Config,
 		NetworkSettings: settings(v),
-	}, nil
+	}
 }
 
 // settings is the network part of inspect: as made while it runs, as asked for
 // otherwise.
-func settings(v *view) *ctypes.NetworkSettings {
-	s := v.status.Sandbox
+func settings(v *unit.View) *ctypes.NetworkSettings {
+	s := v.Status.Sandbox
 	out := &ctypes.NetworkSettings{SandboxKey: s.Key, Ports: network.PortMap{}, Networks: endpoints(v)}
 	if s.Key != "" {
-		out.SandboxID = v.record.ID
+		out.SandboxID = v.Record.ID
 	}
-	if v.status.Live() {
-		for port := range v.record.Config.ExposedPorts {
+	if v.Status.Live() {
+		for port := range v.Record.Config.ExposedPorts {
 			out.Ports[port] = nil
 		}
 		maps.Copy(out.Ports, s.Ports)
@@ -63,21 +65,21 @@ func settings(v *view) *ctypes.NetworkSettings {
 }
 
 // endpoints are the networks, with addresses while it runs.
-func endpoints(v *view) map[string]*network.EndpointSettings {
-	if len(v.status.Sandbox.Endpoints) > 0 {
-		return v.status.Sandbox.Endpoints
+func endpoints(v *unit.View) map[string]*network.EndpointSettings {
+	if len(v.Status.Sandbox.Endpoints) > 0 {
+		return v.Status.Sandbox.Endpoints
 	}
-	if v.record.Endpoints == nil {
+	if v.Record.Endpoints == nil {
 		return map[string]*network.EndpointSettings{}
 	}
-	return v.record.Endpoints
+	return v.Record.Endpoints
 }
 
 // ports lists a container's ports as ps shows them: published ones with their
 // host address, exposed ones without.
-func ports(v *view) []ctypes.PortSummary {
+func ports(v *unit.View) []ctypes.PortSummary {
 	out := []ctypes.PortSummary{}
-	if !v.status.Live() {
+	if !v.Status.Live() {
 		return out
 	}
 	for port, bindings := range settings(v).Ports {

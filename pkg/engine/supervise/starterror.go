@@ -1,4 +1,4 @@
-package engine
+package supervise
 
 import (
 	"fmt"
@@ -15,10 +15,10 @@ const (
 	exitEngine        = 128 // anything else
 )
 
-// startError gives a failed start's exit code, and its message as Docker words
+// StartError gives a failed start's exit code, and its message as Docker words
 // it. The runtime reports only text, so text is all there is to go by: these are
 // the errno strings of execve(2) and runc's own look-up in PATH.
-func startError(err error) (int, error) {
+func StartError(err error) (int, error) {
 	text := err.Error()
 	code, hint := exitEngine, ""
 	switch {

@@ -1,4 +1,4 @@
-package engine
+package unit
 
 import (
 	"fmt"
@@ -8,20 +8,21 @@ import (
 	"github.com/containerd/errdefs"
 )
 
-// registry finds containers by ID, name and prefix.
-type registry struct {
+// Registry finds containers by ID, name and prefix.
+type Registry struct {
 	mu    sync.RWMutex     // guards both maps; never held across IO
-	byID  map[string]*unit // by full ID
+	byID  map[string]*Unit // by full ID
 	names map[string]string
 }
 
-func newRegistry() *registry {
-	return &registry{byID: map[string]*unit{}, names: map[string]string{}}
+// NewRegistry makes an empty one.
+func NewRegistry() *Registry {
+	return &Registry{byID: map[string]*Unit{}, names: map[string]string{}}
 }
 
-// reserve takes a name for an ID before anything is made. Conflict, in Docker's
+// Reserve takes a name for an ID before anything is made. Conflict, in Docker's
 // words, when another container has it.
-func (r *registry) reserve(name, id string) error {
+func (r *Registry) Reserve(name, id string) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if holder, taken := r.names[name]; taken && holder != id {
@@ -32,8 +33,8 @@ func (r *registry) reserve(name, id string) error {
 	return nil
 }
 
-// release gives a name back, if id still has it.
-func (r *registry) release(name, id string) {
+// Release gives a name back, if id still has it.
+func (r *Registry) Release(name, id string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.names[name] == id {
@@ -41,13 +42,15 @@ func (r *registry) release(name, id string) {
 	}
 }
 
-func (r *registry) add(u *unit) {
+// Add makes a container known.
+func (r *Registry) Add(u *Unit) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.byID[u.id] = u
+	r.byID[u.ID] = u
 }
 
-func (r *registry) remove(id string) {
+// Remove forgets a container and gives its names back.
+func (r *Registry) Remove(id string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.byID, id)
@@ -58,26 +61,27 @@ func (r *registry) remove(id string) {
 	}
 }
 
-// get finds by full ID; nil when there is none.
-func (r *registry) get(id string) *unit {
+// Get finds by full ID; nil when there is none.
+func (r *Registry) Get(id string) *Unit {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	return r.byID[id]
 }
 
-func (r *registry) all() []*unit {
+// All is every container, in no order.
+func (r *Registry) All() []*Unit {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	out := make([]*unit, 0, len(r.byID))
+	out := make([]*Unit, 0, len(r.byID))
 	for _, u := range r.byID {
 		out = append(out, u)
 	}
 	return out
 }
 
-// find resolves what a user typed, in Docker's order: full ID, name, prefix of
-// an ID.
-func (r *registry) find(ref string) (*unit, error) {
+// Find resolves what a user typed, in Docker's order: full ID, name, prefix of
+// an ID. NotFound; InvalidArgument: the prefix of several.
+func (r *Registry) Find(ref string) (*Unit, error) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	if ref == "" {
@@ -89,7 +93,7 @@ func (r *registry) find(ref string) (*unit, error) {
 	if u := r.byID[r.names[strings.TrimPrefix(ref, "/")]]; u != nil {
 		return u, nil
 	}
-	var found *unit
+	var found *Unit
 	for id, u := range r.byID {
 		if !strings.HasPrefix(id, ref) {
 			continue

@@ -1,0 +1,162 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/netip"
+	"path/filepath"
+	"slices"
+
+	"github.com/berth-engine/berth/pkg/engine/container"
+	"github.com/berth-engine/berth/pkg/engine/spec"
+	"github.com/berth-engine/berth/pkg/engine/unit"
+	"github.com/berth-engine/berth/pkg/runtime/rootfs"
+	"github.com/berth-engine/berth/pkg/trace"
+	"github.com/containerd/errdefs"
+	ctypes "github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/network"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// bundler makes what the runtime is given: the container's own files, its
+// mounts, and the description of its processes.
+type bundler struct {
+	layout
+	units    *unit.Registry
+	tasks    rootfsControl
+	networks Networks
+	volumes  Volumes
+	init     string // path of berth-init
+	host     spec.Host
+}
+
+// bundle writes the container's own files and its runtime configuration.
+func (b *bundler) bundle(ctx context.Context, r *container.Record, sandbox container.Sandbox) (*specs.Spec, error) {
+	ctx, end := trace.Start(ctx, "start.spec")
+	defer end()
+	if err := spec.Files(b.files(r, sandbox)); err != nil {
+		return nil, err
+	}
+	mounts, err := b.volumes.Mounts(ctx, r.ID, r.Config, r.HostConfig, r.From)
+	if err != nil {
+		return nil, err
+	}
+	shm, err := b.sharedMemory(r)
+	if err != nil {
+		return nil, err
+	}
+	view := b.rootfs(ctx, r.ID)
+	defer view.close()
+	in := b.input(r, view)
+	in.NetNS, in.Mounts, in.Shm = sandbox.Key, mounts, shm
+	return spec.Build(ctx, in)
+}
+
+// process describes a further process of a running container.
+func (b *bundler) process(ctx context.Context, r *container.Record, ask *ctypes.ExecCreateRequest) (*specs.Process, error) {
+	view := b.rootfs(ctx, r.ID)
+	defer view.close()
+	return spec.Process(ctx, b.input(r, view), ask)
+}
+
+// input is what the specifications of a container's first and further
+// processes have in common.
+func (b *bundler) input(r *container.Record, view *rootView) spec.Input {
+	return spec.Input{
+		ID:         r.ID,
+		Name:       r.Name,
+		Config:     r.Config,
+		HostConfig: r.HostConfig,
+		Dir:        b.dir(r.ID),
+		Init:       b.init,
+		Lookup:     view.readFile,
+		Namespaces: b.pidOf,
+		Host:       b.host,
+	}
+}
+
+// rootfs is the container's root file system, to read.
+func (b *bundler) rootfs(ctx context.Context, id string) *rootView {
+	return &rootView{open: func() (*rootfs.Root, error) { return b.tasks.OpenRootfs(ctx, id) }}
+}
+
+// unmount releases what only a running container has mounted. Idempotent.
+func (b *bundler) unmount(ctx context.Context, r *container.Record) error {
+	err := b.volumes.Unmount(ctx, r.ID)
+	if r.HostConfig.IpcMode.IsShareable() {
+		err = errors.Join(err, spec.UnmountShm(b.dir(r.ID)))
+	}
+	return err
+}
+
+// pidOf finds the process whose namespaces another container joins.
+func (b *bundler) pidOf(ref string) (int, error) {
+	u, err := b.units.Find(ref)
+	if err != nil {
+		return 0, err
+	}
+	if s := u.Status(); s.Live() {
+		return s.Pid, nil
+	}
+	return 0, errdefs.ErrConflict.WithMessage(fmt.Sprintf("container %s is not running", u.ID))
+}
+
+// files describes hostname, hosts and resolv.conf of a container about to start.
+func (b *bundler) files(r *container.Record, s container.Sandbox) spec.FilesInput {
+	in := spec.FilesInput{
+		Dir:         b.dir(r.ID),
+		Hostname:    r.Config.Hostname,
+		Domainname:  r.Config.Domainname,
+		ExtraHosts:  r.HostConfig.ExtraHosts,
+		DNS:         r.HostConfig.DNS,
+		DNSSearch:   r.HostConfig.DNSSearch,
+		DNSOptions:  r.HostConfig.DNSOptions,
+		HostNetwork: r.HostConfig.NetworkMode.IsHost(),
+		HostGateway: b.hostGateway(),
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.Endpoints)) {
+		for _, ip := range []netip.Addr{s.Endpoints[name].IPAddress, s.Endpoints[name].GlobalIPv6Address} {
+			if ip.IsValid() {
+				in.IPs = append(in.IPs, ip)
+			}
+		}
+	}
+	return in
+}
+
+// hostGateway is the host's address on the default bridge, what host-gateway
+// stands for.
+func (b *bundler) hostGateway() (out []netip.Addr) {
+	n, err := b.networks.Lookup(network.NetworkBridge)
+	if err != nil {
+		return nil // there is no default bridge
+	}
+	for _, c := range n.IPAM.Config {
+		if c.Gateway.IsValid() {
+			out = append(out, c.Gateway)
+		}
+	}
+	return out
+}
+
+// sharedMemory gives the host path of /dev/shm for the ipc modes that share it;
+// "" when the container has its own.
+func (b *bundler) sharedMemory(r *container.Record) (string, error) {
+	mode := r.HostConfig.IpcMode
+	switch {
+	case mode.IsShareable():
+		return spec.MountShm(b.dir(r.ID), r.HostConfig.ShmSize)
+	case mode.IsContainer():
+		owner, err := b.units.Find(mode.Container())
+		if err != nil {
+			return "", err
+		}
+		if !owner.View().Record.HostConfig.IpcMode.IsShareable() {
+			return "", errdefs.ErrConflict.WithMessage(fmt.Sprintf("cannot join IPC of container %s: non-shareable IPC (hint: use IpcMode:shareable for the donor container)", owner.ID))
+		}
+		return filepath.Join(b.dir(owner.ID), "shm"), nil
+	}
+	return "", nil
+}

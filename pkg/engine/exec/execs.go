@@ -1,0 +1,200 @@
+// Package exec is the commands that are asked to run in containers, besides
+// their first process. They live in memory: like dockerd's, they end with their
+// container or the daemon's run; the processes themselves do not notice the
+// daemon's end.
+package exec
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/berth-engine/berth/pkg/engine/attach"
+	"github.com/berth-engine/berth/pkg/engine/container"
+	"github.com/berth-engine/berth/pkg/engine/unit"
+	"github.com/berth-engine/berth/pkg/runtime"
+	"github.com/containerd/errdefs"
+	ctypes "github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/events"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// Tasks runs processes in containers. *runtime.Runtime satisfies it.
+type Tasks interface {
+	Exec(ctx context.Context, id, execID string, p *specs.Process, io runtime.IO) error
+	StartExec(ctx context.Context, id, execID string) (pid int, err error)
+	DeleteExec(ctx context.Context, id, execID string) (runtime.Exit, error)
+	Resize(ctx context.Context, id, execID string, width, height uint32) error
+}
+
+// Config is what New needs; every field is required.
+type Config struct {
+	Units  *unit.Registry
+	Tasks  Tasks
+	Socket func(id string) string // a container's stream socket
+	// Process gives the runtime's description of a further process.
+	Process func(ctx context.Context, r *container.Record, ask *ctypes.ExecCreateRequest) (*specs.Process, error)
+	Events  interface{ Publish(events.Message) }
+	Logger  *slog.Logger
+}
+
+// Execs owns every exec of the engine.
+type Execs struct {
+	Config
+	mu  sync.Mutex // guards all and every exec's state
+	all map[string]*exec
+}
+
+type exec struct {
+	id       string
+	unit     *unit.Unit
+	ask      ctypes.ExecCreateRequest
+	state    execState
+	exitCode *int
+	pid      int
+	done     chan struct{} // closed when its exit and its last output are known
+}
+
+type execState int
+
+const (
+	execCreated execState = iota
+	execStarting
+	execRunning
+	execExited
+)
+
+// New has none.
+func New(c Config) *Execs { return &Execs{Config: c, all: map[string]*exec{}} }
+
+func (x *Execs) find(id string) (*exec, error) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if ex := x.all[id]; ex != nil {
+		return ex, nil
+	}
+	return nil, errdefs.ErrNotFound.WithMessage("No such exec instance: " + id)
+}
+
+// Of lists the IDs of a container's execs; nil when it has none, as inspect
+// shows it.
+func (x *Execs) Of(container string) (ids []string) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for id, ex := range x.all {
+		if ex.unit.ID == container && ex.state != execExited {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// begin claims an exec for its one start. Conflict: it was started before.
+func (x *Execs) begin(ex *exec) error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	switch ex.state {
+	case execCreated:
+		ex.state = execStarting
+		return nil
+	case execExited:
+		return errdefs.ErrConflict.WithMessage(fmt.Sprintf("exec command %s has already run", ex.id))
+	default:
+		return errdefs.ErrConflict.WithMessage(fmt.Sprintf("exec command %s is already running", ex.id))
+	}
+}
+
+func (x *Execs) started(ex *exec, pid int) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if ex.state == execStarting { // its exit may have been quicker than us
+		ex.state, ex.pid = execRunning, pid
+	}
+}
+
+// finish notes the end of an exec, once.
+func (x *Execs) finish(ex *exec, code int) bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if ex.state == execExited {
+		return false
+	}
+	ex.state, ex.exitCode = execExited, &code
+	close(ex.done)
+	return true
+}
+
+// Exited handles the end of an exec's process. Owner only. One that we do not
+// know was started by an earlier berthd: it is reaped, nobody can ask for it.
+func (x *Execs) Exited(ctx context.Context, u *unit.Unit, ev runtime.Event) {
+	exit, err := x.Tasks.DeleteExec(ctx, u.ID, ev.ExecID) // returns when its output is drained
+	if err != nil && !errdefs.IsNotFound(err) {
+		x.Logger.Error("exec could not be deleted", "container", u.ID, "exec", ev.ExecID, "error", err)
+	}
+	if err != nil {
+		exit = ev.Exit
+	}
+	ex, err := x.find(ev.ExecID)
+	if err != nil {
+		return
+	}
+	if x.finish(ex, exit.Code) {
+		x.Events.Publish(u.Event(events.ActionExecDie, map[string]string{"execID": ex.id, "exitCode": strconv.Itoa(exit.Code)}))
+	}
+}
+
+// DropAll ends what a container's end ended, and forgets it.
+func (x *Execs) DropAll(container string) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for id, ex := range x.all {
+		if ex.unit.ID != container {
+			continue
+		}
+		if ex.state != execExited {
+			code := 137
+			ex.state, ex.exitCode = execExited, &code
+			close(ex.done)
+		}
+		delete(x.all, id)
+	}
+}
+
+// ExecCreate prepares a command in a running container.
+func (x *Execs) ExecCreate(ctx context.Context, ref string, q ctypes.ExecCreateRequest) (string, error) {
+	u, err := x.Units.Find(ref)
+	if err != nil {
+		return "", err
+	}
+	if err := runnable(u); err != nil {
+		return "", err
+	}
+	if len(q.Cmd) == 0 {
+		return "", errdefs.ErrInvalidArgument.WithMessage("No exec command specified")
+	}
+	if _, err := attach.Keys(q.DetachKeys, q.Tty); err != nil {
+		return "", err
+	}
+	ex := &exec{id: container.NewID(), unit: u, ask: q, done: make(chan struct{})}
+	x.mu.Lock()
+	x.all[ex.id] = ex
+	x.mu.Unlock()
+	x.Events.Publish(u.Event(events.Action("exec_create: "+strings.Join(q.Cmd, " ")), map[string]string{"execID": ex.id}))
+	return ex.id, nil
+}
+
+// runnable says why no command can run in a container.
+func runnable(u *unit.Unit) error {
+	switch s := u.Status(); {
+	case s.State == container.Paused:
+		return errdefs.ErrConflict.WithMessage(fmt.Sprintf("container %s is paused, unpause the container before exec", u.ID))
+	case s.State == container.Restarting:
+		return errdefs.ErrConflict.WithMessage(fmt.Sprintf("container %s is restarting, wait until the container is running", u.ID))
+	case !s.Live():
+		return errdefs.ErrConflict.WithMessage(fmt.Sprintf("container %s is not running", u.ID))
+	}
+	return nil
+}
