@@ -203,6 +203,9 @@ func property(schemas openapi3.Schemas, schema, name string) *openapi3.Schema {
 
 // correctOperation does so for what is described in the operation itself.
 func correctOperation(o operation) {
+	if o.id == "ExecStart" {
+		o.responses["101"] = o.responses["200"] // upgraded as attach is
+	}
 	ok := o.responses["200"].schema
 	if o.id == "ExecInspect" && ok != nil {
 		for _, name := range []string{"ExitCode", "DetachKeys"} { // null while it runs; null by default
