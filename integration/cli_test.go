@@ -88,3 +88,13 @@ func TestContexts(t *testing.T) {
 		t.Errorf("a host beside the context: code %d: %s", code, stderr)
 	}
 }
+
+// berthd runs a daemon that is expected to end by itself.
+func berthd(t *testing.T, args ...string) (code int, output string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), harness.Patience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, harness.Bin()+"/berthd", args...)
+	out, _ := cmd.CombinedOutput()
+	return cmd.ProcessState.ExitCode(), string(out)
+}

@@ -78,7 +78,7 @@ func killTask(t *testing.T, d *harness.Daemon, name string) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	ctx := namespaces.WithNamespace(context.Background(), "berth")
+	ctx := namespaces.WithNamespace(context.Background(), d.Namespace())
 	container, err := c.LoadContainer(ctx, d.Berth("inspect", "-f", "{{.Id}}", name).OK(t))
 	if err != nil {
 		t.Fatal(err)

@@ -41,6 +41,10 @@ type Options struct {
 	Flags  []string // further flags of berthd
 	Env    []string // further environment of berthd
 	Binary string   // of the daemon, below Bin; "" is berthd
+
+	// Containerd is the socket of a containerd that outlives the daemon, in
+	// which it uses Namespace; "" embeds one, with namespace "berth".
+	Containerd, Namespace string
 }
 
 // Daemon is a berthd that belongs to one test.
@@ -82,6 +86,10 @@ func Start(t *testing.T, o Options) *Daemon {
 	if d.opts.Binary == "" {
 		d.opts.Binary = "berthd"
 	}
+	if d.opts.Namespace == "" {
+		d.opts.Namespace = "berth"
+	}
+	d.opts.Flags = append(d.opts.Flags, "--containerd="+d.opts.Containerd, "--containerd-namespace="+d.opts.Namespace)
 	t.Cleanup(d.cleanup)
 	d.Run(o.Env...)
 	return d
@@ -93,10 +101,16 @@ func (d *Daemon) Data() string { return filepath.Join(d.Root, "data") }
 // Exec is the root of what does not outlive a reboot.
 func (d *Daemon) Exec() string { return filepath.Join(d.Root, "exec") }
 
-// Containerd is the socket of the embedded containerd.
+// Containerd is the socket of the daemon's containerd.
 func (d *Daemon) Containerd() string {
+	if d.opts.Containerd != "" {
+		return d.opts.Containerd
+	}
 	return filepath.Join(d.Exec(), "containerd", "containerd.sock")
 }
+
+// Namespace is where the daemon's containers are in containerd.
+func (d *Daemon) Namespace() string { return d.opts.Namespace }
 
 // Run starts the process and returns when it answers.
 func (d *Daemon) Run(env ...string) {

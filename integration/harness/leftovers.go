@@ -62,7 +62,7 @@ func (d *Daemon) containerdLeftovers() (left []string) {
 		return []string{err.Error()}
 	}
 	defer c.Close()
-	ctx := namespaces.WithNamespace(context.Background(), "berth")
+	ctx := namespaces.WithNamespace(context.Background(), d.Namespace())
 	containers, err := c.Containers(ctx)
 	if err != nil {
 		return []string{err.Error()}
