@@ -3,8 +3,11 @@ package runtime
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/berth-engine/berth/pkg/streams"
 )
 
 // BenchmarkRun is a container's life on the hot path of `run`, step by step.
@@ -25,7 +28,8 @@ func BenchmarkRun(b *testing.B) {
 		id := fmt.Sprintf("brt-%d-bench-%d", os.Getpid(), n)
 		step("1-snapshot", func() error { return r.CreateRootfs(b.Context(), id, base) })
 		step("2-create", func() error {
-			_, err := r.CreateTask(b.Context(), TaskConfig{ID: id, Spec: testSpec(id, "true")})
+			out := streams.URI(streams.Config{ID: id, Socket: filepath.Join(bench.dir, id+".sock"), Log: streams.Log{Driver: "none"}})
+			_, err := r.CreateTask(b.Context(), TaskConfig{ID: id, Spec: testSpec(id, "true"), IO: IO{Stdout: out, Stderr: out}})
 			return err
 		})
 		step("3-start", func() error { return r.StartTask(b.Context(), id) })
