@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/berth-engine/berth/pkg/net/dump"
 	"github.com/containerd/errdefs"
 	"github.com/vishvananda/netlink"
 )
@@ -114,7 +115,7 @@ func Existing(name string) (netip.Prefix, error) {
 	if err != nil {
 		return netip.Prefix{}, err
 	}
-	addrs, err := netlink.AddrList(link, netlink.FAMILY_V4)
+	addrs, err := dump.Read(func() ([]netlink.Addr, error) { return netlink.AddrList(link, netlink.FAMILY_V4) })
 	if err != nil {
 		return netip.Prefix{}, err
 	}
@@ -129,7 +130,7 @@ func Existing(name string) (netip.Prefix, error) {
 
 // DefaultMTU is the MTU of the default route's device, or 1500 without one.
 func DefaultMTU() int {
-	routes, err := netlink.RouteList(nil, netlink.FAMILY_V4)
+	routes, err := dump.Read(func() ([]netlink.Route, error) { return netlink.RouteList(nil, netlink.FAMILY_V4) })
 	if err != nil {
 		return 1500
 	}

@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"syscall"
 
+	"github.com/berth-engine/berth/pkg/net/dump"
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
@@ -177,7 +178,7 @@ func (e Endpoint) Check() error {
 		if err != nil {
 			return fmt.Errorf("interface %s: %w", e.Name, err)
 		}
-		have, err := netlink.AddrList(link, netlink.FAMILY_ALL)
+		have, err := dump.Read(func() ([]netlink.Addr, error) { return netlink.AddrList(link, netlink.FAMILY_ALL) })
 		if err != nil {
 			return err
 		}
@@ -207,7 +208,7 @@ func Endpoints(name string) (hostNames []string, err error) {
 	if err != nil {
 		return nil, err
 	}
-	links, err := netlink.LinkList()
+	links, err := dump.Read(netlink.LinkList)
 	if err != nil {
 		return nil, err
 	}
