@@ -586,3 +586,7 @@ func (c *fakeConn) output() string {
 	defer c.mu.Unlock()
 	return c.got.String()
 }
+
+func runtimeExit(id string, pid, code int) runtime.Event {
+	return runtime.Event{Kind: runtime.KindExit, ID: id, Pid: pid, Exit: runtime.Exit{Code: code, At: time.Now()}}
+}

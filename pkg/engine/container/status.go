@@ -58,8 +58,8 @@ type Status struct {
 	// disk before the task is deleted, because with the task containerd forgets
 	// the exit code.
 	Ending *Exit `json:",omitempty"`
-	// Stops counts how often it came to rest, so that a waiter that slept
-	// through a quick stop and start still notices.
+	// Stops counts its exits, so that a waiter that slept through a quick stop
+	// and start, or a restart, still notices.
 	Stops uint64 `json:"-"`
 }
 
@@ -103,6 +103,9 @@ func (s Status) Ended(exit Exit) Status {
 
 // Retrying follows an exit, or a start that failed, when a restart is due.
 func (s Status) Retrying(exit Exit) Status {
+	if s.Live() {
+		s.Stops++
+	}
 	s = s.to(Restarting)
 	s = s.rested(exit)
 	s.RestartCount++

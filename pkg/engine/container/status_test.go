@@ -58,11 +58,11 @@ func TestLifeOfAStatus(t *testing.T) {
 		t.Errorf("started: %+v", s)
 	}
 	s = s.Retrying(Exit{Code: 1, At: end})
-	if s.Live() || !s.Active() || s.Pid != 0 || s.RestartCount != 1 || s.Stops != 0 || s.Sandbox.Key != "" {
+	if s.Live() || !s.Active() || s.Pid != 0 || s.RestartCount != 1 || s.Stops != 1 || s.Sandbox.Key != "" {
 		t.Errorf("retrying: %+v", s)
 	}
 	s = s.Started(8, start, Sandbox{}).Ended(Exit{Code: 0, At: end})
-	if s.Active() || s.Stops != 1 || s.RestartCount != 1 || !s.FinishedAt.Equal(end) {
+	if s.Active() || s.Stops != 2 || s.RestartCount != 1 || !s.FinishedAt.Equal(end) {
 		t.Errorf("ended: %+v", s)
 	}
 	s = s.Failed(127, "no such file")
