@@ -73,8 +73,11 @@ func (w *world) engine() *Engine {
 	return e
 }
 
+// option is how a container is to be.
+type option = func(*ctypes.Config, *ctypes.HostConfig)
+
 // create makes a container "web" as the options say.
-func (w *world) create(e *Engine, options ...func(*ctypes.Config, *ctypes.HostConfig)) string {
+func (w *world) create(e *Engine, options ...option) string {
 	w.t.Helper()
 	c, hc := &ctypes.Config{Image: "image", Cmd: []string{"run"}}, &ctypes.HostConfig{}
 	for _, set := range options {
@@ -88,7 +91,7 @@ func (w *world) create(e *Engine, options ...func(*ctypes.Config, *ctypes.HostCo
 }
 
 // run makes and starts one.
-func (w *world) run(e *Engine, options ...func(*ctypes.Config, *ctypes.HostConfig)) string {
+func (w *world) run(e *Engine, options ...option) string {
 	w.t.Helper()
 	id := w.create(e, options...)
 	if err := e.Start(w.t.Context(), id); err != nil {
@@ -97,7 +100,7 @@ func (w *world) run(e *Engine, options ...func(*ctypes.Config, *ctypes.HostConfi
 	return id
 }
 
-func restart(policy ctypes.RestartPolicyMode) func(*ctypes.Config, *ctypes.HostConfig) {
+func restart(policy ctypes.RestartPolicyMode) option {
 	return func(_ *ctypes.Config, hc *ctypes.HostConfig) { hc.RestartPolicy.Name = policy }
 }
 

@@ -26,12 +26,13 @@ func (e *Engine) Remove(ctx context.Context, ref string, o RemoveOptions) error 
 	if o.Link {
 		return errdefs.ErrNotImplemented.WithMessage("removing a link is not implemented yet")
 	}
+	killed := false
 	if o.Force {
-		if err := e.stopper.killForRemoval(context.WithoutCancel(ctx), u); err != nil {
+		if killed, err = e.stopper.killForRemoval(context.WithoutCancel(ctx), u); err != nil {
 			return err
 		}
 	}
-	return u.Do(ctx, func(ctx context.Context) error {
+	err = u.Do(ctx, func(ctx context.Context) error {
 		switch s := u.Status(); {
 		case s.State == container.Removing:
 			return errdefs.ErrConflict.WithMessage(fmt.Sprintf("removal of container %s is already in progress", ref))
@@ -42,6 +43,10 @@ func (e *Engine) Remove(ctx context.Context, ref string, o RemoveOptions) error 
 		}
 		return e.remover.now(ctx, u, o)
 	})
+	if killed && errdefs.IsNotFound(err) {
+		return nil // its exit removed it: it was to be removed after its run
+	}
+	return err
 }
 
 // remover deletes containers at rest.
@@ -60,10 +65,9 @@ type remover struct {
 // now removes a container at rest. Owner only; afterwards the owner is
 // closed.
 func (r *remover) now(ctx context.Context, u *unit.Unit, o RemoveOptions) error {
-	if u.Status().Gone() {
-		return nil // by its own exit, meanwhile
+	if u.Status().State != container.Removing { // a removal that a crash interrupted
+		u.Set(u.Status().Leaving())
 	}
-	u.Set(u.Status().Leaving())
 	u.Waiting.Drop(errdefs.ErrNotFound.WithMessage("No such container: " + u.ID))
 	if err := r.store.DeleteContainer(u.ID); err != nil {
 		u.Set(u.Status().Stuck(err.Error()))

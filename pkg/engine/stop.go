@@ -135,7 +135,13 @@ func (s *stopper) awaitStop(ctx context.Context, u *unit.Unit, stops uint64, tim
 		_, err := u.Until(ctx, stopped)
 		return err
 	}
-	if err := u.Do(ctx, func(ctx context.Context) error { return s.signal(ctx, u, syscall.SIGKILL) }); err != nil {
+	err := u.Do(ctx, func(ctx context.Context) error {
+		if stopped(u.View()) {
+			return nil // after the timeout; what runs now is another run
+		}
+		return s.signal(ctx, u, syscall.SIGKILL)
+	})
+	if err != nil && !stopped(u.View()) {
 		return err
 	}
 	wait, cancel := context.WithTimeout(ctx, killTimeout)
@@ -177,11 +183,11 @@ func (s *stopper) kill(ctx context.Context, u *unit.Unit, sig syscall.Signal, re
 	return err
 }
 
-// killForRemoval ends what runs, without the stop signal and its delay.
-func (s *stopper) killForRemoval(ctx context.Context, u *unit.Unit) error {
+// killForRemoval ends what runs, without the stop signal and its delay. It
+// reports whether something ran.
+func (s *stopper) killForRemoval(ctx context.Context, u *unit.Unit) (live bool, err error) {
 	var stops uint64
-	live := false
-	err := u.Do(ctx, func(ctx context.Context) error {
+	err = u.Do(ctx, func(ctx context.Context) error {
 		status := u.Status()
 		if !status.Active() {
 			return nil
@@ -197,14 +203,14 @@ func (s *stopper) killForRemoval(ctx context.Context, u *unit.Unit) error {
 		return s.signal(ctx, u, syscall.SIGKILL)
 	})
 	if err != nil || !live {
-		return err
+		return false, err
 	}
 	wait, cancel := context.WithTimeout(ctx, killTimeout)
 	defer cancel()
 	if _, err := u.Until(wait, func(v *unit.View) bool { return v.Status.Stops > stops || v.Status.Gone() }); err != nil {
-		return fmt.Errorf("cannot remove container %q: could not kill container: no exit event within %s", "/"+u.View().Record.Name, killTimeout)
+		return true, fmt.Errorf("cannot remove container %q: could not kill container: no exit event within %s", "/"+u.View().Record.Name, killTimeout)
 	}
-	return nil
+	return true, nil
 }
 
 // signal sends a signal to the init process and publishes it. A process that is

@@ -10,6 +10,7 @@ import (
 	"github.com/berth-engine/berth/pkg/engine/container"
 	"github.com/containerd/errdefs"
 	ctypes "github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/events"
 )
 
 func seconds(n int) StopOptions { return StopOptions{Timeout: &n} }
@@ -115,5 +116,38 @@ func TestKill(t *testing.T) {
 	}
 	if err := e.Kill(t.Context(), id, ""); !errdefs.IsConflict(err) || !strings.Contains(err.Error(), "is not running") {
 		t.Errorf("killed again: %v", err)
+	}
+}
+
+// An exit that comes with the end of the timeout is the end of the stop: what
+// it is followed by is not killed, and a container that it removed was stopped.
+func TestExitAtTheTimeout(t *testing.T) {
+	for name, how := range map[string]option{"stays": restart("no"), "is removed": autoRemove} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				e := w.engine()
+				id := w.run(e, how)
+				w.tasks.ignored = true
+				u, err := e.units.Find(id)
+				if err != nil {
+					t.Fatal(err)
+				}
+				stopped := make(chan error, 1)
+				go func() { stopped <- e.Stop(t.Context(), id, seconds(7)) }()
+				time.Sleep(6 * time.Second)
+				release := make(chan struct{})
+				u.Post(func() { <-release })
+				w.tasks.end(id, 0)
+				time.Sleep(2 * time.Second)
+				close(release)
+				if err := <-stopped; err != nil {
+					t.Error(err)
+				}
+				if n := w.events.count(events.ActionKill); n != 1 {
+					t.Errorf("%d signals", n)
+				}
+			})
+		})
 	}
 }
