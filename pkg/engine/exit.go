@@ -38,7 +38,8 @@ func (s *supervisor) exited(ctx context.Context, u *unit.Unit, exit container.Ex
 	if !v.Status.Live() {
 		return // seen already
 	}
-	if !v.Record.HostConfig.AutoRemove {
+	removed := v.Record.HostConfig.AutoRemove && !u.Kept
+	if !removed {
 		ending := v.Status
 		ending.Ending = &exit
 		u.Set(ending)
@@ -70,7 +71,7 @@ func (s *supervisor) exited(ctx context.Context, u *unit.Unit, exit container.Ex
 	switch {
 	case again:
 		s.restartIn(u, delay)
-	case v.Record.HostConfig.AutoRemove:
+	case removed:
 		if err := s.remover.now(ctx, u, RemoveOptions{Volumes: true}); err != nil {
 			s.log.Error("container could not be removed after its exit", "container", u.ID, "error", err)
 		}

@@ -64,7 +64,7 @@ type starter struct {
 func (s *starter) byUser(ctx context.Context, u *unit.Unit) error {
 	status := u.Status()
 	status.RestartCount, status.ByHand = 0, false
-	u.Backoff = 0
+	u.Backoff, u.Kept = 0, false
 	u.Set(status)
 	err := s.start(ctx, u)
 	if err == nil {

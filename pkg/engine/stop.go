@@ -29,7 +29,7 @@ func (e *Engine) Stop(ctx context.Context, ref string, o StopOptions) error {
 	if err != nil {
 		return err
 	}
-	return e.stopper.halt(context.WithoutCancel(ctx), u, o)
+	return e.stopper.halt(context.WithoutCancel(ctx), u, o, false)
 }
 
 // Kill sends a signal, SIGKILL when none is given. Conflict: it does not run.
@@ -55,7 +55,7 @@ func (e *Engine) Restart(ctx context.Context, ref string, o StopOptions) error {
 		return err
 	}
 	ctx = context.WithoutCancel(ctx)
-	if err := e.stopper.halt(ctx, u, o); err != nil && !errdefs.IsNotModified(err) {
+	if err := e.stopper.halt(ctx, u, o, true); err != nil && !errdefs.IsNotModified(err) {
 		return err
 	}
 	if err := u.Do(ctx, func(ctx context.Context) error {
@@ -79,8 +79,9 @@ type stopper struct {
 	fault      func(name string)
 }
 
-// halt asks, waits and insists.
-func (s *stopper) halt(ctx context.Context, u *unit.Unit, o StopOptions) error {
+// halt asks, waits and insists. keep: also a container that its exit would
+// remove is still there then.
+func (s *stopper) halt(ctx context.Context, u *unit.Unit, o StopOptions, keep bool) error {
 	r := u.View().Record
 	sig, err := stopSignal(r, o.Signal)
 	if err != nil {
@@ -95,6 +96,7 @@ func (s *stopper) halt(ctx context.Context, u *unit.Unit, o StopOptions) error {
 		}
 		stops = status.Stops
 		status.ByHand = true
+		u.Kept = keep
 		u.Set(status)
 		if err := s.writer.Save(ctx, u.ID); err != nil {
 			return err

@@ -151,3 +151,24 @@ func TestExitAtTheTimeout(t *testing.T) {
 		})
 	}
 }
+
+// A restart does not remove a container that its exit would remove.
+func TestRestartOfAutoRemove(t *testing.T) {
+	w := newWorld(t)
+	e := w.engine()
+	id := w.run(e, autoRemove)
+	first := w.status(e, id).Pid
+	if err := e.Restart(t.Context(), id, StopOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if s := w.status(e, id); s.State != container.Running || s.Pid == first {
+		t.Errorf("%+v", s)
+	}
+	if err := e.Stop(t.Context(), id, StopOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := e.Wait(t.Context(), id, ctypes.WaitConditionRemoved, func() {}); err != nil && !errdefs.IsNotFound(err) {
+		t.Error(err)
+	}
+	w.gone(e, id)
+}
