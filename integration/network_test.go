@@ -2,7 +2,9 @@ package integration
 
 import (
 	"net"
+	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -148,20 +150,28 @@ func TestNeighbours(t *testing.T) {
 	t.Parallel()
 	a, b := start(t, harness.Options{}), start(t, harness.Options{})
 	other := harness.NewOtherHost(t)
-	serving(t, a, "web", "-p", "7")
-	serving(t, b, "web", "-p", "7")
-	of := func(d *harness.Daemon) string { return net.JoinHostPort(other.Here, hostPort(t, d, "web", "7/tcp")) }
-	seesFrom(t, other, "tcp", of(a), other.Address)
-	seesFrom(t, other, "tcp", of(b), other.Address)
-	b.Berth("run", "--rm", "-p", hostPort(t, a, "web", "7/tcp")+":7", image, "true").Fails(t, 125, "address already in use")
+	// Ports that no engine chooses by itself: one whose daemon is dead is not
+	// held against others who look for a free one.
+	port := 20000 + os.Getpid()%5000*2
+	ofA, ofB := strconv.Itoa(port), strconv.Itoa(port+1)
+	reached := func(port string) {
+		t.Helper()
+		seesFrom(t, other, "tcp", net.JoinHostPort(other.Here, port), other.Address)
+	}
+	serving(t, a, "web", "-p", ofA+":7")
+	serving(t, b, "web", "-p", ofB+":7")
+	reached(ofA)
+	reached(ofB)
+	b.Berth("run", "--rm", "-p", ofA+":7", image, "true").Fails(t, 125, "address already in use")
 	a.Kill()
-	seesFrom(t, other, "tcp", of(b), other.Address)
+	reached(ofA)
+	reached(ofB)
 	b.Berth("rm", "-f", "web").OK(t)
 	b.Terminate()
 	a.Run()
-	seesFrom(t, other, "tcp", of(a), other.Address)
+	reached(ofA)
 	b.Run()
-	serving(t, b, "web", "-p", "7")
-	seesFrom(t, other, "tcp", of(b), other.Address)
-	seesFrom(t, other, "tcp", of(a), other.Address)
+	serving(t, b, "web", "-p", ofB+":7")
+	reached(ofB)
+	reached(ofA)
 }

@@ -2,6 +2,7 @@ package integration
 
 import (
 	"bufio"
+	"debug/elf"
 	"errors"
 	"fmt"
 	"net"
@@ -125,6 +126,14 @@ func probeArgs(t *testing.T, args ...string) []string {
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
+	}
+	binary, err := elf.Open(self)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer binary.Close()
+	if libraries, _ := binary.ImportedLibraries(); len(libraries) > 0 { // the error is that there are none
+		t.Fatalf("the test cannot run in a container, it needs %v: make integration builds it with CGO_ENABLED=0", libraries)
 	}
 	return append([]string{"-v", self + ":/probe:ro", "-e", probeEnv + "=1", "--entrypoint", "/probe", image}, args...)
 }
