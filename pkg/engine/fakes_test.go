@@ -39,6 +39,7 @@ type world struct {
 	store      *fakeStore
 	events     *fakeEvents
 	journal    *journal
+	running    *Engine // the last one started
 }
 
 func newWorld(t *testing.T) *world {
@@ -69,7 +70,12 @@ func (w *world) engine() *Engine {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	w.t.Cleanup(sync.OnceFunc(e.Close))
+	w.t.Cleanup(func() {
+		if w.running == e {
+			e.Close()
+		}
+	})
+	w.running = e
 	return e
 }
 

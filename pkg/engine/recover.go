@@ -91,7 +91,7 @@ func (r *recovery) load(ctx context.Context) error {
 			continue
 		}
 		if err := r.units.Reserve(record.Name, record.ID); err != nil {
-			return err
+			r.log.Error("container can be found by its ID only", "container", record.ID, "error", err)
 		}
 		r.units.Add(unit.New(record, s))
 	}
@@ -102,9 +102,9 @@ func (r *recovery) load(ctx context.Context) error {
 // networks are reconciled.
 func (r *recovery) adopt(ctx context.Context, u *unit.Unit, t runtime.Task, exists bool) {
 	s := u.Status()
-	if exists && t.Status == runtime.Created {
+	if exists && leftover(s, t) {
 		if _, err := r.tasks.DeleteTask(ctx, u.ID); ignoreNotFound(err) != nil {
-			r.log.Error("task of an interrupted start could not be deleted", "container", u.ID, "error", err)
+			r.log.Error("leftover task could not be deleted", "container", u.ID, "error", err)
 		}
 		exists = false
 	}
@@ -129,6 +129,14 @@ func (r *recovery) adopt(ctx context.Context, u *unit.Unit, t runtime.Task, exis
 	u.Begin()
 	u.Set(s)
 	r.writer.Later(u.ID)
+}
+
+// leftover says whether a task is none of the container's: that of a start that
+// was interrupted before its process ran, of a container that is being removed,
+// or of an exit that the record knows.
+func leftover(s container.Status, t runtime.Task) bool {
+	return t.Status == runtime.Created || s.Gone() ||
+		t.Status == runtime.Stopped && !s.Live() && s.FinishedAt.Equal(t.Exit.At)
 }
 
 // reserve tells the volumes who uses them, and drops what nobody does.
@@ -189,7 +197,7 @@ func (r *recovery) settle(ctx context.Context, tasks map[string]runtime.Task) {
 	units := r.units.All()
 	for _, u := range units {
 		t, exists := tasks[u.ID]
-		exists = exists && t.Status != runtime.Created
+		exists = exists && !leftover(u.Status(), t)
 		settled.Add(1)
 		u.Post(func() {
 			defer settled.Done()

@@ -96,11 +96,11 @@ func (s *stopper) halt(ctx context.Context, u *unit.Unit, o StopOptions, keep bo
 		}
 		stops = status.Stops
 		status.ByHand = true
-		u.Kept = keep
 		u.Set(status)
 		if err := s.writer.Save(ctx, u.ID); err != nil {
 			return err
 		}
+		u.Kept = keep
 		s.fault("stop.intent")
 		if status.State == container.Restarting {
 			s.supervisor.cancelRestart(u)
