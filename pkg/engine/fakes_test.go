@@ -323,6 +323,7 @@ func (f *fakeTasks) freeze(id string, s runtime.Status) error {
 	defer f.mu.Unlock()
 	if t := f.all[id]; t != nil && t.Status != runtime.Stopped {
 		t.Status = s
+		f.emitLocked(runtime.Event{Kind: map[runtime.Status]runtime.Kind{runtime.Paused: runtime.KindPaused, runtime.Running: runtime.KindResumed}[s], ID: id})
 		return nil
 	}
 	return errdefs.ErrNotFound

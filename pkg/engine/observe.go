@@ -54,10 +54,29 @@ func (o *observer) observed(ctx context.Context, u *unit.Unit, ev runtime.Event)
 		s.OOMKilled = true
 		u.Set(s)
 		o.events.Publish(u.Event(events.ActionOOM, nil))
-	case runtime.KindPaused:
-		o.freezer.suspended(u)
-	case runtime.KindResumed:
-		o.freezer.resumed(u)
+	case runtime.KindPaused, runtime.KindResumed:
+		if s := u.Status().State; s == container.Running && ev.Kind == runtime.KindPaused || s == container.Paused && ev.Kind == runtime.KindResumed {
+			o.look(ctx, u)
+		}
+	}
+}
+
+// look follows a pause or thaw by another containerd client. The event may be a
+// late one of ours, so the task says what holds. Owner only.
+func (o *observer) look(ctx context.Context, u *unit.Unit) {
+	tasks, err := o.tasks.Tasks(ctx)
+	if err != nil {
+		o.log.Error("tasks cannot be listed after a pause", "container", u.ID, "error", err)
+		return
+	}
+	for _, t := range tasks {
+		switch {
+		case t.ID != u.ID:
+		case t.Status == runtime.Paused:
+			o.freezer.suspended(u)
+		case t.Status == runtime.Running:
+			o.freezer.resumed(u)
+		}
 	}
 }
 
