@@ -66,9 +66,9 @@ func (c *talk) complete() {
 func (c *talk) system(began time.Time) {
 	c.ask("SystemPing", "", nil, nil, 200)
 	c.ask("SystemPingHead", "", nil, nil, 200)
-	var v struct{ ApiVersion, MinAPIVersion string }
+	var v struct{ APIVersion, MinAPIVersion string }
 	c.into(&v, "SystemVersion", "", nil, nil, 200)
-	if v.ApiVersion != version.MaxAPI || v.MinAPIVersion != version.MinAPI {
+	if v.APIVersion != version.MaxAPI || v.MinAPIVersion != version.MinAPI {
 		c.t.Errorf("versions %+v", v)
 	}
 	var info struct{ Containers, Images int }

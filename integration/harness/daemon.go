@@ -159,7 +159,7 @@ func (d *Daemon) awaitReady() error {
 		}
 		select {
 		case <-d.exited:
-			return fmt.Errorf("it ended: %v", d.exitErr)
+			return fmt.Errorf("it ended: %w", d.exitErr)
 		case <-deadline:
 			return errors.New("it does not answer")
 		case <-tick.C:
