@@ -50,15 +50,19 @@ func (e *Engine) Rename(ctx context.Context, ref, newName string) error {
 		}
 		r := *v.Record
 		r.Name = newName
-		b, err := container.Encode(&r, v.Status)
-		if err == nil {
-			err = e.store.RenameContainer(u.ID, old, newName, b)
-		}
-		if err != nil {
+		if err := e.writer.Do(func() error {
+			b, err := container.Encode(&r, v.Status)
+			if err == nil {
+				err = e.store.RenameContainer(u.ID, old, newName, b)
+			}
+			if err == nil {
+				u.Publish(&r, v.Status)
+			}
+			return err
+		}); err != nil {
 			e.units.Release(newName, u.ID)
 			return err
 		}
-		u.Publish(&r, v.Status)
 		e.units.Release(old, u.ID)
 		e.events.Publish(u.Event(events.ActionRename, map[string]string{"oldName": "/" + old}))
 		return nil

@@ -30,7 +30,8 @@ type Store interface {
 
 type ask struct {
 	id     string
-	answer chan error // nil: written behind
+	write  func() error // instead of the record; with an answer
+	answer chan error   // nil: written behind
 }
 
 // NewWriter starts the goroutine, which Close ends. find gives the container of
@@ -47,13 +48,21 @@ func (w *Writer) Later(id string) { w.asks <- ask{id: id} }
 // Save returns when the record is on disk.
 func (w *Writer) Save(ctx context.Context, id string) error {
 	answer := make(chan error, 1)
-	w.asks <- ask{id, answer}
+	w.asks <- ask{id: id, answer: answer}
 	select {
 	case err := <-answer:
 		return err
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// Do has f write a record. No older state of it is written afterwards, provided
+// that f publishes what it wrote.
+func (w *Writer) Do(f func() error) error {
+	answer := make(chan error, 1)
+	w.asks <- ask{write: f, answer: answer}
+	return <-answer
 }
 
 // Close writes what is behind. Nothing may be asked for afterwards.
@@ -78,7 +87,7 @@ func (w *Writer) run() {
 			if len(w.waiters) > 0 {
 				w.flush(dirty)
 				due = nil
-			} else if due == nil {
+			} else if due == nil && len(dirty) > 0 {
 				due = time.After(behind)
 			}
 		case <-due:
@@ -89,6 +98,10 @@ func (w *Writer) run() {
 }
 
 func (w *Writer) note(dirty map[string]bool, a ask) {
+	if a.write != nil {
+		a.answer <- a.write()
+		return
+	}
 	dirty[a.id] = true
 	if a.answer != nil {
 		w.waiters = append(w.waiters, a.answer)
@@ -111,26 +124,33 @@ func (w *Writer) drain(dirty map[string]bool) {
 	}
 }
 
+// flush writes what is dirty. What the store refused stays so, and is in the
+// next attempt.
 func (w *Writer) flush(dirty map[string]bool) {
 	records := make(map[string][]byte, len(dirty))
+	var err error
 	for id := range dirty {
 		u := w.find(id)
 		if u == nil {
-			continue // removed meanwhile
+			delete(dirty, id) // removed meanwhile
+			continue
 		}
 		v := u.View()
-		b, err := container.Encode(v.Record, v.Status)
-		if err != nil {
-			w.log.Error("container record cannot be encoded", "container", id, "error", err)
+		b, encErr := container.Encode(v.Record, v.Status)
+		if encErr != nil { // nor will it be the next time
+			w.log.Error("container record cannot be encoded", "container", id, "error", encErr)
+			delete(dirty, id)
+			err = encErr
 			continue
 		}
 		records[id] = b
 	}
-	clear(dirty)
-	var err error
 	if len(records) > 0 {
-		if err = w.store.PutContainers(records); err != nil {
-			w.log.Error("container records were not written", "count", len(records), "error", err)
+		if putErr := w.store.PutContainers(records); putErr != nil {
+			w.log.Error("container records were not written", "count", len(records), "error", putErr)
+			err = putErr
+		} else {
+			clear(dirty)
 		}
 	}
 	for _, waiter := range w.waiters {
