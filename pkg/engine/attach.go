@@ -63,10 +63,10 @@ func (s *streamer) attach(ctx context.Context, u *unit.Unit, ref string, o Attac
 	var c *attach.Client
 	if o.Stream {
 		c = attach.NewClient(streams.Request{Stdin: o.Stdin && v.Record.Config.OpenStdin, Stdout: o.Stdout, Stderr: o.Stderr})
-		if err := u.Do(ctx, func(ctx context.Context) error { return s.join(ctx, u, c) }); err != nil {
+		defer s.leave(u, c) // also when it is joined after the request has ended
+		if err := u.Do(ctx, func(ctx context.Context) error { return s.join(ctx, u, c, ref) }); err != nil {
 			return err
 		}
-		defer s.leave(u, c)
 	}
 	client, err := open(tty)
 	if err != nil {
@@ -114,8 +114,12 @@ func attachable(s container.Status, ref string) error {
 }
 
 // join connects at once to what runs, or has the next start do it. Owner only.
-func (s *streamer) join(ctx context.Context, u *unit.Unit, c *attach.Client) error {
-	switch status := u.Status(); {
+func (s *streamer) join(ctx context.Context, u *unit.Unit, c *attach.Client, ref string) error {
+	status := u.Status()
+	if err := attachable(status, ref); err != nil {
+		return err
+	}
+	switch {
 	case status.Gone():
 		return errdefs.ErrConflict.WithMessage(fmt.Sprintf("container %s is marked for removal and cannot be attached to", u.ID))
 	case status.Live():
@@ -125,10 +129,13 @@ func (s *streamer) join(ctx context.Context, u *unit.Unit, c *attach.Client) err
 	return nil
 }
 
-// leave forgets a client that left before the start.
+// leave forgets a client that left before the start, and the connection that it
+// did not take.
 func (s *streamer) leave(u *unit.Unit, c *attach.Client) {
-	u.Post(func() {
+	if !u.Post(func() {
 		u.Waiting.Remove(c)
 		c.Forget()
-	})
+	}) {
+		c.Forget()
+	}
 }

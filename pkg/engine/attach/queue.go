@@ -87,3 +87,6 @@ func (q *Queue) Drop(err error) {
 	}
 	q.clients = nil
 }
+
+// Len is how many wait.
+func (q *Queue) Len() int { return len(q.clients) }
