@@ -87,6 +87,9 @@ func (c *creator) record(ctx context.Context, q CreateRequest) (*container.Recor
 	if r.Path, r.Args, err = command(q.Config); err != nil {
 		return nil, nil, err
 	}
+	if _, err := logAttrs(r); err != nil {
+		return nil, nil, err
+	}
 	if err := c.planMounts(r); err != nil {
 		return nil, nil, err
 	}

@@ -33,13 +33,13 @@ import (
 // world is what an engine under test works with. It outlives engines, as
 // containerd and the disk do, and writes down what it is asked to do.
 type world struct {
-	t          *testing.T
-	data, exec string
-	tasks      *fakeTasks
-	store      *fakeStore
-	events     *fakeEvents
-	journal    *journal
-	running    *Engine // the last one started
+	t             *testing.T
+	data, sockets string
+	tasks         *fakeTasks
+	store         *fakeStore
+	events        *fakeEvents
+	journal       *journal
+	running       *Engine // the last one started
 }
 
 func newWorld(t *testing.T) *world {
@@ -51,7 +51,7 @@ func newWorld(t *testing.T) *world {
 	}
 	t.Cleanup(func() { os.RemoveAll(exec) })
 	return &world{
-		t: t, data: t.TempDir(), exec: exec, journal: j,
+		t: t, data: t.TempDir(), sockets: exec, journal: j,
 		tasks:  &fakeTasks{journal: j, socket: layout{run: exec}.socket, all: map[string]*fakeTask{}, roots: map[string]bool{}},
 		store:  &fakeStore{journal: j, records: map[string][]byte{}},
 		events: &fakeEvents{},
@@ -62,7 +62,7 @@ func newWorld(t *testing.T) *world {
 func (w *world) engine() *Engine {
 	w.t.Helper()
 	e, err := New(context.WithoutCancel(w.t.Context()), Config{
-		DataRoot: w.data, ExecRoot: w.exec, Init: "/berth-init", Runtime: "runc", Runtimes: []string{"runc"},
+		DataRoot: w.data, ExecRoot: w.sockets, Init: "/berth-init", Runtime: "runc", Runtimes: []string{"runc"},
 		LogConfig: ctypes.LogConfig{Type: "json-file"},
 		Tasks:     w.tasks, Images: fakeImages{}, Networks: &fakeNetworks{w.journal}, Volumes: &fakeVolumes{w.journal},
 		Store: w.store, Events: w.events, Logger: slog.New(slog.DiscardHandler),
@@ -388,6 +388,12 @@ func (f *fakeTasks) DeleteExec(_ context.Context, _, execID string) (runtime.Exi
 	return f.exec[execID], err
 }
 
+func (f *fakeTasks) setExit(execID string, exit runtime.Exit) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.exec = map[string]runtime.Exit{execID: exit}
+}
+
 func (f *fakeTasks) Resize(context.Context, string, string, uint32, uint32) error { return nil }
 
 func (f *fakeTasks) RemoveContainer(context.Context, string) error { return f.note("remove-container") }
@@ -547,8 +553,10 @@ func (f *fakeStore) stored(t *testing.T, id string) (*container.Record, containe
 
 // fakeEvents keeps the actions of containers.
 type fakeEvents struct {
-	mu      sync.Mutex // guards actions
+	mu      sync.Mutex // guards all
 	actions []string
+	awaited events.Action
+	came    chan struct{} // closed when what is awaited has come
 }
 
 func (f *fakeEvents) Publish(m events.Message) {
@@ -556,7 +564,20 @@ func (f *fakeEvents) Publish(m events.Message) {
 	defer f.mu.Unlock()
 	if m.Type == events.ContainerEventType {
 		f.actions = append(f.actions, string(m.Action))
+		if m.Action == f.awaited {
+			close(f.came)
+			f.awaited = ""
+		}
 	}
+}
+
+// await returns a function that waits for the next event of an action.
+func (f *fakeEvents) await(action events.Action) (wait func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.awaited, f.came = action, make(chan struct{})
+	came := f.came
+	return func() { <-came }
 }
 
 func (f *fakeEvents) count(action events.Action) (n int) {

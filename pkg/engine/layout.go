@@ -41,12 +41,14 @@ func (l layout) logOf(r *container.Record) streams.Log {
 
 // streams describes to the shim what to do with the container's output.
 func (l layout) streams(r *container.Record) streams.Config {
+	log := l.logOf(r)
+	log.Attrs, _ = logAttrs(r) // checked by create
 	return streams.Config{
 		ID:        r.ID,
 		Socket:    l.socket(r.ID),
 		Tty:       r.Config.Tty,
 		Stdin:     r.Config.OpenStdin,
 		StdinOnce: r.Config.StdinOnce,
-		Log:       l.logOf(r),
+		Log:       log,
 	}
 }

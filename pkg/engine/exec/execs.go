@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/berth-engine/berth/pkg/engine/attach"
 	"github.com/berth-engine/berth/pkg/engine/container"
@@ -55,6 +56,7 @@ type exec struct {
 	state    execState
 	exitCode *int
 	pid      int
+	ended    time.Time
 	done     chan struct{} // closed when its exit and its last output are known
 }
 
@@ -122,9 +124,32 @@ func (x *Execs) finish(ex *exec, code int) bool {
 	if ex.state == execExited {
 		return false
 	}
-	ex.state, ex.exitCode = execExited, &code
+	ex.state, ex.exitCode, ex.ended = execExited, &code, time.Now()
 	close(ex.done)
 	return true
+}
+
+// keepFor is how long the exit code of an exec can be asked for: Docker's is
+// between five and ten minutes, too. Health checks by exec would else fill the
+// memory of the daemon while their container runs.
+const keepFor = 10 * time.Minute
+
+// add makes an exec known, and forgets those that ended long ago.
+func (x *Execs) add(ex *exec) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for id, old := range x.all {
+		if old.state == execExited && time.Since(old.ended) > keepFor {
+			delete(x.all, id)
+		}
+	}
+	x.all[ex.id] = ex
+}
+
+func (x *Execs) remove(ex *exec) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	delete(x.all, ex.id)
 }
 
 // Exited handles the end of an exec's process. Owner only. One that we do not
@@ -179,9 +204,11 @@ func (x *Execs) ExecCreate(ctx context.Context, ref string, q ctypes.ExecCreateR
 		return "", err
 	}
 	ex := &exec{id: container.NewID(), unit: u, ask: q, done: make(chan struct{})}
-	x.mu.Lock()
-	x.all[ex.id] = ex
-	x.mu.Unlock()
+	x.add(ex)
+	if err := runnable(u); err != nil { // it ended meanwhile, and its execs were dropped before
+		x.remove(ex)
+		return "", err
+	}
 	x.Events.Publish(u.Event(events.Action("exec_create: "+strings.Join(q.Cmd, " ")), map[string]string{"execID": ex.id}))
 	return ex.id, nil
 }

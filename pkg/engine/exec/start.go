@@ -44,7 +44,7 @@ func (x *Execs) ExecStart(ctx context.Context, id string, o StartOptions, open a
 	}
 	conn, err := x.task(ctx, ex, size, o.Detach)
 	if err != nil {
-		x.failed(ex, err)
+		_ = x.abandon(ctx, ex, err) // ours has its words already
 		return err
 	}
 	if o.Detach {
@@ -52,13 +52,13 @@ func (x *Execs) ExecStart(ctx context.Context, id string, o StartOptions, open a
 	}
 	client, err := open(ex.ask.Tty)
 	if err != nil {
-		conn.Close()
-		x.failed(ex, err)
+		_ = conn.Close()            // nothing was read from or written to it
+		_ = x.abandon(ctx, ex, err) // ours has its words already
 		return err
 	}
 	defer client.Close()
 	if err := x.launch(ctx, ex); err != nil {
-		conn.Close()
+		_ = conn.Close() // nothing was read from or written to it
 		return report(client, ex, err)
 	}
 	keys, _ := attach.Keys(ex.ask.DetachKeys, ex.ask.Tty) // checked by ExecCreate
@@ -106,22 +106,23 @@ func (x *Execs) launch(ctx context.Context, ex *exec) error {
 	ctx = context.WithoutCancel(ctx)
 	pid, err := x.Tasks.StartExec(ctx, ex.unit.ID, ex.id)
 	if err != nil {
-		code, err := supervise.StartError(err)
-		if _, delErr := x.Tasks.DeleteExec(ctx, ex.unit.ID, ex.id); delErr != nil && !errdefs.IsNotFound(delErr) {
-			x.Logger.Error("exec that failed to start could not be deleted", "exec", ex.id, "error", delErr)
-		}
-		x.finish(ex, code)
-		return err
+		return x.abandon(ctx, ex, err)
 	}
 	x.started(ex, pid)
 	x.Events.Publish(ex.unit.Event(events.Action("exec_start: "+strings.Join(ex.ask.Cmd, " ")), map[string]string{"execID": ex.id}))
 	return nil
 }
 
-// failed ends an exec that has no process.
-func (x *Execs) failed(ex *exec, err error) {
-	code, _ := supervise.StartError(err)
+// abandon ends an exec whose process did not start, and says why in Docker's
+// words.
+func (x *Execs) abandon(ctx context.Context, ex *exec, err error) error {
+	code, err := supervise.StartError(err)
+	_, delErr := x.Tasks.DeleteExec(context.WithoutCancel(ctx), ex.unit.ID, ex.id)
+	if delErr != nil && !errdefs.IsNotFound(delErr) {
+		x.Logger.Error("exec that was not started could not be deleted", "exec", ex.id, "error", delErr)
+	}
 	x.finish(ex, code)
+	return err
 }
 
 // ExecInspect answers from memory. NotFound: no such exec, or its container has
