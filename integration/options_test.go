@@ -146,4 +146,8 @@ func TestLogs(t *testing.T) {
 	if n := len(lines); n == 0 || n > 2000 || lines[n-1] != "20000" {
 		t.Errorf("the rotated log has %d lines, up to %s", len(lines), lines[max(0, len(lines)-1)])
 	}
+	d.Berth("run", "--name", "labelled", "--label", "team=blue", "--log-opt", "labels=team", image, "echo", "x").OK(t)
+	if got := d.Berth("logs", "--details", "labelled").OK(t); got != "team=blue x" {
+		t.Errorf("details: %q", got)
+	}
 }
