@@ -104,12 +104,12 @@ func TestExecsForgotten(t *testing.T) {
 			t.Fatal(err)
 		}
 		w.tasks.emit(runtime.Event{Kind: runtime.KindExit, ID: id, ExecID: x})
-		time.Sleep(9 * time.Minute)
+		<-time.After(9 * time.Minute)
 		y := w.exec(e, id)
 		if _, err := e.Execs().ExecInspect(t.Context(), x); err != nil {
 			t.Errorf("after nine minutes: %v", err)
 		}
-		time.Sleep(2 * time.Minute)
+		<-time.After(2 * time.Minute)
 		z := w.exec(e, id)
 		if _, err := e.Execs().ExecInspect(t.Context(), x); !errdefs.IsNotFound(err) {
 			t.Errorf("after eleven minutes: %v", err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/berth-engine/berth/pkg/engine/container"
@@ -48,13 +49,16 @@ func (s *supervisor) exited(ctx context.Context, u *unit.Unit, exit container.Ex
 		}
 	}
 	s.fault("exit.recorded")
+	// Neither needs the other: the process is gone.
+	var released sync.WaitGroup
+	released.Go(func() { s.release(ctx, v.Record) })
 	if _, err := s.tasks.DeleteTask(ctx, u.ID); ignoreNotFound(err) != nil {
 		s.log.Error("task of an exited container could not be deleted", "container", u.ID, "error", err)
 	}
 	s.fault("exit.task")
 	u.End()
 	sandbox := v.Status.Sandbox
-	s.release(ctx, v.Record)
+	released.Wait()
 	s.fault("exit.released")
 	delay, again := restartAfter(u, exit)
 	if again {

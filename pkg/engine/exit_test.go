@@ -39,12 +39,12 @@ func TestRestartPolicy(t *testing.T) {
 				if got, want := w.journal.starting(), "delete-task unmount teardown"; got != want {
 					t.Errorf("gave back %q, want %q", got, want)
 				}
-				time.Sleep(99 * time.Millisecond)
+				<-time.After(99 * time.Millisecond)
 				synctest.Wait()
 				if s := w.status(e, id); s.State == container.Running {
 					t.Error("restarted before the delay")
 				}
-				time.Sleep(time.Millisecond)
+				<-time.After(time.Millisecond)
 				synctest.Wait()
 				if s := w.status(e, id); (s.State == container.Running) != c.again || s.RestartCount != map[bool]int{true: 1}[c.again] {
 					t.Errorf("after the delay: %+v", s)
@@ -65,13 +65,13 @@ func TestFailedRestart(t *testing.T) {
 		id := w.run(e, restart(ctypes.RestartPolicyAlways))
 		w.journal.failing("create-task", context.DeadlineExceeded)
 		w.tasks.end(id, 1)
-		time.Sleep(100*time.Millisecond + 200*time.Millisecond)
+		<-time.After(100*time.Millisecond + 200*time.Millisecond)
 		synctest.Wait()
 		if s := w.status(e, id); s.State != container.Restarting || s.RestartCount != 3 {
 			t.Errorf("%+v", s)
 		}
 		w.journal.failing("create-task", nil)
-		time.Sleep(400 * time.Millisecond)
+		<-time.After(400 * time.Millisecond)
 		synctest.Wait()
 		if s := w.status(e, id); s.State != container.Running {
 			t.Errorf("%+v", s)

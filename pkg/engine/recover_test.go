@@ -83,7 +83,7 @@ func TestRecovery(t *testing.T) {
 					w.tasks.set(task)
 				}
 				e := w.engine()
-				time.Sleep(time.Second) // restarts have their delay
+				<-time.After(time.Second) // restarts have their delay
 				synctest.Wait()
 				if c.want == removed {
 					w.gone(e, id)

@@ -59,7 +59,7 @@ type remover struct {
 	events  Publisher
 	log     *slog.Logger
 	fault   func(name string)
-	sweeps  sync.WaitGroup
+	sweeps  sync.WaitGroup // of what was removed
 }
 
 // now removes a container at rest. Owner only; afterwards the owner is
@@ -77,13 +77,17 @@ func (r *remover) now(ctx context.Context, u *unit.Unit, o RemoveOptions) error 
 	if err := r.volumes.Release(ctx, u.ID, o.Volumes); err != nil {
 		r.log.Error("volumes of a removed container could not be released", "container", u.ID, "error", err)
 	}
+	r.sweeps.Add(1) // before Close can miss the container
 	r.units.Remove(u.ID)
 	r.events.Publish(u.Event(events.ActionDestroy, nil))
 	// Wakes those who wait for the removal: the view says removing and the
 	// registry no longer knows it.
 	u.Set(u.Status())
 	u.Close(errdefs.ErrNotFound.WithMessage("No such container: " + u.ID))
-	r.sweeps.Go(func() { r.sweep(context.WithoutCancel(ctx), u.ID) })
+	go func() {
+		defer r.sweeps.Done()
+		r.sweep(context.WithoutCancel(ctx), u.ID)
+	}()
 	return nil
 }
 

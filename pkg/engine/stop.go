@@ -45,7 +45,7 @@ func (e *Engine) Kill(ctx context.Context, ref, name string) error {
 			return err
 		}
 	}
-	return e.stopper.kill(ctx, u, sig, ref)
+	return e.stopper.kill(ctx, u, sig)
 }
 
 // Restart stops a container, if it runs, and starts it.
@@ -154,18 +154,17 @@ func (s *stopper) awaitStop(ctx context.Context, u *unit.Unit, stops uint64, tim
 	return nil
 }
 
-// kill sends a signal, and waits for the end if it is SIGKILL. ref stands for
-// the container in messages.
-func (s *stopper) kill(ctx context.Context, u *unit.Unit, sig syscall.Signal, ref string) error {
+// kill sends a signal, and waits for the end if it is SIGKILL.
+func (s *stopper) kill(ctx context.Context, u *unit.Unit, sig syscall.Signal) error {
 	var stops uint64
 	if err := u.Do(ctx, func(ctx context.Context) error {
 		status := u.Status()
 		if !status.Active() {
-			return errdefs.ErrConflict.WithMessage(fmt.Sprintf("cannot kill container: %s: container %s is not running", ref, u.ID))
+			return errdefs.ErrConflict.WithMessage(fmt.Sprintf("container %s is not running", u.ID))
 		}
 		stops = status.Stops
 		if status.State == container.Restarting {
-			return errdefs.ErrConflict.WithMessage(fmt.Sprintf("cannot kill container: %s: container %s is restarting", ref, u.ID))
+			return errdefs.ErrConflict.WithMessage(fmt.Sprintf("container %s is restarting", u.ID))
 		}
 		if own, err := stopSignal(u.View().Record, ""); sig == syscall.SIGKILL || err == nil && sig == own {
 			status.ByHand = true
@@ -219,7 +218,7 @@ func (s *stopper) killForRemoval(ctx context.Context, u *unit.Unit) (live bool, 
 // gone already is no error: its exit is on the way. Owner only.
 func (s *stopper) signal(ctx context.Context, u *unit.Unit, sig syscall.Signal) error {
 	if err := s.tasks.KillTask(ctx, u.ID, sig); ignoreNotFound(err) != nil {
-		return fmt.Errorf("cannot kill container: %s: %w", u.ID, err)
+		return fmt.Errorf("container %s: signal %d: %w", u.ID, sig, err)
 	}
 	// A frozen process receives nothing until it is thawed.
 	if status := u.Status(); status.State == container.Paused && status.ByHand {

@@ -88,7 +88,7 @@ func TestStopOfRestarting(t *testing.T) {
 		if err := e.Stop(t.Context(), id, StopOptions{}); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(time.Hour)
+		<-time.After(time.Hour)
 		if s := w.status(e, id); s.State != container.Exited || s.ExitCode != 1 {
 			t.Errorf("%+v", s)
 		}
@@ -135,11 +135,11 @@ func TestExitAtTheTimeout(t *testing.T) {
 				}
 				stopped := make(chan error, 1)
 				go func() { stopped <- e.Stop(t.Context(), id, seconds(7)) }()
-				time.Sleep(6 * time.Second)
+				<-time.After(6 * time.Second)
 				release := make(chan struct{})
 				u.Post(func() { <-release })
 				w.tasks.end(id, 0)
-				time.Sleep(2 * time.Second)
+				<-time.After(2 * time.Second)
 				close(release)
 				if err := <-stopped; err != nil {
 					t.Error(err)

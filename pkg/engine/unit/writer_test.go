@@ -60,7 +60,7 @@ func TestWriter(t *testing.T) {
 			w.Later(u.ID)
 		}
 		w.Later("removed")
-		time.Sleep(behind)
+		<-time.After(behind)
 		synctest.Wait()
 		if s.writes != 1 || s.names["a"] != "old" {
 			t.Errorf("%+v", s)
