@@ -65,6 +65,10 @@ func (f *ScmpFilter) compile() ([]instruction, error) {
 	return a.program(), nil
 }
 
+// noCall is what a tracer makes of a number so that no call is made. Its upper
+// bits are not those of x32.
+const noCall = 1<<32 - 1
+
 // A span is a range of system call numbers with one treatment, up to the next
 // span's start.
 type span struct {
@@ -102,6 +106,9 @@ func (f *ScmpFilter) spans(audit uint32) ([]span, error) {
 		if !present[ArchX32] {
 			upper = foreign
 		}
+	}
+	if lower != upper && present[ArchAMD64] {
+		points = append(points, span{start: noCall, verdict: f.fallback})
 	}
 	return fill(points, lower, upper), nil
 }

@@ -66,8 +66,9 @@ func (c ScmpCondition) check() error {
 }
 
 // normal returns valid conditions sorted by argument and without what does not
-// count, so that those of equal meaning are equal in most cases. A rule with two
-// conditions for an argument is refused, as libseccomp does.
+// count, so that those of equal meaning are equal in most cases. A masked
+// comparison of no bits is none: as for libseccomp, a rule with only that is
+// without conditions. One with two conditions for an argument is refused.
 func normal(conds []ScmpCondition) ([]ScmpCondition, error) {
 	conds = slices.Clone(conds)
 	for i := range conds {
@@ -87,5 +88,7 @@ func normal(conds []ScmpCondition) ([]ScmpCondition, error) {
 			return nil, fmt.Errorf("seccomp: two conditions for argument %d in one rule", conds[i].Argument)
 		}
 	}
-	return conds, nil
+	return slices.DeleteFunc(conds, func(c ScmpCondition) bool {
+		return c.Op == CompareMaskedEqual && c.Operand1 == 0
+	}), nil
 }

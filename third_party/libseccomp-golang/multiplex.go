@@ -1,59 +1,30 @@
 package seccomp
 
-import (
-	"fmt"
-	"slices"
-)
+import "slices"
 
-// A multiplexer is a system call of x86 whose first argument says which one is
-// meant: socketcall (linux/net.h) and ipc (linux/ipc.h).
-type multiplexer struct {
-	name  string
-	calls map[string]uint64
+// A muxCall says by which system call of x86 another can be made, whose first
+// argument has the number: socketcall (linux/net.h) or ipc (linux/ipc.h).
+type muxCall struct {
+	by     string
+	number uint64
 }
 
-var multiplexers = [...]multiplexer{
-	{"socketcall", map[string]uint64{
-		"socket": 1, "bind": 2, "connect": 3, "listen": 4, "accept": 5, "getsockname": 6,
-		"getpeername": 7, "socketpair": 8, "send": 9, "recv": 10, "sendto": 11, "recvfrom": 12,
-		"shutdown": 13, "setsockopt": 14, "getsockopt": 15, "sendmsg": 16, "recvmsg": 17,
-		"accept4": 18, "recvmmsg": 19, "sendmmsg": 20,
-	}},
-	{"ipc", map[string]uint64{
-		"semop": 1, "semget": 2, "semctl": 3, "semtimedop": 4, "msgsnd": 11, "msgrcv": 12,
-		"msgget": 13, "msgctl": 14, "shmat": 21, "shmdt": 22, "shmget": 23, "shmctl": 24,
-	}},
+var muxCalls = map[string]muxCall{
+	"socket": {"socketcall", 1}, "bind": {"socketcall", 2}, "connect": {"socketcall", 3},
+	"listen": {"socketcall", 4}, "accept": {"socketcall", 5}, "getsockname": {"socketcall", 6},
+	"getpeername": {"socketcall", 7}, "socketpair": {"socketcall", 8}, "send": {"socketcall", 9},
+	"recv": {"socketcall", 10}, "sendto": {"socketcall", 11}, "recvfrom": {"socketcall", 12},
+	"shutdown": {"socketcall", 13}, "setsockopt": {"socketcall", 14}, "getsockopt": {"socketcall", 15},
+	"sendmsg": {"socketcall", 16}, "recvmsg": {"socketcall", 17}, "accept4": {"socketcall", 18},
+	"recvmmsg": {"socketcall", 19}, "sendmmsg": {"socketcall", 20},
+
+	"semop": {"ipc", 1}, "semget": {"ipc", 2}, "semctl": {"ipc", 3}, "semtimedop": {"ipc", 4},
+	"msgsnd": {"ipc", 11}, "msgrcv": {"ipc", 12}, "msgget": {"ipc", 13}, "msgctl": {"ipc", 14},
+	"shmat": {"ipc", 21}, "shmdt": {"ipc", 22}, "shmget": {"ipc", 23}, "shmctl": {"ipc", 24},
 }
 
-// addMultiplexed adds to a rule for, say, socket what it means for x86's
-// socketcall.
-func (f *ScmpFilter) addMultiplexed(row int, r rule) error {
-	if !slices.Contains(f.archs, ArchX86) {
-		return nil
-	}
-	for _, m := range multiplexers {
-		call, ok := m.calls[syscalls[row].name]
-		if !ok {
-			continue
-		}
-		muxed, ok := f.multiplexed(r, call)
-		if !ok {
-			return nil
-		}
-		target, ok := rowOf(m.name)
-		if !ok {
-			return fmt.Errorf("seccomp: the system call %s is missing in the table", m.name)
-		}
-		// The multiplexers have numbers on x86 only: nothing else sees the rule.
-		if err := f.rules[target].add(muxed); err != nil {
-			return fmt.Errorf("for %s of x86: %w", m.name, err)
-		}
-		return nil
-	}
-	return nil
-}
-
-// multiplexed returns the rule for a multiplexer, ok if there is one.
+// multiplexed returns what a rule for, say, socket means for x86's socketcall,
+// and that one's row; ok if there is anything.
 //
 // The arguments of the call that is meant are out of a filter's sight, in memory
 // or shifted. A condition for the first gives way to that for the call's number,
@@ -62,10 +33,16 @@ func (f *ScmpFilter) addMultiplexed(row int, r rule) error {
 // libseccomp applies to what the multiplexer has in their place. Here such a rule
 // counts for all calls if it is stricter than the filter's default, and for none
 // if it is not.
-func (f *ScmpFilter) multiplexed(r rule, call uint64) (muxed rule, ok bool) {
+func (f *ScmpFilter) multiplexed(row int, r rule) (target int, muxed rule, ok bool) {
+	call, ok := muxCalls[syscalls[row].name]
+	if !ok || !slices.Contains(f.archs, ArchX86) {
+		return 0, rule{}, false
+	}
 	others := slices.ContainsFunc(r.conds, func(c ScmpCondition) bool { return c.Argument > 0 })
 	if others && rank(r.verdict) > rank(f.fallback) {
-		return rule{}, false
+		return 0, rule{}, false
 	}
-	return rule{r.verdict, []ScmpCondition{{Op: CompareEqual, Operand1: call}}}, true
+	// The multiplexers have numbers on x86 only: nothing else sees the rule.
+	target, ok = rowOf(call.by)
+	return target, rule{r.verdict, []ScmpCondition{{Op: CompareEqual, Operand1: call.number}}}, ok
 }

@@ -1,7 +1,6 @@
 package seccomp
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"syscall"
@@ -23,29 +22,39 @@ type rule struct {
 
 func (s *ruleSet) empty() bool { return !s.always && len(s.rules) == 0 }
 
-// add has libseccomp's order of precedence: the first rule without conditions
-// stands against all others, before and after it. Equal conditions with another
-// verdict are a contradiction, EEXIST.
-func (s *ruleSet) add(r rule) error {
-	if s.always {
-		return nil
-	}
-	if len(r.conds) == 0 {
-		*s = ruleSet{always: true, verdict: r.verdict}
+// conflicts says whether the rule contradicts one that is there: equal conditions
+// with another verdict.
+func (s *ruleSet) conflicts(r rule) error {
+	if s.always || len(r.conds) == 0 {
 		return nil
 	}
 	for _, old := range s.rules {
-		if !slices.Equal(old.conds, r.conds) {
-			continue
+		if old.verdict != r.verdict && slices.Equal(old.conds, r.conds) {
+			return fmt.Errorf("seccomp: the same conditions have two actions: %w", syscall.EEXIST)
 		}
-		if old.verdict == r.verdict {
-			return nil
-		}
-		return fmt.Errorf("seccomp: the same conditions have two actions: %w", syscall.EEXIST)
 	}
-	s.rules = append(s.rules, r)
-	slices.SortStableFunc(s.rules, func(a, b rule) int { return cmp.Compare(rank(a.verdict), rank(b.verdict)) })
 	return nil
+}
+
+// add has libseccomp's order of precedence: the first rule without conditions
+// stands against all others, before and after it.
+func (s *ruleSet) add(r rule) {
+	switch {
+	case s.always:
+	case len(r.conds) == 0:
+		*s = ruleSet{always: true, verdict: r.verdict}
+	default:
+		at := len(s.rules)
+		for i, old := range s.rules {
+			if slices.Equal(old.conds, r.conds) {
+				return
+			}
+			if at > i && rank(old.verdict) > rank(r.verdict) {
+				at = i
+			}
+		}
+		s.rules = slices.Insert(s.rules, at, r)
+	}
 }
 
 // AddRule sets the action for a system call, by its number from
@@ -82,9 +91,21 @@ func (f *ScmpFilter) add(call ScmpSyscall, action ScmpAction, conds []ScmpCondit
 	if !ok {
 		return fmt.Errorf("seccomp: no system call has the number %d", int32(call))
 	}
-	f.ruled = true
-	if err := f.rules[row].add(rule{verdict, conds}); err != nil {
+	return f.addRow(row, rule{verdict, conds})
+}
+
+func (f *ScmpFilter) addRow(row int, r rule) error {
+	if err := f.rules[row].conflicts(r); err != nil {
 		return err
 	}
-	return f.addMultiplexed(row, rule{verdict, conds})
+	target, muxed, ok := f.multiplexed(row, r)
+	if ok {
+		if err := f.rules[target].conflicts(muxed); err != nil {
+			return fmt.Errorf("for %s of x86: %w", syscalls[target].name, err)
+		}
+		f.rules[target].add(muxed)
+	}
+	f.rules[row].add(r)
+	f.ruled = true
+	return nil
 }

@@ -37,7 +37,8 @@ func GetSyscallFromName(name string) (ScmpSyscall, error) {
 // a table; x32's numbers have bit 30 set.
 //
 // As with libseccomp, the calls of sockets and of System V IPC have negative
-// numbers on x86 where the old multiplexers were there before them.
+// numbers on x86, where multiplexers were there before they had numbers of
+// their own; rules are about both.
 func GetSyscallFromNameByArch(name string, arch ScmpArch) (ScmpSyscall, error) {
 	a, err := abiOf(arch)
 	if err != nil {
@@ -47,7 +48,8 @@ func GetSyscallFromNameByArch(name string, arch ScmpArch) (ScmpSyscall, error) {
 	if !ok {
 		return 0, ErrSyscallDoesNotExist
 	}
-	if nr := syscalls[row].numbers[a.column]; nr >= 0 {
+	nr := syscalls[row].numbers[a.column]
+	if _, muxed := muxCalls[name]; nr >= 0 && !(muxed && a.column == columnX86) {
 		return ScmpSyscall(nr), nil
 	}
 	return ScmpSyscall(firstPseudo - row), nil

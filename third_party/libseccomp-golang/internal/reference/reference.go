@@ -94,11 +94,8 @@ func (e *RuleError) Error() string {
 	return fmt.Sprintf("libseccomp: rule %d: %d", e.Index, e.Code)
 }
 
-// Version returns the version of the library that is linked.
-func Version() (major, minor, micro uint) {
-	v := C.seccomp_version()
-	return uint(v.major), uint(v.minor), uint(v.micro)
-}
+// API returns the library's opinion of what the kernel can do.
+func API() uint { return uint(C.seccomp_api_get()) }
 
 // Number resolves a name; the result is negative for a call that the
 // architecture lacks, and -1 for a name that the library does not know.

@@ -34,6 +34,10 @@ var armPrivate = map[string]int{
 	"usr32": 0x0f0004, "set_tls": 0x0f0005, "get_tls": 0x0f0006,
 }
 
+// only64 are calls that arch/x86/entry/syscalls/syscall_64.tbl does not give x32,
+// of those newer than its header.
+var only64 = map[string]bool{"map_shadow_stack": true}
+
 var (
 	goConstant = regexp.MustCompile(`(?m)^\s+SYS_([A-Z0-9_]+)\s+= (\d+)$`)
 	x32Macro   = regexp.MustCompile(`(?m)^#define __NR_(\w+) \(__X32_SYSCALL_BIT \+ (\d+)\)$`)
@@ -69,6 +73,10 @@ func read(sys, x32 string) (map[string]map[string]int, error) {
 			return nil, err
 		}
 		tables[arch] = table
+	}
+	for _, table := range tables {
+		delete(table, "syscall_mask")          // __NR_SYSCALL_MASK and
+		delete(table, "arch_specific_syscall") // __NR_arch_specific_syscall are no calls
 	}
 	maps.Copy(tables["arm"], armPrivate)
 	table, err := scan(x32, x32Macro)
@@ -113,7 +121,7 @@ func withNewCalls(x32, amd64 map[string]int) map[string]int {
 		marked[name] = nr | x32Bit
 	}
 	for name, nr := range amd64 {
-		if nr > newest && nr < 512 {
+		if nr > newest && nr < 512 && !only64[name] {
 			marked[name] = nr | x32Bit
 		}
 	}
