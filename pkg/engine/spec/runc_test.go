@@ -236,11 +236,11 @@ func TestRunc(t *testing.T) {
 		})
 		out := b.run(t)
 		for _, n := range []string{"net", "pid", "ipc", "uts", "cgroup"} {
-			own, err := os.Readlink("/proc/self/ns/" + n)
+			own, err := os.Readlink("/proc/thread-self/ns/" + n) // /proc/self is the main thread, which may be elsewhere
 			must(t, err)
 			expect(t, out, own)
 		}
-		if own, _ := os.Readlink("/proc/self/ns/mnt"); strings.Contains(out, own) {
+		if own, _ := os.Readlink("/proc/thread-self/ns/mnt"); strings.Contains(out, own) {
 			t.Error("the mount namespace is shared")
 		}
 	})
