@@ -166,3 +166,6 @@ require (
 )
 
 tool github.com/opencontainers/runc
+
+// runc's filters of system calls: docs/seccomp.md.
+replace github.com/seccomp/libseccomp-golang => ./third_party/libseccomp-golang
