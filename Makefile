@@ -72,7 +72,7 @@ test: ## everything: lint, check and integration (root; installs what is missing
 	@$(MAKE) --no-print-directory integration
 
 .PHONY: check
-check: need-go ## format, vet and the tests of each package, minutes at most (root)
+check: need-go $(BIN)/runc ## format, vet and the tests of each package, minutes at most (root)
 	@unformatted=$$(gofmt -l cmd pkg hack third_party $(wildcard integration)); \
 	  test -z "$$unformatted" || { echo "not formatted (gofmt -w): $$unformatted"; exit 1; }
 	$(GO) vet ./...
