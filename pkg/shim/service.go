@@ -76,6 +76,7 @@ func (s *Service) Close(ctx context.Context) {
 
 // Create makes the container with streams of ours.
 func (s *Service) Create(ctx context.Context, r *taskapi.CreateTaskRequest) (*taskapi.CreateTaskResponse, error) {
+	defer hastenAttach()()
 	cfg, ours, err := streams.ParseURI(r.Stdout)
 	if err != nil {
 		return nil, errgrpc.ToGRPC(err)
@@ -201,6 +202,9 @@ func (s *Service) Exec(ctx context.Context, r *taskapi.ExecProcessRequest) (*emp
 
 // Start starts a process. Upstream opens an exec's streams here.
 func (s *Service) Start(ctx context.Context, r *taskapi.StartRequest) (*taskapi.StartResponse, error) {
+	if r.ExecID != "" {
+		defer hastenAttach()()
+	}
 	resp, err := s.TTRPCTaskService.Start(ctx, r)
 	if p := s.process(r.ID, r.ExecID); p != nil {
 		p.opened()
