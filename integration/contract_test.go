@@ -79,7 +79,7 @@ func (c *talk) system(began time.Time) {
 		return []string{strconv.FormatFloat(float64(t.UnixMilli())/1000, 'f', 3, 64)}
 	}
 	seen := string(c.ask("SystemEvents", "", url.Values{"since": unix(began), "until": unix(time.Now())}, nil, 200))
-	for _, want := range []string{`"create"`, `"start"`, `"die"`, `"destroy"`, `"exec_die"`, `"pause"`, `"rename"`, `"pull"`} {
+	for _, want := range []string{`"create"`, `"start"`, `"die"`, `"destroy"`, `"exec_die"`, `"pause"`, `"rename"`, `"pull"`, `"top"`, `"update"`, `"prune"`} {
 		if !strings.Contains(seen, want) {
 			c.t.Errorf("event %s is not in %s", want, seen)
 		}
@@ -182,6 +182,7 @@ func (c *talk) container() {
 	if c.into(&list, "ContainerList", "", url.Values{"all": {"1"}, "size": {"1"}}, nil, 200); len(list) != 1 || list[0].ID != made.ID {
 		c.t.Errorf("containers: %+v", list)
 	}
+	c.watched()
 	c.ask("ContainerPause", "box", nil, nil, 204)
 	state("paused")
 	c.ask("ContainerUnpause", "box", nil, nil, 204)
@@ -201,6 +202,32 @@ func (c *talk) container() {
 	c.ask("ContainerStop", "box", url.Values{"t": {"0"}}, nil, 204)
 	c.ask("ContainerDelete", "box", url.Values{"v": {"1"}}, nil, 204)
 	c.ask("ContainerInspect", "box", nil, nil, 404)
+}
+
+// watched looks at what the container does and uses, and changes what it may use.
+func (c *talk) watched() {
+	var top struct{ Titles []string }
+	if c.into(&top, "ContainerTop", "box", url.Values{"ps_args": {"-o pid,comm"}}, nil, 200); len(top.Titles) != 2 {
+		c.t.Errorf("top: %+v", top)
+	}
+	var sample struct {
+		Name     string
+		CPUStats struct {
+			CPUUsage struct {
+				Total uint64 `json:"total_usage"`
+			} `json:"cpu_usage"`
+		} `json:"cpu_stats"`
+	}
+	c.into(&sample, "ContainerStats", "box", url.Values{"stream": {"0"}, "one-shot": {"1"}}, nil, 200)
+	if sample.Name != "/box" || sample.CPUStats.CPUUsage.Total == 0 {
+		c.t.Errorf("stats: %+v", sample)
+	}
+	c.ask("ContainerUpdate", "box", nil, map[string]any{"PidsLimit": 100, "RestartPolicy": map[string]any{"Name": "no"}}, 200)
+	c.ask("ContainerUpdate", "box", nil, map[string]any{"Memory": 1}, 400)
+	var pruned struct{ ContainersDeleted []string }
+	if c.into(&pruned, "ContainerPrune", "", nil, map[string]any{}, 200); len(pruned.ContainersDeleted) != 0 {
+		c.t.Errorf("pruned: %+v", pruned)
+	}
 }
 
 // process runs more of them in a container that has no terminal itself.

@@ -41,6 +41,9 @@ type fakeEngine struct {
 	listed  engine.ListOptions
 	logged  engine.LogsOptions
 
+	measured engine.StatsOptions
+	updated  *container.UpdateConfig
+
 	attach func(ctx context.Context, o engine.AttachOptions, open engine.OpenConn) error
 	logs   func(open engine.OpenWriter) error
 	wait   func(ctx context.Context, registered func()) (container.WaitResponse, error)
@@ -83,6 +86,27 @@ func (f *fakeEngine) Rename(_ context.Context, ref, _ string) error { return kno
 
 func (f *fakeEngine) Remove(_ context.Context, ref string, _ engine.RemoveOptions) error {
 	return known(ref)
+}
+
+func (f *fakeEngine) Update(_ context.Context, ref string, c *container.UpdateConfig) (container.UpdateResponse, error) {
+	f.updated = c
+	return container.UpdateResponse{}, known(ref)
+}
+
+func (f *fakeEngine) Prune(context.Context, filters.Args) (container.PruneReport, error) {
+	return container.PruneReport{ContainersDeleted: []string{someID}, SpaceReclaimed: 1}, nil
+}
+
+func (f *fakeEngine) Top(_ context.Context, ref, _ string) (container.TopResponse, error) {
+	return container.TopResponse{Titles: []string{"PID", "CMD"}, Processes: [][]string{{"7", "httpd -f"}}}, known(ref)
+}
+
+func (f *fakeEngine) Stats(_ context.Context, ref string, o engine.StatsOptions, send func(container.StatsResponse) error) error {
+	f.measured = o
+	if err := known(ref); err != nil {
+		return err
+	}
+	return send(container.StatsResponse{ID: someID, Name: "/web", OSType: "linux"})
 }
 
 func (f *fakeEngine) Resize(_ context.Context, ref string, _, _ uint32) error { return known(ref) }

@@ -6,7 +6,7 @@
 //
 // Engine has the verbs of the API and hands each to the part that does it, which
 // is in the file of that verb: creator, starter, stopper, freezer, remover,
-// streamer. What nobody asked for is the supervisor's (exits and restarts), the
+// updater, streamer. What nobody asked for is the supervisor's (exits and restarts), the
 // observer's (containerd's events) and the recovery's (boot).
 package engine
 
@@ -21,6 +21,7 @@ import (
 	"github.com/berth-engine/berth/pkg/engine/exec"
 	"github.com/berth-engine/berth/pkg/engine/query"
 	"github.com/berth-engine/berth/pkg/engine/spec"
+	"github.com/berth-engine/berth/pkg/engine/stats"
 	"github.com/berth-engine/berth/pkg/engine/unit"
 	"github.com/containerd/errdefs"
 	ctypes "github.com/moby/moby/api/types/container"
@@ -60,7 +61,9 @@ type Engine struct {
 	stopper  *stopper
 	freezer  *freezer
 	remover  *remover
+	updater  *updater
 	streamer *streamer
+	stats    *stats.Stats
 	execs    *exec.Execs
 
 	stop    context.CancelFunc // ends the background work
@@ -129,7 +132,9 @@ func assemble(c Config, l layout) (*Engine, *observer, *recovery) {
 		stopper:  &stopper{tasks: c.Tasks, supervisor: supervisor, writer: writer, events: c.Events, fault: c.FaultPoint},
 		freezer:  freezer,
 		remover:  remover,
+		updater:  &updater{host: c.Host, tasks: c.Tasks, writer: writer, events: c.Events},
 		streamer: &streamer{layout: l, tasks: c.Tasks, events: c.Events},
+		stats:    stats.New(stats.Config{Units: units, Cgroup2: c.Host.Cgroup2, Logger: c.Logger}),
 		execs:    execs,
 	}, observer, recovery
 }
@@ -137,11 +142,17 @@ func assemble(c Config, l layout) (*Engine, *observer, *recovery) {
 // Execs are the further commands in containers.
 func (e *Engine) Execs() *exec.Execs { return e.execs }
 
+// Stats sends what a container uses, see stats.Stats.
+func (e *Engine) Stats(ctx context.Context, ref string, o StatsOptions, send func(ctypes.StatsResponse) error) error {
+	return e.stats.Send(ctx, ref, o, send)
+}
+
 // Close waits for what is under way, writes what is behind and returns. What
 // runs goes on running.
 func (e *Engine) Close() {
 	e.stop()
 	e.workers.Wait()
+	e.stats.Close()
 	units := e.units.All()
 	for _, u := range units {
 		u.Close(errdefs.ErrUnavailable.WithMessage("the engine is shutting down"))

@@ -337,6 +337,12 @@ func (f *fakeTasks) ResumeTask(_ context.Context, id string) error {
 	return f.freeze(id, runtime.Running)
 }
 
+func (f *fakeTasks) UpdateTask(context.Context, string, *specs.LinuxResources) error {
+	return f.note("update")
+}
+
+func (f *fakeTasks) Pids(context.Context, string) ([]int, error) { return []int{os.Getpid()}, nil }
+
 func (f *fakeTasks) DeleteTask(_ context.Context, id string) (runtime.Exit, error) {
 	err := f.note("delete-task")
 	f.mu.Lock()
@@ -411,6 +417,8 @@ func (f *fakeTasks) RemoveRootfs(_ context.Context, id string) error {
 	delete(f.roots, id)
 	return nil
 }
+
+func (f *fakeTasks) RootfsSize(context.Context, string) (int64, error) { return 1000, nil }
 
 func (f *fakeTasks) Rootfs(context.Context) (ids []string, err error) {
 	f.mu.Lock()

@@ -7,6 +7,7 @@ import (
 	"github.com/berth-engine/berth/pkg/engine/attach"
 	"github.com/berth-engine/berth/pkg/engine/exec"
 	"github.com/berth-engine/berth/pkg/engine/query"
+	"github.com/berth-engine/berth/pkg/engine/stats"
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/network"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -46,6 +47,9 @@ type LogsOptions struct {
 	Since, Until   time.Time
 	Tail           int // lines from the end; -1 is all
 }
+
+// StatsOptions are those of GET /containers/{id}/stats.
+type StatsOptions = stats.Options
 
 // AttachOptions are those of POST /containers/{id}/attach.
 type AttachOptions struct {

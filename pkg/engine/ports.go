@@ -95,11 +95,14 @@ type taskControl interface {
 	PauseTask(ctx context.Context, id string) error
 	ResumeTask(ctx context.Context, id string) error
 	DeleteTask(ctx context.Context, id string) (runtime.Exit, error)
+	UpdateTask(ctx context.Context, id string, r *specs.LinuxResources) error
+	Pids(ctx context.Context, id string) ([]int, error)
 }
 
 type rootfsControl interface {
 	CreateRootfs(ctx context.Context, id string, parent digest.Digest) error
 	RemoveRootfs(ctx context.Context, id string) error
+	RootfsSize(ctx context.Context, id string) (int64, error)
 	Rootfs(ctx context.Context) ([]string, error)
 	OpenRootfs(ctx context.Context, id string) (*rootfs.Root, error)
 	Snapshotter() string

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/berth-engine/berth/pkg/engine/container"
@@ -33,13 +34,8 @@ func (e *Engine) Remove(ctx context.Context, ref string, o RemoveOptions) error 
 		}
 	}
 	err = u.Do(ctx, func(ctx context.Context) error {
-		switch s := u.Status(); {
-		case s.State == container.Removing:
-			return errdefs.ErrConflict.WithMessage(fmt.Sprintf("removal of container %s is already in progress", ref))
-		case s.State == container.Paused:
-			return errdefs.ErrConflict.WithMessage(fmt.Sprintf("cannot remove container %q: container is paused and must be unpaused first", "/"+u.View().Record.Name))
-		case s.Active():
-			return errdefs.ErrConflict.WithMessage(fmt.Sprintf("cannot remove container %q: container is %s: stop the container before removing or force remove", "/"+u.View().Record.Name, s.State))
+		if err := removable(u, ref); err != nil {
+			return err
 		}
 		return e.remover.now(ctx, u, o)
 	})
@@ -60,6 +56,7 @@ type remover struct {
 	log     *slog.Logger
 	fault   func(name string)
 	sweeps  sync.WaitGroup // of what was removed
+	pruning atomic.Bool    // one prune at a time
 }
 
 // now removes a container at rest. Owner only; afterwards the owner is

@@ -105,6 +105,18 @@ func (r *rootfilesystems) RemoveRootfs(ctx context.Context, id string) error {
 	return nil
 }
 
+// RootfsSize is how many bytes of disk the container's own layer takes. It looks
+// at every file. NotFound: there is no snapshot.
+func (r *rootfilesystems) RootfsSize(ctx context.Context, id string) (int64, error) {
+	ctx, end := trace.Start(r.in(ctx), "runtime.snapshot.size", "id", id)
+	defer end()
+	usage, err := r.client.SnapshotService(r.config.Snapshotter).Usage(ctx, id)
+	if err != nil {
+		return 0, fmt.Errorf("size of container %s: %w", id, err)
+	}
+	return usage.Size, nil
+}
+
 // Rootfs returns the IDs whose snapshot CreateRootfs made.
 func (r *rootfilesystems) Rootfs(ctx context.Context) ([]string, error) {
 	var ids []string

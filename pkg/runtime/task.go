@@ -195,6 +195,17 @@ func (r *containerTasks) ResumeTask(ctx context.Context, id string) error {
 	return r.resume(r.in(ctx), id)
 }
 
+// UpdateTask changes the limits of a container that runs. What is nil in limits
+// stays as it is, and so do devices and the limits of single block devices.
+func (r *containerTasks) UpdateTask(ctx context.Context, id string, limits *specs.LinuxResources) error {
+	resources, err := typeurl.MarshalAnyToProto(limits)
+	if err != nil {
+		return err
+	}
+	_, err = r.client.TaskService().Update(r.in(ctx), &tasks.UpdateTaskRequest{ContainerID: id, Resources: resources})
+	return errgrpc.ToNative(err)
+}
+
 // Pids returns the host's IDs of all processes in the container.
 func (r *containerTasks) Pids(ctx context.Context, id string) ([]int, error) {
 	resp, err := r.client.TaskService().ListPids(r.in(ctx), &tasks.ListPidsRequest{ContainerID: id})

@@ -8,6 +8,7 @@ import (
 	"context"
 
 	"github.com/berth-engine/berth/pkg/engine"
+	"github.com/berth-engine/berth/pkg/filters"
 	"github.com/moby/moby/api/types/container"
 )
 
@@ -19,13 +20,16 @@ type Backend interface {
 	Freezer
 	Reader
 	Streamer
+	Watcher
 }
 
 // Registry keeps containers.
 type Registry interface {
 	Create(ctx context.Context, r engine.CreateRequest) (container.CreateResponse, error)
 	Rename(ctx context.Context, ref, newName string) error
+	Update(ctx context.Context, ref string, c *container.UpdateConfig) (container.UpdateResponse, error)
 	Remove(ctx context.Context, ref string, o engine.RemoveOptions) error
+	Prune(ctx context.Context, f filters.Args) (container.PruneReport, error)
 }
 
 // Lifecycle runs them. Start and Stop give NotModified when there is nothing
@@ -49,6 +53,13 @@ type Freezer interface {
 type Reader interface {
 	List(ctx context.Context, o engine.ListOptions) ([]container.Summary, error)
 	Inspect(ctx context.Context, ref string, size bool) (container.InspectResponse, error)
+}
+
+// Watcher looks at what they do.
+type Watcher interface {
+	// Top runs ps with options, separated by spaces.
+	Top(ctx context.Context, ref, options string) (container.TopResponse, error)
+	Stats(ctx context.Context, ref string, o engine.StatsOptions, send func(container.StatsResponse) error) error
 }
 
 // Streamer moves their bytes. It calls open once the request is accepted, and

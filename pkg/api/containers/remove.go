@@ -15,6 +15,18 @@ func (h handlers) remove(w http.ResponseWriter, r *api.Request) error {
 	return api.NoContent(w)
 }
 
+func (h handlers) prune(w http.ResponseWriter, r *api.Request) error {
+	f, err := r.Filters()
+	if err != nil {
+		return err
+	}
+	report, err := h.backend.Prune(r.Context(), f)
+	if err != nil {
+		return err
+	}
+	return api.WriteJSON(w, http.StatusOK, report)
+}
+
 func (h handlers) rename(w http.ResponseWriter, r *api.Request) error {
 	if err := h.backend.Rename(r.Context(), r.Name, r.Query.Get("name")); err != nil {
 		return err

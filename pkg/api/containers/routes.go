@@ -11,6 +11,8 @@ func Routes(b Backend) []api.Route {
 		{Operation: "ContainerList", Handler: h.list},
 		{Operation: "ContainerCreate", Handler: h.create},
 		{Operation: "ContainerInspect", Handler: h.inspect},
+		{Operation: "ContainerTop", Handler: h.top},
+		{Operation: "ContainerStats", Handler: h.stats, Streams: true},
 		{Operation: "ContainerLogs", Handler: h.logs, Streams: true},
 		{Operation: "ContainerResize", Handler: h.resize},
 		{Operation: "ContainerStart", Handler: h.start},
@@ -22,6 +24,8 @@ func Routes(b Backend) []api.Route {
 		{Operation: "ContainerUnpause", Handler: h.unpause},
 		{Operation: "ContainerAttach", Handler: h.attach, Streams: true},
 		{Operation: "ContainerWait", Handler: h.wait, Streams: true},
+		{Operation: "ContainerUpdate", Handler: h.update},
 		{Operation: "ContainerDelete", Handler: h.remove},
+		{Operation: "ContainerPrune", Handler: h.prune},
 	}
 }

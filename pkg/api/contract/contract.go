@@ -195,7 +195,7 @@ func (s *spec) check(o *operation, a answer) error {
 
 var (
 	// The bodies of these are many JSON values.
-	valueStreams = []string{"SystemEvents", "ImageCreate", "ImageLoad", "ImagePush", "ImageBuild", "PluginPull"}
+	valueStreams = []string{"SystemEvents", "ContainerStats", "ImageCreate", "ImageLoad", "ImagePush", "ImageBuild", "PluginPull"}
 	// The bodies, or connections, of these are the output of processes.
 	byteStreams = []string{"ContainerLogs", "ContainerAttach", "ExecStart"}
 )
