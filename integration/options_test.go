@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -149,5 +150,25 @@ func TestLogs(t *testing.T) {
 	d.Berth("run", "--name", "labelled", "--label", "team=blue", "--log-opt", "labels=team", image, "echo", "x").OK(t)
 	if got := d.Berth("logs", "--details", "labelled").OK(t); got != "team=blue x" {
 		t.Errorf("details: %q", got)
+	}
+}
+
+// TestSizes writes into a container's own layer and has it measured.
+func TestSizes(t *testing.T) {
+	t.Parallel()
+	d := start(t, harness.Options{})
+	d.Berth("run", "--name", "fat", image, "dd", "if=/dev/zero", "of=/big", "bs=1M", "count=3").OK(t)
+	var own, all int64
+	if _, err := fmt.Sscan(d.Berth("inspect", "-s", "-f", "{{.SizeRw}} {{.SizeRootFs}}", "fat").OK(t), &own, &all); err != nil {
+		t.Fatal(err)
+	}
+	if own < 3<<20 || own > 4<<20 || all <= own {
+		t.Errorf("own layer %d bytes, with the image %d", own, all)
+	}
+	if got := d.Berth("ps", "-as", "--format", "{{.Size}}").OK(t); !strings.HasPrefix(got, "3.1") || !strings.Contains(got, "(virtual ") {
+		t.Errorf("ps -s shows %q", got)
+	}
+	if got := d.Berth("inspect", "-f", "{{.SizeRw}}", "fat").OK(t); got != "<nil>" {
+		t.Errorf("a size that nobody asked for: %s", got)
 	}
 }

@@ -54,6 +54,7 @@ type Engine struct {
 	writer *unit.Writer
 	store  Store
 	images Images
+	tasks  rootfsControl
 	events Publisher
 
 	creator  *creator
@@ -126,7 +127,7 @@ func assemble(c Config, l layout) (*Engine, *observer, *recovery) {
 		supervisor: supervisor, starter: starter, remover: remover, log: c.Logger,
 	}
 	return &Engine{
-		layout: l, units: units, writer: writer, store: c.Store, images: c.Images, events: c.Events,
+		layout: l, units: units, writer: writer, store: c.Store, images: c.Images, tasks: c.Tasks, events: c.Events,
 		creator:  &creator{Config: c, layout: l, units: units, bundler: bundler},
 		starter:  starter,
 		stopper:  &stopper{tasks: c.Tasks, supervisor: supervisor, writer: writer, events: c.Events, fault: c.FaultPoint},
@@ -195,28 +196,48 @@ func (e *Engine) ImageUsers(imageID string) (running, stopped []string) {
 	return running, stopped
 }
 
-// List tells about containers, newest first, from memory.
+// List tells about containers, newest first, from memory; sizes, which are asked
+// for separately, are measured.
 func (e *Engine) List(ctx context.Context, o ListOptions) ([]ctypes.Summary, error) {
 	var views []*unit.View
 	for _, u := range e.units.All() {
 		views = append(views, u.View())
 	}
-	return query.List(ctx, views, o, query.Known{
+	list, err := query.List(ctx, views, o, query.Known{
 		Container: e.units.Find,
 		Image: func(ctx context.Context, ref string) (string, error) {
 			id, _, _, err := e.images.Resolve(ctx, ref, nil)
 			return id, err
 		},
 	})
+	if err != nil || !o.Size {
+		return list, err
+	}
+	for i := range list {
+		c := &list[i]
+		// One that was removed meanwhile has none.
+		if c.SizeRw, c.SizeRootFs, err = e.tasks.RootfsSize(ctx, c.ID); ignoreNotFound(err) != nil {
+			return nil, err
+		}
+	}
+	return list, nil
 }
 
-// Inspect tells everything about a container, from memory. size is not measured
-// yet and ignored.
-func (e *Engine) Inspect(_ context.Context, ref string, _ bool) (ctypes.InspectResponse, error) {
+// Inspect tells everything about a container, from memory; its size, when asked
+// for, is measured.
+func (e *Engine) Inspect(ctx context.Context, ref string, size bool) (ctypes.InspectResponse, error) {
 	u, err := e.units.Find(ref)
 	if err != nil {
 		return ctypes.InspectResponse{}, err
 	}
 	v := u.View()
-	return query.Inspect(v, query.Paths{Dir: e.dir(u.ID), Log: e.logPath(v.Record)}, e.execs.Of(u.ID)), nil
+	answer := query.Inspect(v, query.Paths{Dir: e.dir(u.ID), Log: e.logPath(v.Record)}, e.execs.Of(u.ID))
+	if size {
+		own, total, err := e.tasks.RootfsSize(ctx, u.ID)
+		if err != nil {
+			return ctypes.InspectResponse{}, err
+		}
+		answer.SizeRw, answer.SizeRootFs = &own, &total
+	}
+	return answer, nil
 }

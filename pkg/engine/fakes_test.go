@@ -418,7 +418,9 @@ func (f *fakeTasks) RemoveRootfs(_ context.Context, id string) error {
 	return nil
 }
 
-func (f *fakeTasks) RootfsSize(context.Context, string) (int64, error) { return 1000, nil }
+func (f *fakeTasks) RootfsSize(context.Context, string) (own, total int64, err error) {
+	return 1000, 5000, nil
+}
 
 func (f *fakeTasks) Rootfs(context.Context) (ids []string, err error) {
 	f.mu.Lock()

@@ -102,7 +102,7 @@ type taskControl interface {
 type rootfsControl interface {
 	CreateRootfs(ctx context.Context, id string, parent digest.Digest) error
 	RemoveRootfs(ctx context.Context, id string) error
-	RootfsSize(ctx context.Context, id string) (int64, error)
+	RootfsSize(ctx context.Context, id string) (own, total int64, err error)
 	Rootfs(ctx context.Context) ([]string, error)
 	OpenRootfs(ctx context.Context, id string) (*rootfs.Root, error)
 	Snapshotter() string

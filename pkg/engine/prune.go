@@ -42,7 +42,7 @@ func (r *remover) prune(ctx context.Context, test func(*unit.View) bool) (report
 		if !test(u.View()) {
 			continue
 		}
-		size, err := r.tasks.RootfsSize(ctx, u.ID)
+		size, _, err := r.tasks.RootfsSize(ctx, u.ID)
 		if ignoreNotFound(err) != nil {
 			r.log.Warn("size of a container to be pruned is unknown", "container", u.ID, "error", err)
 		}

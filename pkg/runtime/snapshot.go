@@ -105,16 +105,29 @@ func (r *rootfilesystems) RemoveRootfs(ctx context.Context, id string) error {
 	return nil
 }
 
-// RootfsSize is how many bytes of disk the container's own layer takes. It looks
-// at every file. NotFound: there is no snapshot.
-func (r *rootfilesystems) RootfsSize(ctx context.Context, id string) (int64, error) {
+// RootfsSize is how many bytes of disk the container's own layer takes, and how
+// many with the layers that it stands on. It looks at every file of its own; the
+// size of a layer was noted when it was unpacked. NotFound: there is no snapshot.
+func (r *rootfilesystems) RootfsSize(ctx context.Context, id string) (own, total int64, err error) {
 	ctx, end := trace.Start(r.in(ctx), "runtime.snapshot.size", "id", id)
 	defer end()
-	usage, err := r.client.SnapshotService(r.config.Snapshotter).Usage(ctx, id)
-	if err != nil {
-		return 0, fmt.Errorf("size of container %s: %w", id, err)
+	snapshots := r.client.SnapshotService(r.config.Snapshotter)
+	for name := id; name != ""; {
+		usage, err := snapshots.Usage(ctx, name)
+		if err != nil {
+			return 0, 0, fmt.Errorf("size of container %s: %w", id, err)
+		}
+		if name == id {
+			own = usage.Size
+		}
+		total += usage.Size
+		info, err := snapshots.Stat(ctx, name)
+		if err != nil {
+			return 0, 0, fmt.Errorf("size of container %s: %w", id, err)
+		}
+		name = info.Parent
 	}
-	return usage.Size, nil
+	return own, total, nil
 }
 
 // Rootfs returns the IDs whose snapshot CreateRootfs made.
