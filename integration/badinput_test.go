@@ -47,6 +47,7 @@ func TestBadInput(t *testing.T) {
 		{"unknown restart policy", "POST", create, `{"Image":"berth-test","HostConfig":{"RestartPolicy":{"Name":"maybe"}}}`, 400, "invalid restart policy"},
 		{"unknown log driver", "POST", create, `{"Image":"berth-test","HostConfig":{"LogConfig":{"Type":"nolog"}}}`, 400, "no log driver named 'nolog' is registered"},
 		{"unknown runtime", "POST", create, `{"Image":"berth-test","HostConfig":{"Runtime":"noc"}}`, 400, "unknown or invalid runtime name: noc"},
+		{"links", "POST", create, `{"Image":"berth-test","HostConfig":{"Links":["taken:t"]}}`, 501, "links between containers"},
 		{"bad signal", "POST", "/v1.44/containers/taken/kill?signal=NOPE", "", 400, "invalid signal: NOPE"},
 		{"kill what does not run", "POST", "/v1.44/containers/taken/kill", "", 409, "is not running"},
 		{"stop what does not run", "POST", "/v1.44/containers/taken/stop", "", 304, ""},

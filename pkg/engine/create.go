@@ -72,6 +72,12 @@ func (c *creator) record(ctx context.Context, q CreateRequest) (*container.Recor
 	if err != nil {
 		return nil, nil, err
 	}
+	if len(hc.Links) > 0 {
+		return nil, nil, errdefs.ErrNotImplemented.WithMessage("links between containers (HostConfig.Links) are not implemented yet")
+	}
+	if h := q.Config.Healthcheck; h != nil && len(h.Test) > 0 && h.Test[0] != "NONE" {
+		warnings = append(warnings, "Health checks are not run yet: this container will have no health.")
+	}
 	if !slices.Contains(c.Runtimes, hc.Runtime) {
 		return nil, nil, errdefs.ErrInvalidArgument.WithMessage("unknown or invalid runtime name: " + hc.Runtime)
 	}
