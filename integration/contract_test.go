@@ -126,6 +126,7 @@ func (c *talk) images(pulled string) {
 	if c.into(&history, "ImageHistory", image, nil, nil, 200); len(history) == 0 {
 		c.t.Error("no history")
 	}
+	c.imageMoves(pulled, one.ID)
 	c.ask("ImageTag", image, url.Values{"repo": {"tagged"}, "tag": {"x"}}, nil, 201)
 	c.ask("ImageDelete", "tagged:x", nil, nil, 200)
 	c.ask("ImageDelete", pulled, nil, nil, 200)

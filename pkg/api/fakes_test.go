@@ -213,6 +213,8 @@ type fakeImages struct {
 	pulled  string
 	options images.PullOptions
 	tagged  string
+	saved   []string
+	pushed  string
 	quiet   bool
 	listed  images.ListOptions
 	load    func(r io.Reader, progress func(jsonstream.Message) error) error
@@ -256,9 +258,24 @@ func (f *fakeImages) Load(_ context.Context, r io.Reader, quiet bool, _ []ocispe
 	return progress(jsonstream.Message{Stream: "Loaded image: busybox:latest\n"})
 }
 
+func (f *fakeImages) Save(_ context.Context, refs []string, _ []ocispec.Platform, w io.Writer) error {
+	f.saved = refs
+	_, err := io.WriteString(w, "archive")
+	return err
+}
+
 func (f *fakeImages) Pull(_ context.Context, ref string, o images.PullOptions, progress func(jsonstream.Message) error) error {
 	f.pulled, f.options = ref, o
 	return progress(jsonstream.Message{Status: "Pulling", ID: "latest"})
+}
+
+func (f *fakeImages) Push(_ context.Context, ref string, _ images.PushOptions, progress func(jsonstream.Message) error) error {
+	f.pushed = ref
+	return progress(jsonstream.Message{Status: "Pushing", ID: "latest"})
+}
+
+func (f *fakeImages) Prune(context.Context, filters.Args) (image.PruneReport, error) {
+	return image.PruneReport{ImagesDeleted: []image.DeleteResponse{{Deleted: "sha256:" + someID}}, SpaceReclaimed: 7}, nil
 }
 
 // fakeNetworks has one network.

@@ -9,6 +9,7 @@ import (
 	"github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/errdefs"
+	"github.com/opencontainers/go-digest"
 )
 
 // keeper protects what is being written from collection, and has collected
@@ -102,4 +103,15 @@ func (k *keeper) collectNow(ctx context.Context) error {
 		return err
 	}
 	return manager.Delete(ctx, l, leases.SynchronousDelete)
+}
+
+// hold protects an image that is there, with all that it refers to, by the
+// lease of the context.
+func (k *keeper) hold(ctx context.Context, id digest.Digest) error {
+	lease, _ := leases.FromContext(ctx)
+	err := k.client.LeasesService().AddResource(ctx, leases.Lease{ID: lease}, leases.Resource{ID: id.String(), Type: "content"})
+	if err != nil {
+		return fmt.Errorf("hold image %s: %w", id, err)
+	}
+	return nil
 }

@@ -81,7 +81,7 @@ func (s *Store) adopt(ctx context.Context, found []archive.Image, ps []ocispec.P
 		if err := connect(ctx, s.client.ContentStore(), img.Target, wanted); err != nil {
 			return err
 		}
-		chosen, err := s.choose(ctx, img, ps)
+		chosen, err := choose(ctx, newInventory(s.client, s.cfg.Snapshotter), img, ps)
 		if err != nil {
 			return err
 		}
@@ -126,14 +126,14 @@ func connect(ctx context.Context, store content.Store, desc ocispec.Descriptor, 
 // choose returns the manifests of an image to unpack: those for the platforms
 // asked for, else the one for the host, if there is one. An image without a
 // single complete manifest is refused.
-func (s *Store) choose(ctx context.Context, img archive.Image, ps []ocispec.Platform) ([]*manifest, error) {
+func choose(ctx context.Context, inv *inventory, img archive.Image, ps []ocispec.Platform) ([]*manifest, error) {
 	t := &target{desc: img.Target}
-	if err := newInventory(s.client, s.cfg.Snapshotter).describe(ctx, t); err != nil {
+	if err := inv.describe(ctx, t); err != nil {
 		return nil, err
 	}
 	complete := slices.DeleteFunc(slices.Clone(t.manifests), func(m *manifest) bool { return !m.available || m.config == nil })
 	if len(complete) == 0 {
-		return nil, errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("invalid archive: image %s: %v", label(img), fault(ctx, s.client.ContentStore(), img.Target)))
+		return nil, errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("invalid archive: image %s: %v", label(img), fault(ctx, inv.content, img.Target)))
 	}
 	t.manifests = complete
 	if len(ps) == 0 {

@@ -38,3 +38,11 @@ type PullOptions struct {
 	// Auth holds the credentials that the client sent; nil is anonymous.
 	Auth *registry.AuthConfig
 }
+
+// PushOptions says what to push.
+type PushOptions struct {
+	// Platform whose manifest is pushed instead of the index; nil is the whole.
+	Platform *ocispec.Platform
+	// Auth holds the credentials that the client sent; nil is anonymous.
+	Auth *registry.AuthConfig
+}

@@ -70,6 +70,8 @@ type Store struct {
 	layers *layers
 	keeper *keeper
 
+	pruning sync.Mutex // held by the one Prune that is under way
+
 	stop    context.CancelFunc
 	workers sync.WaitGroup
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"io"
 
+	"github.com/berth-engine/berth/pkg/filters"
 	"github.com/berth-engine/berth/pkg/images"
 	"github.com/moby/moby/api/types/image"
 	"github.com/moby/moby/api/types/jsonstream"
@@ -27,16 +28,21 @@ type Reader interface {
 	History(ctx context.Context, ref string, platform *ocispec.Platform) ([]image.HistoryResponseItem, error)
 }
 
-// Writer changes their names. newRef is a full name with its tag.
+// Writer changes their names, and removes them. newRef is a full name with its tag.
 type Writer interface {
 	Tag(ctx context.Context, ref, newRef string) error
+	Prune(ctx context.Context, f filters.Args) (image.PruneReport, error)
 	Remove(ctx context.Context, ref string, force, noPrune bool) ([]image.DeleteResponse, error)
 }
 
-// Mover brings images here. progress sends a message to the client; an error
+// Mover brings images here and away. progress sends a message to the client; an error
 // of it means that the client is gone, and ends the operation.
 type Mover interface {
 	Load(ctx context.Context, archive io.Reader, quiet bool, platforms []ocispec.Platform, progress func(jsonstream.Message) error) error
+	// Save writes nothing before it knows that it can.
+	Save(ctx context.Context, refs []string, platforms []ocispec.Platform, w io.Writer) error
 	// Pull takes a full name with a tag or digest, or without either for all tags.
 	Pull(ctx context.Context, ref string, o images.PullOptions, progress func(jsonstream.Message) error) error
+	// Push takes a full name with a tag, or without for all tags.
+	Push(ctx context.Context, ref string, o images.PushOptions, progress func(jsonstream.Message) error) error
 }

@@ -8,7 +8,7 @@ import (
 )
 
 func (h handlers) load(w http.ResponseWriter, r *api.Request) error {
-	platforms, err := loadPlatforms(r)
+	platforms, err := movedPlatforms(r)
 	if err != nil {
 		return err
 	}
@@ -16,8 +16,8 @@ func (h handlers) load(w http.ResponseWriter, r *api.Request) error {
 	return out.End(h.backend.Load(r.Context(), r.Body, r.BoolOr("quiet", true), platforms, out.Send))
 }
 
-// loadPlatforms: one platform since API 1.48, any number since 1.52.
-func loadPlatforms(r *api.Request) ([]ocispec.Platform, error) {
+// movedPlatforms are those to load or save: one platform since API 1.48, any number since 1.52.
+func movedPlatforms(r *api.Request) ([]ocispec.Platform, error) {
 	if r.Version < api.V1(48) {
 		return nil, nil
 	}

@@ -9,8 +9,6 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/containerd/platforms"
 	"github.com/distribution/reference"
-	"github.com/moby/moby/api/pkg/authconfig"
-	"github.com/moby/moby/api/types/registry"
 	"github.com/opencontainers/go-digest"
 )
 
@@ -31,10 +29,7 @@ func (h handlers) pull(w http.ResponseWriter, r *api.Request) error {
 		}
 		o.Platform = &platform
 	}
-	// Docker pulls without credentials when it cannot read those that it gets.
-	if auth, err := authconfig.Decode(r.Header.Get(registry.AuthHeader)); err == nil && *auth != (registry.AuthConfig{}) {
-		o.Auth = auth
-	}
+	o.Auth = credentials(r)
 	out := api.NewProgress(w)
 	return out.End(h.backend.Pull(r.Context(), ref.String(), o, out.Send))
 }

@@ -13,7 +13,11 @@ func Routes(b Backend) []api.Route {
 		{Operation: "ImageHistory", Handler: h.history},
 		{Operation: "ImageTag", Handler: h.tag},
 		{Operation: "ImageDelete", Handler: h.remove},
+		{Operation: "ImagePrune", Handler: h.prune},
 		{Operation: "ImageCreate", Handler: h.pull, Streams: true},
+		{Operation: "ImagePush", Handler: h.push, Streams: true},
 		{Operation: "ImageLoad", Handler: h.load, Streams: true},
+		{Operation: "ImageGet", Handler: h.saveOne, Streams: true},
+		{Operation: "ImageGetAll", Handler: h.saveAll, Streams: true},
 	}
 }

@@ -1,8 +1,8 @@
 // Package archive reads image archives — what docker save writes, old and new,
 // and OCI layouts, plain or compressed by gzip, zstd or bzip2 — into a content
-// store.
+// store, and writes such archives.
 //
-// An archive is hostile until proven otherwise. It is read once, as a stream;
+// An archive that is read is hostile until proven otherwise. It is read once, as a stream;
 // file contents go straight into blobs, whose digests are verified, and no path
 // of the archive is ever used on the host. Documents and counts are bounded.
 // What was written before an error is for the caller's lease to give back.
