@@ -72,16 +72,10 @@ func (c *creator) record(ctx context.Context, q CreateRequest) (*container.Recor
 	if err != nil {
 		return nil, nil, err
 	}
-	if len(hc.Links) > 0 {
-		return nil, nil, errdefs.ErrNotImplemented.WithMessage("links between containers (HostConfig.Links) are not implemented yet")
-	}
 	if h := q.Config.Healthcheck; h != nil && len(h.Test) > 0 && h.Test[0] != "NONE" {
 		warnings = append(warnings, "Health checks are not run yet: this container will have no health.")
 	}
-	if !slices.Contains(c.Runtimes, hc.Runtime) {
-		return nil, nil, errdefs.ErrInvalidArgument.WithMessage("unknown or invalid runtime name: " + hc.Runtime)
-	}
-	if err := logs.Validate(hc.LogConfig.Type, hc.LogConfig.Config); err != nil {
+	if err := c.supported(hc); err != nil {
 		return nil, nil, err
 	}
 	r := &container.Record{
@@ -109,6 +103,18 @@ func (c *creator) record(ctx context.Context, q CreateRequest) (*container.Recor
 		q.Config.Hostname = r.ID[:12]
 	}
 	return r, warnings, nil
+}
+
+// supported refuses what depends on this daemon: its runtimes and log drivers, and
+// what it cannot do yet.
+func (c *creator) supported(hc *ctypes.HostConfig) error {
+	if len(hc.Links) > 0 {
+		return errdefs.ErrNotImplemented.WithMessage("links between containers (HostConfig.Links) are not implemented yet")
+	}
+	if !slices.Contains(c.Runtimes, hc.Runtime) {
+		return errdefs.ErrInvalidArgument.WithMessage("unknown or invalid runtime name: " + hc.Runtime)
+	}
+	return logs.Validate(hc.LogConfig.Type, hc.LogConfig.Config)
 }
 
 // defaults fills in what the daemon's configuration says for everybody.

@@ -30,7 +30,7 @@ func files(t *testing.T, data []byte) map[string][]byte {
 	out := map[string][]byte{}
 	for tr := tar.NewReader(bytes.NewReader(data)); ; {
 		hdr, err := tr.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return out
 		}
 		if err != nil {
