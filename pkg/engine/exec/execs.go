@@ -57,6 +57,7 @@ type exec struct {
 	exitCode *int
 	pid      int
 	ended    time.Time
+	launched chan struct{} // closed when containerd has answered to its start
 	done     chan struct{} // closed when its exit and its last output are known
 }
 
@@ -155,6 +156,15 @@ func (x *Execs) remove(ex *exec) {
 // Exited handles the end of an exec's process. Owner only. One that we do not
 // know was started by an earlier berthd: it is reaped, nobody can ask for it.
 func (x *Execs) Exited(ctx context.Context, u *unit.Unit, ev runtime.Event) {
+	ex, _ := x.find(ev.ExecID)
+	if ex != nil {
+		// containerd looks at a process once more after its start; one that was
+		// quick must not be gone by then, or the start is told to have failed.
+		select {
+		case <-ex.launched:
+		case <-ex.done: // abandoned
+		}
+	}
 	exit, err := x.Tasks.DeleteExec(ctx, u.ID, ev.ExecID) // returns when its output is drained
 	if err != nil && !errdefs.IsNotFound(err) {
 		x.Logger.Error("exec could not be deleted", "container", u.ID, "exec", ev.ExecID, "error", err)
@@ -162,8 +172,7 @@ func (x *Execs) Exited(ctx context.Context, u *unit.Unit, ev runtime.Event) {
 	if err != nil {
 		exit = ev.Exit
 	}
-	ex, err := x.find(ev.ExecID)
-	if err != nil {
+	if ex == nil {
 		return
 	}
 	if x.finish(ex, exit.Code) {
@@ -203,7 +212,7 @@ func (x *Execs) ExecCreate(ctx context.Context, ref string, q ctypes.ExecCreateR
 	if _, err := attach.Keys(q.DetachKeys, q.Tty); err != nil {
 		return "", err
 	}
-	ex := &exec{id: container.NewID(), unit: u, ask: q, done: make(chan struct{})}
+	ex := &exec{id: container.NewID(), unit: u, ask: q, launched: make(chan struct{}), done: make(chan struct{})}
 	x.add(ex)
 	if err := runnable(u); err != nil { // it ended meanwhile, and its execs were dropped before
 		x.remove(ex)

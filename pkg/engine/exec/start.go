@@ -105,6 +105,7 @@ func (x *Execs) task(ctx context.Context, ex *exec, size *[2]uint, detached bool
 func (x *Execs) launch(ctx context.Context, ex *exec) error {
 	ctx = context.WithoutCancel(ctx)
 	pid, err := x.Tasks.StartExec(ctx, ex.unit.ID, ex.id)
+	close(ex.launched)
 	if err != nil {
 		return x.abandon(ctx, ex, err)
 	}
