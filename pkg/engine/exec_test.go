@@ -56,6 +56,33 @@ func TestExecCodeBeforeEnd(t *testing.T) {
 	}
 }
 
+// containerd looks at a process once more after its start: one that has ended by
+// then must not have been deleted.
+func TestExecQuickerThanItsStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		e := w.engine()
+		id := w.run(e)
+		x := w.exec(e, id)
+		w.journal.take()
+		w.tasks.setExit(x, runtime.Exit{Code: 6, At: time.Now()})
+		w.tasks.starting = func() {
+			w.tasks.emit(runtime.Event{Kind: runtime.KindExit, ID: id, ExecID: x})
+			synctest.Wait()
+		}
+		if err := e.Execs().ExecStart(t.Context(), x, ExecStartOptions{Detach: true}, nil); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if got := w.journal.take(); got != "exec start-exec delete-exec" {
+			t.Errorf("got %q", got)
+		}
+		if in, err := e.Execs().ExecInspect(t.Context(), x); err != nil || in.ExitCode == nil || *in.ExitCode != 6 {
+			t.Errorf("%+v, %v", in, err)
+		}
+	})
+}
+
 // What could not be started leaves no process behind.
 func TestExecAbandoned(t *testing.T) {
 	boom := errors.New("boom")

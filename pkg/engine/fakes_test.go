@@ -194,14 +194,15 @@ type fakeTasks struct {
 	socket func(id string) string
 	output string // of each process; "": nobody can attach, and time is synctest's
 
-	mu      sync.Mutex // guards what follows
-	all     map[string]*fakeTask
-	roots   map[string]bool
-	next    int // pid
-	out     chan runtime.Event
-	exec    map[string]runtime.Exit
-	ignored bool // SIGTERM, by all
-	quick   bool // what is started exits at once with 3
+	mu       sync.Mutex // guards what follows
+	all      map[string]*fakeTask
+	roots    map[string]bool
+	next     int // pid
+	out      chan runtime.Event
+	exec     map[string]runtime.Exit
+	starting func() // called while an exec's start is not answered yet; may be nil
+	ignored  bool   // SIGTERM, by all
+	quick    bool   // what is started exits at once with 3
 }
 
 func (f *fakeTasks) Events(ctx context.Context) <-chan runtime.Event {
@@ -384,6 +385,9 @@ func (f *fakeTasks) Exec(_ context.Context, _, _ string, _ *specs.Process, _ run
 }
 
 func (f *fakeTasks) StartExec(_ context.Context, _, _ string) (int, error) {
+	if f.starting != nil {
+		f.starting()
+	}
 	return 4242, f.note("start-exec")
 }
 
