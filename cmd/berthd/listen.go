@@ -19,9 +19,7 @@ import (
 func listen(cfg *config.Config) (all []net.Listener, err error) {
 	defer func() {
 		if err != nil {
-			for _, l := range all {
-				l.Close()
-			}
+			closeAll(all)
 		}
 	}()
 	for _, h := range cfg.Hosts {

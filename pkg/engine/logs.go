@@ -51,14 +51,9 @@ func ended(v *unit.View) <-chan struct{} {
 	if v.Ended != nil {
 		return v.Ended
 	}
-	return closed()
-}
-
-// closed is a channel that nobody has to wait for.
-func closed() <-chan struct{} {
-	c := make(chan struct{})
-	close(c)
-	return c
+	over := make(chan struct{})
+	close(over)
+	return over
 }
 
 // lineWriter gives log messages the form that the logs endpoint sends.

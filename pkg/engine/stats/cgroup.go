@@ -80,22 +80,29 @@ func blkio1(c *counters) ctypes.BlkioStats {
 	return b
 }
 
+// device reads the beginning of a line, "8:0", and gives what follows it, one field
+// at least.
+func device(line []byte) (e ctypes.BlkioStatEntry, rest [][]byte, ok bool) {
+	f := bytes.Fields(line)
+	if len(f) < 2 {
+		return e, nil, false
+	}
+	major, minor, ok := bytes.Cut(f[0], []byte(":"))
+	return ctypes.BlkioStatEntry{Major: number(major), Minor: number(minor)}, f[1:], ok
+}
+
 // entries reads lines such as "8:0 Read 4096". The last line, the total of all
 // devices, is not of them.
 func entries(b []byte) []ctypes.BlkioStatEntry {
 	out := []ctypes.BlkioStatEntry{}
 	for line := range bytes.Lines(b) {
-		f := bytes.Fields(line)
-		if len(f) < 2 {
-			continue
-		}
-		major, minor, ok := bytes.Cut(f[0], []byte(":"))
+		e, f, ok := device(line)
 		if !ok {
 			continue
 		}
-		e := ctypes.BlkioStatEntry{Major: number(major), Minor: number(minor), Value: number(f[len(f)-1])}
-		if len(f) > 2 {
-			e.Op = string(f[1])
+		e.Value = number(f[len(f)-1])
+		if len(f) > 1 {
+			e.Op = string(f[0])
 		}
 		out = append(out, e)
 	}
@@ -130,18 +137,13 @@ func (r *reader) v2(s *ctypes.StatsResponse, group string) error {
 // blkio2 reads lines such as "8:0 rbytes=4096 wbytes=0 rios=1".
 func blkio2(b []byte) (out []ctypes.BlkioStatEntry) {
 	for line := range bytes.Lines(b) {
-		f := bytes.Fields(line)
-		if len(f) < 2 {
-			continue
-		}
-		major, minor, ok := bytes.Cut(f[0], []byte(":"))
+		e, f, ok := device(line)
 		if !ok {
 			continue
 		}
-		read := ctypes.BlkioStatEntry{Major: number(major), Minor: number(minor), Op: "read"}
-		write := read
-		write.Op = "write"
-		for _, pair := range f[1:] {
+		read, write := e, e
+		read.Op, write.Op = "read", "write"
+		for _, pair := range f {
 			switch key, value, _ := bytes.Cut(pair, []byte("=")); string(key) {
 			case "rbytes":
 				read.Value = number(value)
