@@ -18,6 +18,7 @@ import (
 	apiimages "github.com/berth-engine/berth/pkg/api/images"
 	apinetworks "github.com/berth-engine/berth/pkg/api/networks"
 	apiplugins "github.com/berth-engine/berth/pkg/api/plugins"
+	apiswarm "github.com/berth-engine/berth/pkg/api/swarm"
 	apisystem "github.com/berth-engine/berth/pkg/api/system"
 	apivolumes "github.com/berth-engine/berth/pkg/api/volumes"
 	"github.com/berth-engine/berth/pkg/config"
@@ -112,7 +113,7 @@ func (p *parts) server(log *slog.Logger) (*api.Server, error) {
 		Logger: log, Version: version.Version, MinAPI: version.MinAPI, MaxAPI: version.MaxAPI,
 		Routes: slices.Concat(
 			apicontainers.Routes(p.engine), apiexec.Routes(p.engine.Execs()), apiimages.Routes(p.images),
-			apinetworks.Routes(p.networks), apivolumes.Routes(p.volumes), apiplugins.Routes(), apisystem.Routes(p.system, apisystem.Ping{}),
+			apinetworks.Routes(p.networks), apivolumes.Routes(p.volumes), apiplugins.Routes(), apiswarm.Routes(), apisystem.Routes(p.system, apisystem.Ping{}),
 		),
 	})
 }

@@ -57,7 +57,6 @@ var requests = map[string]struct{ target, body string }{
 	"VolumeDelete":     {"/volumes/data", ""},
 	"VolumePrune":      {"/volumes/prune", ""},
 	"PluginList":       {"/plugins", ""},
-	"PluginInspect":    {"/plugins/x/json", ""},
 	"SystemPing":       {"/_ping", ""},
 	"SystemPingHead":   {"/_ping", ""},
 	"SystemVersion":    {"/version", ""},
@@ -88,7 +87,6 @@ func TestContract(t *testing.T) {
 			}
 		}
 	}
-	v.Record("PluginInspect") // has but one answer, not found
 	exercised := v.Exercised()
 	for _, o := range api.Operations {
 		if s.Serves(o.ID) != slices.Contains(exercised, o.ID) {

@@ -14,6 +14,7 @@ import (
 	apiimages "github.com/berth-engine/berth/pkg/api/images"
 	apinetworks "github.com/berth-engine/berth/pkg/api/networks"
 	apiplugins "github.com/berth-engine/berth/pkg/api/plugins"
+	apiswarm "github.com/berth-engine/berth/pkg/api/swarm"
 	apisystem "github.com/berth-engine/berth/pkg/api/system"
 	apivolumes "github.com/berth-engine/berth/pkg/api/volumes"
 	"github.com/berth-engine/berth/pkg/engine"
@@ -343,7 +344,7 @@ func newFakes() fakes {
 func (f fakes) routes() []api.Route {
 	return slices.Concat(
 		apicontainers.Routes(f.engine), apiexec.Routes(f.engine), apiimages.Routes(f.images),
-		apinetworks.Routes(fakeNetworks{}), apivolumes.Routes(f.volumes), apiplugins.Routes(), apisystem.Routes(f.daemon, apisystem.Ping{Builder: "2"}),
+		apinetworks.Routes(fakeNetworks{}), apivolumes.Routes(f.volumes), apiplugins.Routes(), apiswarm.Routes(), apisystem.Routes(f.daemon, apisystem.Ping{Builder: "2"}),
 	)
 }
 

@@ -61,14 +61,17 @@ func TestDocument(t *testing.T) {
 }
 
 func document(s *api.Server) []byte {
-	var served, missing bytes.Buffer
+	var served, declined, missing bytes.Buffer
 	n := 0
 	for _, o := range api.Operations {
 		row := fmt.Sprintf("| %s | `%s %s` |\n", o.ID, o.Method, o.Path)
-		if s.Serves(o.ID) {
+		switch why := s.Declines(o.ID); {
+		case why != "":
+			fmt.Fprintf(&declined, "| %s | `%s %s` | %s |\n", o.ID, o.Method, o.Path, why)
+		case s.Serves(o.ID):
 			n++
 			served.WriteString(row)
-		} else {
+		default:
 			missing.WriteString(row)
 		}
 	}
@@ -79,7 +82,7 @@ it speaks in the path (`+"`/v1.44/info`"+`); without one it gets the newest. Eac
 is answered in the shape that Docker gives it.
 
 An operation that is not served yet answers 501 and its name, for example
-`+"`{\"message\":\"SwarmInit is not implemented yet\"}`"+`.
+`+"`{\"message\":\"ImageSearch is not implemented yet\"}`"+`.
 
 This page is generated (`+"`go generate ./pkg/api`"+`).
 
@@ -88,9 +91,16 @@ This page is generated (`+"`go generate ./pkg/api`"+`).
 | operation | request |
 |---|---|
 %s
+## Declined
+
+Answered with the status and words that Docker has for it.
+
+| operation | request | why |
+|---|---|---|
+%s
 ## Not served yet
 
 | operation | request |
 |---|---|
-%s`, version.MinAPI, version.MaxAPI, n, len(api.Operations), served.Bytes(), missing.Bytes())
+%s`, version.MinAPI, version.MaxAPI, n, len(api.Operations), served.Bytes(), declined.Bytes(), missing.Bytes())
 }

@@ -18,6 +18,9 @@ type Route struct {
 	// request body is not cut off, and its context ends as soon as the server
 	// begins to shut down.
 	Streams bool
+	// Declined says why the operation can never succeed here; its handler gives
+	// the error that clients know for that.
+	Declined string
 }
 
 // endpoint is a route as the mux knows it.

@@ -40,7 +40,8 @@ type Server struct {
 	min, max Version
 	headers  map[string]string
 	mux      *mux
-	served   map[string]bool // by operation
+	served   map[string]bool   // by operation
+	declined map[string]string // by operation: why
 
 	http    *http.Server
 	conns   *conns
@@ -51,7 +52,7 @@ type Server struct {
 // New makes a server. A route for an operation that swagger.yaml does not
 // have, or a second one for the same, is an error.
 func New(c Config) (*Server, error) {
-	s := &Server{log: c.Logger, mux: newMux(), served: map[string]bool{}, conns: newConns()}
+	s := &Server{log: c.Logger, mux: newMux(), served: map[string]bool{}, declined: map[string]string{}, conns: newConns()}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
@@ -97,7 +98,10 @@ func (s *Server) addRoutes(routes []Route) error {
 		if err := s.mux.add(&endpoint{Operation: op, Route: r, served: served}); err != nil {
 			return err
 		}
-		s.served[op.ID] = served
+		s.served[op.ID] = served && r.Declined == ""
+		if r.Declined != "" {
+			s.declined[op.ID] = r.Declined
+		}
 		delete(byOperation, op.ID)
 	}
 	for id := range byOperation {
@@ -106,8 +110,11 @@ func (s *Server) addRoutes(routes []Route) error {
 	return nil
 }
 
-// Serves says whether an operation has a route.
+// Serves says whether an operation has a route that can succeed.
 func (s *Server) Serves(operation string) bool { return s.served[operation] }
+
+// Declines says why an operation can never succeed; "" for all others.
+func (s *Server) Declines(operation string) string { return s.declined[operation] }
 
 // ServeHTTP answers one request.
 func (s *Server) ServeHTTP(hw http.ResponseWriter, hr *http.Request) {

@@ -39,6 +39,20 @@ func message(tb testing.TB, body string) string {
 	return m.Message
 }
 
+// What no route serves is named in the answer.
+func TestNotServed(t *testing.T) {
+	s := newServer(t, nil)
+	for target, want := range map[string]string{
+		"POST /v1.44/containers/create": "ContainerCreate is not implemented yet",
+		"GET /v1.44/services/a/b":       "ServiceInspect is not implemented yet",
+	} {
+		method, path, _ := strings.Cut(target, " ")
+		if resp, body := do(t, s, method, path, ""); resp.StatusCode != 501 || message(t, body) != want {
+			t.Errorf("%s: %d %s", target, resp.StatusCode, body)
+		}
+	}
+}
+
 func TestAnswers(t *testing.T) {
 	s := newServer(t, newFakes().routes())
 	for _, c := range []struct {
@@ -60,8 +74,8 @@ func TestAnswers(t *testing.T) {
 		{"wrong method", "DELETE", "/v1.44/containers/json", "", 404, "No such container: json"},
 		{"wrong method, no variable", "PATCH", "/v1.44/info", "", 404, "page not found"},
 		{"root", "GET", "/", "", 404, "page not found"},
-		{"not served", "POST", "/v1.44/swarm/init", "{}", 501, "SwarmInit is not implemented yet"},
-		{"not served, with variable", "GET", "/v1.44/services/a/b", "", 501, "ServiceInspect is not implemented yet"},
+		{"declined", "POST", "/v1.44/swarm/init", "{}", 501, "swarm mode is not supported: Berth runs the containers of one host"},
+		{"declined, with variable", "DELETE", "/v1.44/plugins/a/b", "", 404, `plugin "a/b" not found`},
 		{"path that begins with v", "GET", "/volumes", "", 200, ""},
 		{"options", "OPTIONS", "/v1.44/whatever", "", 200, ""},
 		{"broken query", "GET", "/info?a=%zz", "", 400, `invalid URL escape "%zz"`},

@@ -10,18 +10,28 @@ import (
 	"github.com/containerd/errdefs"
 )
 
-// Routes are the operations that have an answer where no plugin is installed.
+const none = "there are no managed plugins"
+
+// Routes serves every operation of managed plugins.
 func Routes() []api.Route {
-	return []api.Route{
-		{Operation: "PluginList", Handler: list},
-		{Operation: "PluginInspect", Handler: inspect},
+	routes := []api.Route{{Operation: "PluginList", Handler: list}}
+	for _, op := range []string{"PluginInspect", "PluginDelete", "PluginEnable", "PluginDisable", "PluginSet", "PluginPush", "PluginUpgrade"} {
+		routes = append(routes, api.Route{Operation: op, Handler: notFound, Declined: none})
 	}
+	for _, op := range []string{"PluginPull", "PluginCreate", "GetPluginPrivileges"} {
+		routes = append(routes, api.Route{Operation: op, Handler: unsupported, Declined: none})
+	}
+	return routes
 }
 
 func list(w http.ResponseWriter, _ *api.Request) error {
 	return api.WriteJSON(w, http.StatusOK, []struct{}{})
 }
 
-func inspect(_ http.ResponseWriter, r *api.Request) error {
+func notFound(_ http.ResponseWriter, r *api.Request) error {
 	return errdefs.ErrNotFound.WithMessage(fmt.Sprintf("plugin %q not found", r.Name))
+}
+
+func unsupported(http.ResponseWriter, *api.Request) error {
+	return errdefs.ErrNotImplemented.WithMessage("managed plugins are not supported: Berth runs no code of plugins")
 }
