@@ -38,15 +38,18 @@ var arrows = map[string][]string{
 	"pkg/api":     {"pkg/engine", "pkg/images", "pkg/net", "pkg/volumes", "pkg/build", "pkg/system", "pkg/logs", "pkg/engine/container"},
 	"pkg/engine":  {"pkg/runtime", "pkg/logs", "pkg/store", "pkg/engine/container"},
 	"pkg/images":  {"pkg/runtime", "pkg/store"},
-	"pkg/net":     {"pkg/store"},
+	"pkg/net":     {"pkg/store", "pkg/net/records"},
 	"pkg/volumes": {"pkg/store"},
 	"pkg/build":   {"pkg/runtime", "pkg/store"},
 	"pkg/system":  {},
-	"pkg/shim":    {"pkg/logs"},
+	"pkg/shim":    {"pkg/logs", "pkg/net/records"},
 	"pkg/runtime": {},
 	"pkg/logs":    {},
 	"pkg/store":   {},
 	"pkg/config":  {},
+
+	// The files that pkg/net writes and the shim answers names from.
+	"pkg/net/records": {},
 
 	// Pure: the record of a container and its transitions.
 	"pkg/engine/container": {},
