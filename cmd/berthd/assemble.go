@@ -102,7 +102,7 @@ func assemble(ctx context.Context, cfg *config.Config, db *store.DB, log *slog.L
 		ID: id, DataRoot: cfg.DataRoot, Driver: cfg.StorageDriver, LogConfig: logConfig,
 		Runtimes: paths, Runtime: cfg.DefaultRuntime, Labels: cfg.Labels, Debug: cfg.Debug, Insecure: cfg.InsecureRegistries,
 		Containerd: containerdSocket(cfg), Namespace: cfg.ContainerdNamespace, Features: features(host),
-		Counts: p.engine.Counts, Images: p.images.Count, Events: p.bus, Versions: system.Components(bin.runc),
+		Counts: p.engine.Reader().Counts, Images: p.images.Count, Events: p.bus, Versions: system.Components(bin.runc),
 	})
 	return p, nil
 }
@@ -112,8 +112,16 @@ func (p *parts) server(log *slog.Logger) (*api.Server, error) {
 	return api.New(api.Config{
 		Logger: log, Version: version.Version, MinAPI: version.MinAPI, MaxAPI: version.MaxAPI,
 		Routes: slices.Concat(
-			apicontainers.Routes(p.engine), apiexec.Routes(p.engine.Execs()), apiimages.Routes(p.images),
-			apinetworks.Routes(p.networks), apivolumes.Routes(p.volumes), apiplugins.Routes(), apiswarm.Routes(), apisystem.Routes(p.system, apisystem.Ping{}),
+			apicontainers.Routes(apicontainers.Backend{
+				Registry: p.engine, Lifecycle: p.engine, Freezer: p.engine, Watcher: p.engine,
+				Reader: p.engine.Reader(), Streamer: p.engine.Streams(),
+			}),
+			apiexec.Routes(p.engine.Execs()),
+			apiimages.Routes(p.images),
+			apinetworks.Routes(p.networks),
+			apivolumes.Routes(p.volumes),
+			apiplugins.Routes(), apiswarm.Routes(),
+			apisystem.Routes(p.system, apisystem.Ping{}),
 		),
 	})
 }
@@ -128,7 +136,7 @@ func (p *parts) close(log *slog.Logger) {
 	var errs []error
 	idle := false
 	if p.engine != nil {
-		running, paused, _ := p.engine.Counts()
+		running, paused, _ := p.engine.Reader().Counts()
 		idle = running+paused == 0
 		p.engine.Close()
 	}
@@ -151,7 +159,7 @@ func (p *parts) imageUsers(id string) (running, stopped []string) {
 	if p.engine == nil {
 		return nil, nil
 	}
-	return p.engine.ImageUsers(id)
+	return p.engine.Reader().ImageUsers(id)
 }
 
 func openRuntime(ctx context.Context, cfg *config.Config, bin binaries, runtimes map[string]runtime.Binary) (*runtime.Runtime, error) {

@@ -343,8 +343,15 @@ func newFakes() fakes {
 // routes are those that berthd serves.
 func (f fakes) routes() []api.Route {
 	return slices.Concat(
-		apicontainers.Routes(f.engine), apiexec.Routes(f.engine), apiimages.Routes(f.images),
-		apinetworks.Routes(fakeNetworks{}), apivolumes.Routes(f.volumes), apiplugins.Routes(), apiswarm.Routes(), apisystem.Routes(f.daemon, apisystem.Ping{Builder: "2"}),
+		apicontainers.Routes(apicontainers.Backend{
+			Registry: f.engine, Lifecycle: f.engine, Freezer: f.engine, Reader: f.engine, Watcher: f.engine, Streamer: f.engine,
+		}),
+		apiexec.Routes(f.engine),
+		apiimages.Routes(f.images),
+		apinetworks.Routes(fakeNetworks{}),
+		apivolumes.Routes(f.volumes),
+		apiplugins.Routes(), apiswarm.Routes(),
+		apisystem.Routes(f.daemon, apisystem.Ping{Builder: "2"}),
 	)
 }
 

@@ -22,7 +22,7 @@ func TestAttachBeforeStart(t *testing.T) {
 	w.journal.take()
 	client, opened, ended := newConn(), make(chan struct{}), make(chan error, 1)
 	go func() {
-		ended <- e.Attach(t.Context(), id, everything, func(bool) (Conn, error) {
+		ended <- e.Streams().Attach(t.Context(), id, everything, func(bool) (Conn, error) {
 			close(opened)
 			return client, nil
 		})
@@ -55,7 +55,7 @@ func TestAttachToNothing(t *testing.T) {
 			id := w.create(e)
 			opened, ended := make(chan struct{}), make(chan error, 1)
 			go func() {
-				ended <- e.Attach(t.Context(), id, everything, func(bool) (Conn, error) {
+				ended <- e.Streams().Attach(t.Context(), id, everything, func(bool) (Conn, error) {
 					close(opened)
 					return newConn(), nil
 				})
@@ -76,7 +76,7 @@ func TestAttachLeaves(t *testing.T) {
 	e := w.engine()
 	id := w.create(e)
 	ctx, cancel := context.WithCancel(t.Context())
-	err := e.Attach(ctx, id, everything, func(bool) (Conn, error) {
+	err := e.Streams().Attach(ctx, id, everything, func(bool) (Conn, error) {
 		cancel()
 		return newConn(), nil
 	})
@@ -103,7 +103,7 @@ func TestAttachRefused(t *testing.T) {
 	id := w.create(e)
 	w.pause(e, id)
 	open := func(bool) (Conn, error) { return nil, errors.New("opened") }
-	if err := e.Attach(t.Context(), id, everything, open); !errdefs.IsConflict(err) || !strings.Contains(err.Error(), "is paused") {
+	if err := e.Streams().Attach(t.Context(), id, everything, open); !errdefs.IsConflict(err) || !strings.Contains(err.Error(), "is paused") {
 		t.Errorf("paused: %v", err)
 	}
 	bad := everything
@@ -111,7 +111,7 @@ func TestAttachRefused(t *testing.T) {
 	if err := e.Unpause(t.Context(), id); err != nil {
 		t.Fatal(err)
 	}
-	if err := e.Attach(t.Context(), id, bad, open); !errdefs.IsInvalidArgument(err) {
+	if err := e.Streams().Attach(t.Context(), id, bad, open); !errdefs.IsInvalidArgument(err) {
 		t.Errorf("keys: %v", err)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"github.com/berth-engine/berth/pkg/engine/container"
+	"github.com/berth-engine/berth/pkg/engine/layout"
 	"github.com/berth-engine/berth/pkg/engine/spec"
 	"github.com/berth-engine/berth/pkg/engine/unit"
 	"github.com/berth-engine/berth/pkg/runtime/rootfs"
@@ -23,7 +24,7 @@ import (
 // bundler makes what the runtime is given: the container's own files, its
 // mounts, and the description of its processes.
 type bundler struct {
-	layout
+	layout.Layout
 	units    *unit.Registry
 	tasks    rootfsControl
 	networks Networks
@@ -69,7 +70,7 @@ func (b *bundler) input(r *container.Record, view *rootView) spec.Input {
 		Name:       r.Name,
 		Config:     r.Config,
 		HostConfig: r.HostConfig,
-		Dir:        b.dir(r.ID),
+		Dir:        b.Dir(r.ID),
 		Init:       b.init,
 		Lookup:     view.readFile,
 		Namespaces: b.pidOf,
@@ -86,7 +87,7 @@ func (b *bundler) rootfs(ctx context.Context, id string) *rootView {
 func (b *bundler) unmount(ctx context.Context, r *container.Record) error {
 	err := b.volumes.Unmount(ctx, r.ID)
 	if r.HostConfig.IpcMode.IsShareable() {
-		err = errors.Join(err, spec.UnmountShm(b.dir(r.ID)))
+		err = errors.Join(err, spec.UnmountShm(b.Dir(r.ID)))
 	}
 	return err
 }
@@ -106,7 +107,7 @@ func (b *bundler) pidOf(ref string) (int, error) {
 // files describes hostname, hosts and resolv.conf of a container about to start.
 func (b *bundler) files(r *container.Record, s container.Sandbox) spec.FilesInput {
 	in := spec.FilesInput{
-		Dir:         b.dir(r.ID),
+		Dir:         b.Dir(r.ID),
 		Hostname:    r.Config.Hostname,
 		Domainname:  r.Config.Domainname,
 		ExtraHosts:  r.HostConfig.ExtraHosts,
@@ -147,7 +148,7 @@ func (b *bundler) sharedMemory(r *container.Record) (string, error) {
 	mode := r.HostConfig.IpcMode
 	switch {
 	case mode.IsShareable():
-		return spec.MountShm(b.dir(r.ID), r.HostConfig.ShmSize)
+		return spec.MountShm(b.Dir(r.ID), r.HostConfig.ShmSize)
 	case mode.IsContainer():
 		owner, err := b.units.Find(mode.Container())
 		if err != nil {
@@ -156,7 +157,7 @@ func (b *bundler) sharedMemory(r *container.Record) (string, error) {
 		if !owner.View().Record.HostConfig.IpcMode.IsShareable() {
 			return "", errdefs.ErrConflict.WithMessage(fmt.Sprintf("cannot join IPC of container %s: non-shareable IPC (hint: use IpcMode:shareable for the donor container)", owner.ID))
 		}
-		return filepath.Join(b.dir(owner.ID), "shm"), nil
+		return filepath.Join(b.Dir(owner.ID), "shm"), nil
 	}
 	return "", nil
 }

@@ -3,22 +3,16 @@ package engine
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"os"
-	"slices"
-	"strings"
-	"time"
 
 	"github.com/berth-engine/berth/pkg/engine/container"
-	"github.com/berth-engine/berth/pkg/engine/spec"
+	"github.com/berth-engine/berth/pkg/engine/layout"
+	"github.com/berth-engine/berth/pkg/engine/request"
 	"github.com/berth-engine/berth/pkg/engine/unit"
-	"github.com/berth-engine/berth/pkg/logs"
 	"github.com/berth-engine/berth/pkg/trace"
-	"github.com/containerd/errdefs"
-	"github.com/containerd/platforms"
 	ctypes "github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/events"
-	"github.com/moby/moby/api/types/network"
-	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
 // Create records a container and makes its root filesystem. InvalidArgument for
@@ -27,7 +21,7 @@ import (
 func (e *Engine) Create(ctx context.Context, q CreateRequest) (ctypes.CreateResponse, error) {
 	ctx, end := trace.Start(ctx, "create")
 	defer end()
-	r, warnings, err := e.creator.record(ctx, q)
+	r, warnings, err := e.creator.plan.Record(ctx, q)
 	if err != nil {
 		return ctypes.CreateResponse{}, err
 	}
@@ -37,106 +31,18 @@ func (e *Engine) Create(ctx context.Context, q CreateRequest) (ctypes.CreateResp
 	return ctypes.CreateResponse{ID: r.ID, Warnings: warnings}, nil
 }
 
-// creator turns requests into records, and records into containers. Of the
-// configuration it needs nearly everything.
+// creator turns records into containers.
 type creator struct {
-	Config
-	layout
+	layout.Layout
+	plan    *request.Plan
 	units   *unit.Registry
+	tasks   rootfsControl
+	volumes volumeLife
+	store   Store
 	bundler *bundler
-}
-
-// record checks and completes what was asked for. It changes nothing.
-func (c *creator) record(ctx context.Context, q CreateRequest) (*container.Record, []string, error) {
-	if q.Config == nil {
-		return nil, nil, errdefs.ErrInvalidArgument.WithMessage("config cannot be empty in order to create a container")
-	}
-	if q.Name != "" {
-		if err := checkName(q.Name); err != nil {
-			return nil, nil, err
-		}
-	}
-	hc := q.HostConfig
-	if hc == nil {
-		hc = &ctypes.HostConfig{}
-	}
-	c.defaults(hc)
-	imageID, chain, img, err := c.Images.Resolve(ctx, q.Config.Image, q.Platform)
-	if err != nil {
-		return nil, nil, err
-	}
-	if err := spec.Merge(q.Config, &img.Config); err != nil {
-		return nil, nil, err
-	}
-	warnings, err := spec.Validate(q.Config, hc, c.Host)
-	if err != nil {
-		return nil, nil, err
-	}
-	if h := q.Config.Healthcheck; h != nil && len(h.Test) > 0 && h.Test[0] != "NONE" {
-		warnings = append(warnings, "Health checks are not run yet: this container will have no health.")
-	}
-	if err := c.supported(hc); err != nil {
-		return nil, nil, err
-	}
-	r := &container.Record{
-		ID: container.NewID(), Name: strings.TrimPrefix(q.Name, "/"), Created: time.Now().UTC(),
-		Image: imageID, Chain: chain, Driver: c.Tasks.Snapshotter(),
-		Platform: platforms.Normalize(ocispec.Platform{OS: img.OS, Architecture: img.Architecture, Variant: img.Variant}),
-		Config:   q.Config, HostConfig: hc,
-	}
-	if r.Path, r.Args, err = command(q.Config); err != nil {
-		return nil, nil, err
-	}
-	if _, err := logAttrs(r); err != nil {
-		return nil, nil, err
-	}
-	if err := c.planMounts(r); err != nil {
-		return nil, nil, err
-	}
-	if r.Endpoints, err = c.wantedNetworks(hc, q.NetworkingConfig); err != nil {
-		return nil, nil, err
-	}
-	if _, err := wantedPorts(r); err != nil {
-		return nil, nil, err
-	}
-	if q.Config.Hostname == "" && !hc.UTSMode.IsHost() {
-		q.Config.Hostname = r.ID[:12]
-	}
-	return r, warnings, nil
-}
-
-// supported refuses what depends on this daemon: its runtimes and log drivers, and
-// what it cannot do yet.
-func (c *creator) supported(hc *ctypes.HostConfig) error {
-	if len(hc.Links) > 0 {
-		return errdefs.ErrNotImplemented.WithMessage("links between containers (HostConfig.Links) are not implemented yet")
-	}
-	if !slices.Contains(c.Runtimes, hc.Runtime) {
-		return errdefs.ErrInvalidArgument.WithMessage("unknown or invalid runtime name: " + hc.Runtime)
-	}
-	return logs.Validate(hc.LogConfig.Type, hc.LogConfig.Config)
-}
-
-// defaults fills in what the daemon's configuration says for everybody.
-func (c *creator) defaults(hc *ctypes.HostConfig) {
-	if hc.LogConfig.Type == "" {
-		hc.LogConfig.Type = c.LogConfig.Type
-		if hc.LogConfig.Config == nil {
-			hc.LogConfig.Config = c.LogConfig.Config
-		}
-	}
-	if hc.Runtime == "" {
-		hc.Runtime = c.Runtime
-	}
-	if hc.NetworkMode == "" || hc.NetworkMode.IsDefault() {
-		hc.NetworkMode = network.NetworkBridge
-	}
-	if hc.Init == nil && c.UseInit {
-		hc.Init = &c.UseInit
-	}
-	if hc.RestartPolicy.Name == "" {
-		hc.RestartPolicy.Name = ctypes.RestartPolicyDisabled
-	}
+	events  Publisher
+	log     *slog.Logger
+	fault   func(name string)
 }
 
 // make acquires what a container has: its name, its folder, its root file
@@ -146,38 +52,38 @@ func (c *creator) make(ctx context.Context, r *container.Record) (err error) {
 	var undo undoStack
 	defer func() {
 		if err != nil {
-			undo.run(ctx, c.Logger)
+			undo.run(ctx, c.log)
 		}
 	}()
 	undo.push("name", func(context.Context) error { c.units.Release(r.Name, r.ID); return nil })
 	if err := c.name(r); err != nil {
 		return err
 	}
-	undo.push("folder", func(context.Context) error { return os.RemoveAll(c.dir(r.ID)) })
-	if err := os.Mkdir(c.dir(r.ID), 0o710); err != nil {
+	undo.push("folder", func(context.Context) error { return os.RemoveAll(c.Dir(r.ID)) })
+	if err := os.Mkdir(c.Dir(r.ID), 0o710); err != nil {
 		return fmt.Errorf("container %s: %w", r.ID, err)
 	}
-	undo.push("root filesystem", func(ctx context.Context) error { return c.Tasks.RemoveRootfs(ctx, r.ID) })
-	if err := c.Tasks.CreateRootfs(ctx, r.ID, r.Chain); err != nil {
+	undo.push("root filesystem", func(ctx context.Context) error { return c.tasks.RemoveRootfs(ctx, r.ID) })
+	if err := c.tasks.CreateRootfs(ctx, r.ID, r.Chain); err != nil {
 		return fmt.Errorf("container %s: root filesystem: %w", r.ID, err)
 	}
-	undo.push("volumes", func(ctx context.Context) error { return c.Volumes.Release(ctx, r.ID, true) })
+	undo.push("volumes", func(ctx context.Context) error { return c.volumes.Release(ctx, r.ID, true) })
 	if err := c.prepareVolumes(ctx, r); err != nil {
 		return err
 	}
-	c.FaultPoint("create.rootfs")
+	c.fault("create.rootfs")
 	u := unit.New(r, container.Status{State: container.Created})
 	b, err := container.Encode(r, u.Status())
 	if err == nil {
-		err = c.Store.CreateContainer(r.ID, r.Name, b)
+		err = c.store.CreateContainer(r.ID, r.Name, b)
 	}
 	if err != nil {
 		u.Close(err)
 		return fmt.Errorf("container %s: %w", r.ID, err)
 	}
-	c.FaultPoint("create.record")
+	c.fault("create.record")
 	c.units.Add(u)
-	c.Events.Publish(u.Event(events.ActionCreate, nil))
+	c.events.Publish(u.Event(events.ActionCreate, nil))
 	return nil
 }
 
@@ -187,7 +93,7 @@ func (c *creator) name(r *container.Record) error {
 		return c.units.Reserve(r.Name, r.ID)
 	}
 	for attempt := 0; ; attempt++ {
-		r.Name = randomName(attempt)
+		r.Name = request.RandomName(attempt)
 		err := c.units.Reserve(r.Name, r.ID)
 		if err == nil || attempt == 20 {
 			return err
@@ -195,11 +101,10 @@ func (c *creator) name(r *container.Record) error {
 	}
 }
 
-// command is what will run, entry point first. InvalidArgument: nothing.
-func command(c *ctypes.Config) (path string, args []string, err error) {
-	all := append(append([]string{}, c.Entrypoint...), c.Cmd...)
-	if len(all) == 0 || all[0] == "" && len(all) == 1 {
-		return "", nil, errdefs.ErrInvalidArgument.WithMessage("no command specified")
-	}
-	return all[0], all[1:], nil
+// prepareVolumes makes the volumes of a new container and fills empty ones with
+// what its image has there.
+func (c *creator) prepareVolumes(ctx context.Context, r *container.Record) error {
+	view := c.bundler.rootfs(ctx, r.ID)
+	defer view.close()
+	return c.volumes.Prepare(ctx, r.ID, r.Config, r.HostConfig, r.From, view.openDir)
 }

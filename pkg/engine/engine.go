@@ -6,7 +6,8 @@
 //
 // Engine has the verbs of the API and hands each to the part that does it, which
 // is in the file of that verb: creator, starter, stopper, freezer, remover,
-// updater, streamer. What nobody asked for is the supervisor's (exits and restarts), the
+// updater. Whole families of verbs that change no container have a type and a
+// package of their own, and an accessor here: Reader, Streams, Execs, Stats. What nobody asked for is the supervisor's (exits and restarts), the
 // observer's (containerd's events) and the recovery's (boot).
 package engine
 
@@ -17,9 +18,11 @@ import (
 	"os"
 	"sync"
 
-	"github.com/berth-engine/berth/pkg/engine/container"
 	"github.com/berth-engine/berth/pkg/engine/exec"
+	"github.com/berth-engine/berth/pkg/engine/layout"
+	"github.com/berth-engine/berth/pkg/engine/output"
 	"github.com/berth-engine/berth/pkg/engine/query"
+	"github.com/berth-engine/berth/pkg/engine/request"
 	"github.com/berth-engine/berth/pkg/engine/spec"
 	"github.com/berth-engine/berth/pkg/engine/stats"
 	"github.com/berth-engine/berth/pkg/engine/unit"
@@ -49,23 +52,21 @@ type Config struct {
 
 // Engine owns every container of one data root.
 type Engine struct {
-	layout
 	units  *unit.Registry
 	writer *unit.Writer
 	store  Store
-	images Images
-	tasks  rootfsControl
 	events Publisher
 
-	creator  *creator
-	starter  *starter
-	stopper  *stopper
-	freezer  *freezer
-	remover  *remover
-	updater  *updater
-	streamer *streamer
-	stats    *stats.Stats
-	execs    *exec.Execs
+	creator *creator
+	starter *starter
+	stopper *stopper
+	freezer *freezer
+	remover *remover
+	updater *updater
+	stats   *stats.Stats
+	execs   *exec.Execs
+	streams *output.Streams
+	reader  *query.Reader
 
 	stop    context.CancelFunc // ends the background work
 	workers sync.WaitGroup
@@ -77,8 +78,8 @@ func New(ctx context.Context, c Config) (*Engine, error) {
 	if c.FaultPoint == nil {
 		c.FaultPoint = func(string) {}
 	}
-	l := layout{data: c.DataRoot, run: c.ExecRoot}
-	for _, dir := range []string{l.containers(), l.sockets()} {
+	l := layout.Layout{Data: c.DataRoot, Run: c.ExecRoot}
+	for _, dir := range []string{l.Containers(), l.Sockets()} {
 		if err := os.MkdirAll(dir, 0o710); err != nil {
 			return nil, fmt.Errorf("engine: %w", err)
 		}
@@ -98,20 +99,20 @@ func New(ctx context.Context, c Config) (*Engine, error) {
 }
 
 // assemble hands each part what it needs of the configuration and of the others.
-func assemble(c Config, l layout) (*Engine, *observer, *recovery) {
+func assemble(c Config, l layout.Layout) (*Engine, *observer, *recovery) {
 	units := unit.NewRegistry()
 	writer := unit.NewWriter(c.Store, units.Get, c.Logger)
 	bundler := &bundler{
-		layout: l, units: units, tasks: c.Tasks, networks: c.Networks, volumes: c.Volumes, init: c.Init, host: c.Host,
+		Layout: l, units: units, tasks: c.Tasks, networks: c.Networks, volumes: c.Volumes, init: c.Init, host: c.Host,
 	}
 	execs := exec.New(exec.Config{
-		Units: units, Tasks: c.Tasks, Socket: l.socket, Process: bundler.process, Events: c.Events, Logger: c.Logger,
+		Units: units, Tasks: c.Tasks, Socket: l.Socket, Process: bundler.process, Events: c.Events, Logger: c.Logger,
 	})
 	remover := &remover{
-		layout: l, units: units, tasks: c.Tasks, store: c.Store, volumes: c.Volumes, events: c.Events, log: c.Logger, fault: c.FaultPoint,
+		Layout: l, units: units, tasks: c.Tasks, store: c.Store, volumes: c.Volumes, events: c.Events, log: c.Logger, fault: c.FaultPoint,
 	}
 	starter := &starter{
-		layout: l, units: units, tasks: c.Tasks, networks: c.Networks, bundler: bundler, remover: remover, writer: writer,
+		Layout: l, units: units, tasks: c.Tasks, networks: c.Networks, bundler: bundler, remover: remover, writer: writer,
 		events: c.Events, log: c.Logger, fault: c.FaultPoint,
 	}
 	supervisor := &supervisor{
@@ -123,22 +124,50 @@ func assemble(c Config, l layout) (*Engine, *observer, *recovery) {
 		units: units, tasks: c.Tasks, supervisor: supervisor, freezer: freezer, execs: execs, events: c.Events, log: c.Logger,
 	}
 	recovery := &recovery{
-		layout: l, units: units, tasks: c.Tasks, networks: c.Networks, volumes: c.Volumes, store: c.Store, writer: writer,
+		Layout: l, units: units, tasks: c.Tasks, networks: c.Networks, volumes: c.Volumes, store: c.Store, writer: writer,
 		supervisor: supervisor, starter: starter, remover: remover, log: c.Logger,
 	}
 	return &Engine{
-		layout: l, units: units, writer: writer, store: c.Store, images: c.Images, tasks: c.Tasks, events: c.Events,
-		creator:  &creator{Config: c, layout: l, units: units, bundler: bundler},
-		starter:  starter,
-		stopper:  &stopper{tasks: c.Tasks, supervisor: supervisor, writer: writer, events: c.Events, fault: c.FaultPoint},
-		freezer:  freezer,
-		remover:  remover,
-		updater:  &updater{host: c.Host, tasks: c.Tasks, writer: writer, events: c.Events},
-		streamer: &streamer{layout: l, tasks: c.Tasks, events: c.Events},
-		stats:    stats.New(stats.Config{Units: units, Cgroup2: c.Host.Cgroup2, Logger: c.Logger}),
-		execs:    execs,
+		units: units, writer: writer, store: c.Store, events: c.Events,
+		creator: newCreator(c, l, units, bundler),
+		starter: starter,
+		stopper: &stopper{tasks: c.Tasks, supervisor: supervisor, writer: writer, events: c.Events, fault: c.FaultPoint},
+		freezer: freezer,
+		remover: remover,
+		updater: &updater{host: c.Host, tasks: c.Tasks, writer: writer, events: c.Events},
+		stats:   stats.New(stats.Config{Units: units, Cgroup2: c.Host.Cgroup2, Logger: c.Logger}),
+		execs:   execs,
+		streams: &output.Streams{Layout: l, Units: units, Tasks: c.Tasks, Events: c.Events},
+		reader:  newReader(c, l, units, execs),
 	}, observer, recovery
 }
+
+func newCreator(c Config, l layout.Layout, units *unit.Registry, b *bundler) *creator {
+	plan := &request.Plan{
+		Runtime: c.Runtime, Runtimes: c.Runtimes, LogConfig: c.LogConfig, UseInit: c.UseInit, Host: c.Host,
+		Snapshotter: c.Tasks.Snapshotter(), Units: units, Images: c.Images, Networks: c.Networks, Volumes: c.Volumes,
+	}
+	return &creator{
+		Layout: l, plan: plan, units: units, tasks: c.Tasks, volumes: c.Volumes, store: c.Store, bundler: b,
+		events: c.Events, log: c.Logger, fault: c.FaultPoint,
+	}
+}
+
+func newReader(c Config, l layout.Layout, units *unit.Registry, execs *exec.Execs) *query.Reader {
+	return &query.Reader{
+		Layout: l, Units: units, Execs: execs.Of, Size: c.Tasks.RootfsSize,
+		Image: func(ctx context.Context, ref string) (string, error) {
+			id, _, _, err := c.Images.Resolve(ctx, ref, nil)
+			return id, err
+		},
+	}
+}
+
+// Reader tells about containers.
+func (e *Engine) Reader() *query.Reader { return e.reader }
+
+// Streams are what containers print and read: attach, logs, resize.
+func (e *Engine) Streams() *output.Streams { return e.streams }
 
 // Execs are the further commands in containers.
 func (e *Engine) Execs() *exec.Execs { return e.execs }
@@ -163,81 +192,4 @@ func (e *Engine) Close() {
 	}
 	e.remover.wait()
 	e.writer.Close()
-}
-
-// Counts says how many containers are running (waiting to be restarted is
-// running, too), paused and stopped.
-func (e *Engine) Counts() (running, paused, stopped int) {
-	for _, u := range e.units.All() {
-		switch s := u.View().Status; {
-		case s.State == container.Paused:
-			paused++
-		case s.Active():
-			running++
-		default:
-			stopped++
-		}
-	}
-	return running, paused, stopped
-}
-
-// ImageUsers names the containers that were made of an image.
-func (e *Engine) ImageUsers(imageID string) (running, stopped []string) {
-	for _, u := range e.units.All() {
-		v := u.View()
-		switch {
-		case v.Record.Image != imageID:
-		case v.Status.Active():
-			running = append(running, v.Record.ID)
-		default:
-			stopped = append(stopped, v.Record.ID)
-		}
-	}
-	return running, stopped
-}
-
-// List tells about containers, newest first, from memory; sizes, which are asked
-// for separately, are measured.
-func (e *Engine) List(ctx context.Context, o ListOptions) ([]ctypes.Summary, error) {
-	var views []*unit.View
-	for _, u := range e.units.All() {
-		views = append(views, u.View())
-	}
-	list, err := query.List(ctx, views, o, query.Known{
-		Container: e.units.Find,
-		Image: func(ctx context.Context, ref string) (string, error) {
-			id, _, _, err := e.images.Resolve(ctx, ref, nil)
-			return id, err
-		},
-	})
-	if err != nil || !o.Size {
-		return list, err
-	}
-	for i := range list {
-		c := &list[i]
-		// One that was removed meanwhile has none.
-		if c.SizeRw, c.SizeRootFs, err = e.tasks.RootfsSize(ctx, c.ID); ignoreNotFound(err) != nil {
-			return nil, err
-		}
-	}
-	return list, nil
-}
-
-// Inspect tells everything about a container, from memory; its size, when asked
-// for, is measured.
-func (e *Engine) Inspect(ctx context.Context, ref string, size bool) (ctypes.InspectResponse, error) {
-	u, err := e.units.Find(ref)
-	if err != nil {
-		return ctypes.InspectResponse{}, err
-	}
-	v := u.View()
-	answer := query.Inspect(v, query.Paths{Dir: e.dir(u.ID), Log: e.logPath(v.Record)}, e.execs.Of(u.ID))
-	if size {
-		own, total, err := e.tasks.RootfsSize(ctx, u.ID)
-		if err != nil {
-			return ctypes.InspectResponse{}, err
-		}
-		answer.SizeRw, answer.SizeRootFs = &own, &total
-	}
-	return answer, nil
 }

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/berth-engine/berth/pkg/engine/container"
+	"github.com/berth-engine/berth/pkg/engine/layout"
 	"github.com/berth-engine/berth/pkg/engine/unit"
 	"github.com/berth-engine/berth/pkg/runtime"
 	"github.com/berth-engine/berth/pkg/runtime/rootfs"
@@ -52,7 +53,7 @@ func newWorld(t *testing.T) *world {
 	t.Cleanup(func() { os.RemoveAll(exec) })
 	return &world{
 		t: t, data: t.TempDir(), sockets: exec, journal: j,
-		tasks:  &fakeTasks{journal: j, socket: layout{run: exec}.socket, all: map[string]*fakeTask{}, roots: map[string]bool{}},
+		tasks:  &fakeTasks{journal: j, socket: layout.Layout{Run: exec}.Socket, all: map[string]*fakeTask{}, roots: map[string]bool{}},
 		store:  &fakeStore{journal: j, records: map[string][]byte{}},
 		events: &fakeEvents{},
 	}

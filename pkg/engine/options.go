@@ -1,26 +1,16 @@
 package engine
 
 import (
-	"io"
-	"time"
-
 	"github.com/berth-engine/berth/pkg/engine/attach"
 	"github.com/berth-engine/berth/pkg/engine/exec"
+	"github.com/berth-engine/berth/pkg/engine/output"
 	"github.com/berth-engine/berth/pkg/engine/query"
+	"github.com/berth-engine/berth/pkg/engine/request"
 	"github.com/berth-engine/berth/pkg/engine/stats"
-	"github.com/moby/moby/api/types/container"
-	"github.com/moby/moby/api/types/network"
-	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
 // CreateRequest is the body and query of POST /containers/create.
-type CreateRequest struct {
-	Name             string // "" lets the engine choose
-	Platform         *ocispec.Platform
-	Config           *container.Config
-	HostConfig       *container.HostConfig
-	NetworkingConfig *network.NetworkingConfig
-}
+type CreateRequest = request.Create
 
 // StopOptions are those of stop and restart.
 type StopOptions struct {
@@ -39,25 +29,13 @@ type RemoveOptions struct {
 type ListOptions = query.ListOptions
 
 // LogsOptions are those of GET /containers/{id}/logs.
-type LogsOptions struct {
-	Stdout, Stderr bool
-	Follow         bool
-	Timestamps     bool
-	Details        bool
-	Since, Until   time.Time
-	Tail           int // lines from the end; -1 is all
-}
+type LogsOptions = output.LogsOptions
 
 // StatsOptions are those of GET /containers/{id}/stats.
 type StatsOptions = stats.Options
 
 // AttachOptions are those of POST /containers/{id}/attach.
-type AttachOptions struct {
-	Stdin, Stdout, Stderr bool
-	Stream                bool // follow live output
-	Logs                  bool // replay the log first
-	DetachKeys            string
-}
+type AttachOptions = output.AttachOptions
 
 // ExecStartOptions are those of POST /exec/{id}/start.
 type ExecStartOptions = exec.StartOptions
@@ -71,4 +49,4 @@ type Conn = attach.Conn
 type OpenConn = attach.OpenConn
 
 // OpenWriter begins a streamed answer in the same way.
-type OpenWriter func(tty bool) (io.Writer, error)
+type OpenWriter = output.OpenWriter

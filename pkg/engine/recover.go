@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/berth-engine/berth/pkg/engine/container"
+	"github.com/berth-engine/berth/pkg/engine/layout"
 	"github.com/berth-engine/berth/pkg/engine/supervise"
 	"github.com/berth-engine/berth/pkg/engine/unit"
 	"github.com/berth-engine/berth/pkg/runtime"
@@ -27,7 +28,7 @@ import (
 //     nobody watched: that exit is handled now, restart policy included.
 //   - Sandboxes belong to running containers only.
 type recovery struct {
-	layout
+	layout.Layout
 	units      *unit.Registry
 	tasks      Tasks
 	networks   Networks
@@ -171,7 +172,7 @@ func (r *recovery) sweepLeftovers(ctx context.Context, containers []string) erro
 	if err != nil {
 		return err
 	}
-	folders, err := os.ReadDir(r.containers())
+	folders, err := os.ReadDir(r.Containers())
 	if err != nil {
 		return err
 	}

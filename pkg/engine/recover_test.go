@@ -118,7 +118,7 @@ func TestRecoverySweeps(t *testing.T) {
 	w := newWorld(t)
 	w.tasks.set(runtime.Task{ID: "orphan", Pid: 1 << 30, Status: runtime.Running})
 	e := w.engine()
-	if _, err := e.Inspect(t.Context(), "orphan", false); !errdefs.IsNotFound(err) {
+	if _, err := e.Reader().Inspect(t.Context(), "orphan", false); !errdefs.IsNotFound(err) {
 		t.Error(err)
 	}
 	w.gone(e, "orphan")

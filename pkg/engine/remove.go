@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/berth-engine/berth/pkg/engine/container"
+	"github.com/berth-engine/berth/pkg/engine/layout"
 	"github.com/berth-engine/berth/pkg/engine/spec"
 	"github.com/berth-engine/berth/pkg/engine/unit"
 	"github.com/containerd/errdefs"
@@ -47,7 +48,7 @@ func (e *Engine) Remove(ctx context.Context, ref string, o RemoveOptions) error 
 
 // remover deletes containers at rest.
 type remover struct {
-	layout
+	layout.Layout
 	units   *unit.Registry
 	tasks   Tasks
 	store   Store
@@ -105,9 +106,9 @@ func (r *remover) sweep(ctx context.Context, id string) {
 	}{
 		{"containerd container", func() error { return r.tasks.RemoveContainer(ctx, id) }},
 		{"root filesystem", func() error { return r.tasks.RemoveRootfs(ctx, id) }},
-		{"shared memory", func() error { return spec.UnmountShm(r.dir(id)) }},
-		{"folder", func() error { return os.RemoveAll(r.dir(id)) }},
-		{"socket", func() error { return ignoreNotExist(os.Remove(r.socket(id))) }},
+		{"shared memory", func() error { return spec.UnmountShm(r.Dir(id)) }},
+		{"folder", func() error { return os.RemoveAll(r.Dir(id)) }},
+		{"socket", func() error { return ignoreNotExist(os.Remove(r.Socket(id))) }},
 	}
 	for _, s := range steps {
 		if err := s.f(); ignoreNotFound(err) != nil {

@@ -12,11 +12,11 @@ import (
 // gone checks that nothing is left of a container.
 func (w *world) gone(e *Engine, id string) {
 	w.t.Helper()
-	if _, err := e.Inspect(w.t.Context(), id, false); !errdefs.IsNotFound(err) {
+	if _, err := e.Reader().Inspect(w.t.Context(), id, false); !errdefs.IsNotFound(err) {
 		w.t.Errorf("inspect: %v", err)
 	}
 	e.remover.wait()
-	if _, err := os.Stat(e.dir(id)); !os.IsNotExist(err) {
+	if _, err := os.Stat(e.creator.Dir(id)); !os.IsNotExist(err) {
 		w.t.Errorf("folder: %v", err)
 	}
 	roots, _ := w.tasks.Rootfs(w.t.Context())

@@ -2,26 +2,13 @@ package engine
 
 import (
 	"context"
-	"fmt"
-	"regexp"
 	"strings"
 
 	"github.com/berth-engine/berth/pkg/engine/container"
+	"github.com/berth-engine/berth/pkg/engine/request"
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/events"
 )
-
-// Docker's rule for names (API reference, ContainerCreate).
-const nameRule = `[a-zA-Z0-9][a-zA-Z0-9_.-]`
-
-var validName = regexp.MustCompile(`^/?` + nameRule + `+$`)
-
-func checkName(name string) error {
-	if !validName.MatchString(name) {
-		return errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("Invalid container name (%s), only %s are allowed", name, nameRule))
-	}
-	return nil
-}
 
 // Rename gives a container another name. Conflict: the name is taken.
 func (e *Engine) Rename(ctx context.Context, ref, newName string) error {
@@ -32,7 +19,7 @@ func (e *Engine) Rename(ctx context.Context, ref, newName string) error {
 	if newName == "" {
 		return errdefs.ErrInvalidArgument.WithMessage("Neither old nor new names may be empty")
 	}
-	if err := checkName(newName); err != nil {
+	if err := request.CheckName(newName); err != nil {
 		return err
 	}
 	newName = strings.TrimPrefix(newName, "/")

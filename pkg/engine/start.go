@@ -8,9 +8,12 @@ import (
 
 	"github.com/berth-engine/berth/pkg/engine/attach"
 	"github.com/berth-engine/berth/pkg/engine/container"
+	"github.com/berth-engine/berth/pkg/engine/layout"
+	"github.com/berth-engine/berth/pkg/engine/request"
 	"github.com/berth-engine/berth/pkg/engine/supervise"
 	"github.com/berth-engine/berth/pkg/engine/unit"
 	"github.com/berth-engine/berth/pkg/runtime"
+	"github.com/berth-engine/berth/pkg/streams"
 	"github.com/berth-engine/berth/pkg/trace"
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/events"
@@ -47,7 +50,7 @@ func startable(v *unit.View) error {
 
 // starter makes containers run.
 type starter struct {
-	layout
+	layout.Layout
 	units    *unit.Registry
 	tasks    taskControl
 	networks Networks
@@ -110,7 +113,7 @@ func (s *starter) start(ctx context.Context, u *unit.Unit) (err error) {
 		return err
 	}
 	s.fault("start.task")
-	u.Waiting.Join(ctx, s.socket(u.ID))
+	u.Waiting.Join(ctx, s.Socket(u.ID))
 	if err := s.tasks.StartTask(ctx, r.ID); err != nil {
 		return err
 	}
@@ -137,7 +140,7 @@ func (s *starter) sandbox(ctx context.Context, r *container.Record, undo *undoSt
 	if owner := r.HostConfig.NetworkMode.ConnectedContainer(); r.HostConfig.NetworkMode.IsContainer() {
 		return s.joinedSandbox(owner)
 	}
-	ports, err := wantedPorts(r)
+	ports, err := request.Ports(r)
 	if err != nil {
 		return container.Sandbox{}, err
 	}
@@ -179,4 +182,18 @@ func (s *starter) task(ctx context.Context, u *unit.Unit, bundle *specs.Spec, un
 	return s.tasks.CreateTask(ctx, runtime.TaskConfig{
 		ID: r.ID, Spec: bundle, Runtime: r.HostConfig.Runtime, IO: attach.IO(s.streams(r)),
 	})
+}
+
+// streams describes to the shim what to do with the container's output.
+func (s *starter) streams(r *container.Record) streams.Config {
+	log := s.Log(r)
+	log.Attrs, _ = request.LogAttrs(r) // checked by create
+	return streams.Config{
+		ID:        r.ID,
+		Socket:    s.Socket(r.ID),
+		Tty:       r.Config.Tty,
+		Stdin:     r.Config.OpenStdin,
+		StdinOnce: r.Config.StdinOnce,
+		Log:       log,
+	}
 }

@@ -71,7 +71,7 @@ func TestFailedStartOfAutoRemove(t *testing.T) {
 	if err := e.Start(t.Context(), id); err == nil {
 		t.Error("no error")
 	}
-	if _, err := e.Inspect(t.Context(), id, false); !errdefs.IsNotFound(err) {
+	if _, err := e.Reader().Inspect(t.Context(), id, false); !errdefs.IsNotFound(err) {
 		t.Errorf("inspect: %v", err)
 	}
 }

@@ -39,13 +39,13 @@ func TestUpdate(t *testing.T) {
 	w := newWorld(t)
 	e := w.engine()
 	id := w.run(e)
-	before, _ := e.Inspect(t.Context(), id, false)
+	before, _ := e.Reader().Inspect(t.Context(), id, false)
 	ask := &ctypes.UpdateConfig{RestartPolicy: ctypes.RestartPolicy{Name: "always"}}
 	w.journal.failing("update", errors.New("device or resource busy"))
 	if _, err := e.Update(t.Context(), id, ask); err == nil || err.Error() != "Cannot update container "+id+": device or resource busy" {
 		t.Errorf("%v", err)
 	}
-	if after, _ := e.Inspect(t.Context(), id, false); after.HostConfig.RestartPolicy.Name != before.HostConfig.RestartPolicy.Name {
+	if after, _ := e.Reader().Inspect(t.Context(), id, false); after.HostConfig.RestartPolicy.Name != before.HostConfig.RestartPolicy.Name {
 		t.Error("an update that failed was recorded")
 	}
 	w.journal.failing("update", nil)
@@ -54,7 +54,7 @@ func TestUpdate(t *testing.T) {
 	}
 	e.Close()
 	e = w.engine() // as it is on disk
-	if after, _ := e.Inspect(t.Context(), id, false); after.HostConfig.RestartPolicy.Name != "always" || before.HostConfig.RestartPolicy.Name == "always" {
+	if after, _ := e.Reader().Inspect(t.Context(), id, false); after.HostConfig.RestartPolicy.Name != "always" || before.HostConfig.RestartPolicy.Name == "always" {
 		t.Errorf("before %v, after %v", before.HostConfig.RestartPolicy, after.HostConfig.RestartPolicy)
 	}
 	if _, err := e.Update(t.Context(), id, &ctypes.UpdateConfig{RestartPolicy: ctypes.RestartPolicy{Name: "often"}}); !errdefs.IsInvalidArgument(err) {

@@ -12,9 +12,9 @@ import (
 	"github.com/moby/moby/api/types/container"
 )
 
-// Backend is what the routes need of the engine. ref is a name, an ID or an
-// ID prefix.
-type Backend interface {
+// Backend is what the routes need of the engine, family by family: they need
+// not be one object's. ref is a name, an ID or an ID prefix.
+type Backend struct {
 	Registry
 	Lifecycle
 	Freezer

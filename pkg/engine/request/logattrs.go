@@ -1,4 +1,4 @@
-package engine
+package request
 
 import (
 	"fmt"
@@ -10,10 +10,10 @@ import (
 	"github.com/containerd/errdefs"
 )
 
-// logAttrs are the attributes that Docker's log options have written with each
+// LogAttrs are the attributes that Docker's log options have written with each
 // line: labels, labels-regex, env, env-regex and tag (Docker reference, "JSON File
 // logging driver"). InvalidArgument: an expression or the template is malformed.
-func logAttrs(r *container.Record) (map[string]string, error) {
+func LogAttrs(r *container.Record) (map[string]string, error) {
 	o := r.HostConfig.LogConfig.Config
 	env := map[string]string{}
 	for _, e := range r.Config.Env {

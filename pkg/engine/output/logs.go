@@ -1,25 +1,39 @@
-package engine
+package output
 
 import (
 	"bytes"
 	"context"
-	"github.com/berth-engine/berth/pkg/engine/unit"
 	"io"
 	"maps"
 	"net/url"
 	"slices"
 	"time"
 
+	"github.com/berth-engine/berth/pkg/engine/unit"
 	"github.com/berth-engine/berth/pkg/logs"
 	"github.com/berth-engine/berth/pkg/streams"
 	"github.com/containerd/errdefs"
 )
 
+// LogsOptions are those of GET /containers/{id}/logs.
+type LogsOptions struct {
+	Stdout, Stderr bool
+	Follow         bool
+	Timestamps     bool
+	Details        bool
+	Since, Until   time.Time
+	Tail           int // lines from the end; -1 is all
+}
+
+// OpenWriter begins a streamed answer once the request is accepted; tty says
+// which of Docker's two stream formats follows.
+type OpenWriter func(tty bool) (io.Writer, error)
+
 // Logs writes a container's log in Docker's stream format. It ends with the
 // log, or, following, when the container has ended. InvalidArgument: neither
 // stdout nor stderr. NotImplemented: its log driver keeps nothing to read.
-func (e *Engine) Logs(ctx context.Context, ref string, o LogsOptions, open OpenWriter) error {
-	u, err := e.units.Find(ref)
+func (s *Streams) Logs(ctx context.Context, ref string, o LogsOptions, open OpenWriter) error {
+	u, err := s.Units.Find(ref)
 	if err != nil {
 		return err
 	}
@@ -34,7 +48,7 @@ func (e *Engine) Logs(ctx context.Context, ref string, o LogsOptions, open OpenW
 	if err != nil {
 		return err
 	}
-	return readLog(ctx, e.logOf(v.Record), v, o, w)
+	return readLog(ctx, s.Log(v.Record), v, o, w)
 }
 
 // readLog writes the log of a container as it is at one moment, or follows it

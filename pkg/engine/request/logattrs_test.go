@@ -1,4 +1,4 @@
-package engine
+package request
 
 import (
 	"reflect"
@@ -31,7 +31,7 @@ func TestLogAttrs(t *testing.T) {
 				Config:     &ctypes.Config{Image: "img", Labels: map[string]string{"team": "blue", "tier": "1", "x": "y"}, Env: []string{"A=1=2", "B=", "C"}},
 				HostConfig: &ctypes.HostConfig{LogConfig: ctypes.LogConfig{Config: c.options}},
 			}
-			got, err := logAttrs(r)
+			got, err := LogAttrs(r)
 			if c.want == nil {
 				if !errdefs.IsInvalidArgument(err) {
 					t.Errorf("got %v, %v", got, err)

@@ -1,9 +1,13 @@
-package engine
+package request
 
 import (
+	"fmt"
 	"math/rand/v2"
+	"regexp"
 	"strconv"
 	"strings"
+
+	"github.com/containerd/errdefs"
 )
 
 // Random names say something of ships and who built or sailed them.
@@ -24,11 +28,24 @@ var (
 		vespucci wallis weddell wilkes wrangel yonge zheng`)
 )
 
-// randomName gives adjective_noun; after a few that were taken, with a digit.
-func randomName(attempt int) string {
+// RandomName gives adjective_noun; after a few that were taken, with a digit.
+func RandomName(attempt int) string {
 	name := adjectives[rand.IntN(len(adjectives))] + "_" + nouns[rand.IntN(len(nouns))]
 	if attempt >= 3 {
 		name += strconv.Itoa(rand.IntN(10 * attempt))
 	}
 	return name
+}
+
+// Docker's rule for names (API reference, ContainerCreate).
+const nameRule = `[a-zA-Z0-9][a-zA-Z0-9_.-]`
+
+var validName = regexp.MustCompile(`^/?` + nameRule + `+$`)
+
+// CheckName refuses what is no name, in Docker's words.
+func CheckName(name string) error {
+	if !validName.MatchString(name) {
+		return errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("Invalid container name (%s), only %s are allowed", name, nameRule))
+	}
+	return nil
 }

@@ -1,4 +1,4 @@
-package engine
+package request
 
 import (
 	"fmt"
@@ -12,7 +12,7 @@ import (
 // wantedNetworks are the endpoints asked for: the network mode's, and those of
 // the networking configuration. Like Docker it leaves it to the start to refuse
 // those that do not exist: clients take a 404 of create for a missing image.
-func (c *creator) wantedNetworks(hc *ctypes.HostConfig, nc *network.NetworkingConfig) (map[string]*network.EndpointSettings, error) {
+func (p *Plan) wantedNetworks(hc *ctypes.HostConfig, nc *network.NetworkingConfig) (map[string]*network.EndpointSettings, error) {
 	asked := map[string]*network.EndpointSettings{}
 	if nc != nil {
 		for name, ep := range nc.EndpointsConfig {
@@ -39,7 +39,7 @@ func (c *creator) wantedNetworks(hc *ctypes.HostConfig, nc *network.NetworkingCo
 			ep = &network.EndpointSettings{}
 		}
 		settings := ep.Copy()
-		n, err := c.Networks.Lookup(name)
+		n, err := p.Networks.Lookup(name)
 		switch {
 		case errdefs.IsNotFound(err):
 			out[name] = settings // may exist by the time of the start
@@ -53,9 +53,9 @@ func (c *creator) wantedNetworks(hc *ctypes.HostConfig, nc *network.NetworkingCo
 	return out, nil
 }
 
-// wantedPorts are the bindings asked for; with -P, every exposed port that has
+// Ports are the bindings asked for; with -P, every exposed port that has
 // none gets a random one.
-func wantedPorts(r *container.Record) (network.PortMap, error) {
+func Ports(r *container.Record) (network.PortMap, error) {
 	out := network.PortMap{}
 	for port, bindings := range r.HostConfig.PortBindings {
 		if port.Num() == 0 {

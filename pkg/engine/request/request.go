@@ -1,0 +1,163 @@
+// Package request turns what a user asks for into the record of a container. It
+// checks and completes, and changes nothing.
+package request
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/berth-engine/berth/pkg/engine/container"
+	"github.com/berth-engine/berth/pkg/engine/spec"
+	"github.com/berth-engine/berth/pkg/engine/unit"
+	"github.com/berth-engine/berth/pkg/logs"
+	"github.com/containerd/errdefs"
+	"github.com/containerd/platforms"
+	dockerspec "github.com/moby/docker-image-spec/specs-go/v1"
+	ctypes "github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/network"
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// Create is the body and query of POST /containers/create.
+type Create struct {
+	Name             string // "" lets the engine choose
+	Platform         *ocispec.Platform
+	Config           *ctypes.Config
+	HostConfig       *ctypes.HostConfig
+	NetworkingConfig *network.NetworkingConfig
+}
+
+// Plan is what the record of a container depends on besides the request. Every
+// field is required unless it says otherwise.
+type Plan struct {
+	Runtime     string // for those that do not say
+	Runtimes    []string
+	LogConfig   ctypes.LogConfig // of those that do not say
+	UseInit     bool             // --init for those that do not say
+	Host        spec.Host
+	Snapshotter string
+	Units       *unit.Registry
+	Images      Images
+	Networks    Networks
+	Volumes     Volumes
+}
+
+// Images finds what containers are made of.
+type Images interface {
+	Resolve(ctx context.Context, ref string, p *ocispec.Platform) (id string, chain digest.Digest, img *dockerspec.DockerOCIImage, err error)
+}
+
+// Networks finds a network by name, ID or ID prefix.
+type Networks interface {
+	Lookup(ref string) (network.Network, error)
+}
+
+// Volumes checks and describes mounts, and changes nothing.
+type Volumes interface {
+	Points(id string, cfg *ctypes.Config, hc *ctypes.HostConfig, from []ctypes.MountPoint) ([]ctypes.MountPoint, error)
+}
+
+// Record checks and completes what was asked for. It changes nothing.
+func (p *Plan) Record(ctx context.Context, q Create) (*container.Record, []string, error) {
+	if q.Config == nil {
+		return nil, nil, errdefs.ErrInvalidArgument.WithMessage("config cannot be empty in order to create a container")
+	}
+	if q.Name != "" {
+		if err := CheckName(q.Name); err != nil {
+			return nil, nil, err
+		}
+	}
+	hc := q.HostConfig
+	if hc == nil {
+		hc = &ctypes.HostConfig{}
+	}
+	p.defaults(hc)
+	imageID, chain, img, err := p.Images.Resolve(ctx, q.Config.Image, q.Platform)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := spec.Merge(q.Config, &img.Config); err != nil {
+		return nil, nil, err
+	}
+	warnings, err := spec.Validate(q.Config, hc, p.Host)
+	if err != nil {
+		return nil, nil, err
+	}
+	if h := q.Config.Healthcheck; h != nil && len(h.Test) > 0 && h.Test[0] != "NONE" {
+		warnings = append(warnings, "Health checks are not run yet: this container will have no health.")
+	}
+	if err := p.supported(hc); err != nil {
+		return nil, nil, err
+	}
+	r := &container.Record{
+		ID: container.NewID(), Name: strings.TrimPrefix(q.Name, "/"), Created: time.Now().UTC(),
+		Image: imageID, Chain: chain, Driver: p.Snapshotter,
+		Platform: platforms.Normalize(ocispec.Platform{OS: img.OS, Architecture: img.Architecture, Variant: img.Variant}),
+		Config:   q.Config, HostConfig: hc,
+	}
+	if r.Path, r.Args, err = command(q.Config); err != nil {
+		return nil, nil, err
+	}
+	if _, err := LogAttrs(r); err != nil {
+		return nil, nil, err
+	}
+	if err := p.planMounts(r); err != nil {
+		return nil, nil, err
+	}
+	if r.Endpoints, err = p.wantedNetworks(hc, q.NetworkingConfig); err != nil {
+		return nil, nil, err
+	}
+	if _, err := Ports(r); err != nil {
+		return nil, nil, err
+	}
+	if q.Config.Hostname == "" && !hc.UTSMode.IsHost() {
+		q.Config.Hostname = r.ID[:12]
+	}
+	return r, warnings, nil
+}
+
+// supported refuses what depends on this daemon: its runtimes and log drivers, and
+// what it cannot do yet.
+func (p *Plan) supported(hc *ctypes.HostConfig) error {
+	if len(hc.Links) > 0 {
+		return errdefs.ErrNotImplemented.WithMessage("links between containers (HostConfig.Links) are not implemented yet")
+	}
+	if !slices.Contains(p.Runtimes, hc.Runtime) {
+		return errdefs.ErrInvalidArgument.WithMessage("unknown or invalid runtime name: " + hc.Runtime)
+	}
+	return logs.Validate(hc.LogConfig.Type, hc.LogConfig.Config)
+}
+
+// defaults fills in what the daemon's configuration says for everybody.
+func (p *Plan) defaults(hc *ctypes.HostConfig) {
+	if hc.LogConfig.Type == "" {
+		hc.LogConfig.Type = p.LogConfig.Type
+		if hc.LogConfig.Config == nil {
+			hc.LogConfig.Config = p.LogConfig.Config
+		}
+	}
+	if hc.Runtime == "" {
+		hc.Runtime = p.Runtime
+	}
+	if hc.NetworkMode == "" || hc.NetworkMode.IsDefault() {
+		hc.NetworkMode = network.NetworkBridge
+	}
+	if hc.Init == nil && p.UseInit {
+		hc.Init = &p.UseInit
+	}
+	if hc.RestartPolicy.Name == "" {
+		hc.RestartPolicy.Name = ctypes.RestartPolicyDisabled
+	}
+}
+
+// command is what will run, entry point first. InvalidArgument: nothing.
+func command(c *ctypes.Config) (path string, args []string, err error) {
+	all := append(append([]string{}, c.Entrypoint...), c.Cmd...)
+	if len(all) == 0 || all[0] == "" && len(all) == 1 {
+		return "", nil, errdefs.ErrInvalidArgument.WithMessage("no command specified")
+	}
+	return all[0], all[1:], nil
+}
