@@ -15,37 +15,71 @@ import (
 // errCompressed marks what a decompressor complains of.
 var errCompressed = errors.New("compressed stream is broken")
 
-// Windows and memory of a zstd stream are its writer's choice; 128 MiB is what
-// zstd itself accepts without --long.
-const zstdMemory = 128 << 20
+const bufferSize = 256 << 10
 
-// decompress returns the tar stream inside r, in this process: nothing is
-// executed.
-func decompress(r io.Reader) (io.Reader, func(), error) {
-	b := bufio.NewReaderSize(r, 64<<10)
-	magic, err := b.Peek(6)
+// Windows and memory of a zstd or xz stream are its writer's choice; 128 MiB is
+// what zstd itself accepts without --long, and twice what xz -9 needs.
+const maxWindow = 128 << 20
+
+// format is what a stream is compressed by.
+type format int
+
+const (
+	plain format = iota
+	gzipped
+	zstandard
+	bzipped
+	xzipped
+)
+
+// magics are the first bytes of compressed streams.
+var magics = map[format]string{gzipped: "\x1f\x8b", zstandard: "\x28\xb5\x2f\xfd", bzipped: "BZh", xzipped: "\xfd7zXZ\x00"}
+
+// sniff tells the format by the stream's first bytes.
+func sniff(b *bufio.Reader) (format, error) {
+	head, err := b.Peek(6)
 	if err != nil && err != io.EOF {
-		return nil, nil, fmt.Errorf("read archive: %w", err)
+		return plain, readError(err, false)
 	}
-	switch {
-	case len(magic) == 0:
-		return nil, nil, invalid("unrecognized image format")
-	case bytes.HasPrefix(magic, []byte{0x1f, 0x8b}):
+	for f, magic := range magics {
+		if bytes.HasPrefix(head, []byte(magic)) {
+			return f, nil
+		}
+	}
+	return plain, nil
+}
+
+// decompress returns the stream inside r, in this process: nothing is executed.
+func decompress(r io.Reader) (io.Reader, func(), error) {
+	b, ok := r.(*bufio.Reader)
+	if !ok {
+		b = bufio.NewReaderSize(r, bufferSize)
+	}
+	f, err := sniff(b)
+	if err != nil {
+		return nil, nil, err
+	}
+	switch f {
+	case gzipped:
 		z, err := gzip.NewReader(b)
 		if err != nil {
 			return nil, nil, invalid("invalid archive: %v", err)
 		}
 		return marked{z}, func() { z.Close() }, nil
-	case bytes.HasPrefix(magic, []byte{0x28, 0xb5, 0x2f, 0xfd}):
-		z, err := zstd.NewReader(b, zstd.WithDecoderMaxMemory(zstdMemory), zstd.WithDecoderMaxWindow(zstdMemory), zstd.WithDecoderLowmem(true))
+	case zstandard:
+		z, err := zstd.NewReader(b, zstd.WithDecoderMaxMemory(maxWindow), zstd.WithDecoderMaxWindow(maxWindow), zstd.WithDecoderLowmem(true))
 		if err != nil {
 			return nil, nil, invalid("invalid archive: %v", err)
 		}
 		return marked{z}, z.Close, nil
-	case bytes.HasPrefix(magic, []byte("BZh")):
+	case bzipped:
 		return marked{bzip2.NewReader(b)}, func() {}, nil
-	case bytes.HasPrefix(magic, []byte{0xfd, '7', 'z', 'X', 'Z', 0}):
-		return nil, nil, invalid("invalid archive: xz is not supported, decompress it first")
+	case xzipped:
+		z, err := newXZ(b)
+		if err != nil {
+			return nil, nil, readError(err, false)
+		}
+		return marked{z}, func() {}, nil
 	}
 	return b, func() {}, nil
 }

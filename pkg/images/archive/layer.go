@@ -1,0 +1,132 @@
+package archive
+
+import (
+	"archive/tar"
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/containerd/containerd/v2/core/content"
+	"github.com/containerd/errdefs"
+	"github.com/google/uuid"
+	"github.com/klauspost/compress/gzip"
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// WriteLayer stores a tar as a layer and returns its descriptor and the digest
+// of the tar itself (its diff ID). What is compressed by gzip or zstd is stored as
+// it is, all else is compressed by gzip: these two are what registries and other
+// engines take. InvalidArgument for what is no tar. The context should carry a
+// lease.
+func WriteLayer(ctx context.Context, store content.Store, r io.Reader) (ocispec.Descriptor, digest.Digest, error) {
+	b := bufio.NewReaderSize(&interrupted{ctx, r}, bufferSize)
+	format, err := sniff(b)
+	if err != nil {
+		return ocispec.Descriptor{}, "", err
+	}
+	ref := "berth-layer-" + uuid.NewString()
+	w, err := content.OpenWriter(ctx, store, content.WithRef(ref))
+	if err != nil {
+		return ocispec.Descriptor{}, "", fmt.Errorf("store layer: %w", err)
+	}
+	desc, diffID := ocispec.Descriptor{MediaType: ocispec.MediaTypeImageLayerGzip}, digest.Digest("")
+	switch format {
+	case zstandard:
+		desc.MediaType = ocispec.MediaTypeImageLayerZstd
+		diffID, err = keep(w, b)
+	case gzipped:
+		diffID, err = keep(w, b)
+	default:
+		diffID, err = compress(w, b)
+	}
+	if err == nil {
+		desc, err = commit(ctx, w, desc)
+	}
+	w.Close()
+	if err != nil {
+		_ = store.Abort(context.WithoutCancel(ctx), ref) // the lease's end does it otherwise
+		return ocispec.Descriptor{}, "", err
+	}
+	return desc, diffID, nil
+}
+
+func commit(ctx context.Context, w content.Writer, desc ocispec.Descriptor) (ocispec.Descriptor, error) {
+	st, err := w.Status()
+	if err != nil {
+		return desc, fmt.Errorf("store layer: %w", err)
+	}
+	desc.Digest, desc.Size = w.Digest(), st.Offset
+	if err := w.Commit(ctx, desc.Size, desc.Digest); err != nil && !errdefs.IsAlreadyExists(err) {
+		return desc, fmt.Errorf("store layer: %w", err)
+	}
+	return desc, nil
+}
+
+// compress writes the tar inside r by gzip and returns the tar's digest.
+func compress(w io.Writer, r io.Reader) (digest.Digest, error) {
+	plain, closer, err := decompress(r)
+	if err != nil {
+		return "", err
+	}
+	defer closer()
+	z := gzip.NewWriter(w)
+	diffID, err := digestTar(io.TeeReader(plain, z))
+	if err != nil {
+		return "", err
+	}
+	return diffID, z.Close()
+}
+
+// keep writes r as it is and returns the digest of the tar inside.
+func keep(w io.Writer, r io.Reader) (digest.Digest, error) {
+	pr, pw := io.Pipe()
+	type result struct {
+		id  digest.Digest
+		err error
+	}
+	done := make(chan result, 1)
+	go func() {
+		var res result
+		plain, closer, err := decompress(pr)
+		if err == nil {
+			res.id, err = digestTar(plain)
+			closer()
+		}
+		res.err = err
+		pr.CloseWithError(errors.Join(err, io.ErrClosedPipe))
+		done <- res
+	}()
+	_, err := io.CopyBuffer(struct{ io.Writer }{io.MultiWriter(w, pw)}, struct{ io.Reader }{r}, make([]byte, bufferSize))
+	pw.CloseWithError(err)
+	res := <-done
+	if res.err != nil {
+		return "", res.err
+	}
+	if err != nil {
+		return "", readError(err, false)
+	}
+	return res.id, nil
+}
+
+// digestTar reads a tar to its end and returns its digest. Only the first header
+// is looked at here, to tell what is no tar at all: the rest is for those who
+// unpack it.
+func digestTar(r io.Reader) (digest.Digest, error) {
+	b := bufio.NewReaderSize(r, bufferSize)
+	first, err := b.Peek(512)
+	if err != nil && err != io.EOF {
+		return "", readError(err, false)
+	}
+	if _, err := tar.NewReader(bytes.NewReader(first)).Next(); len(first) > 0 && (errors.Is(err, tar.ErrHeader) || len(first) < 512) {
+		return "", invalid("invalid layer: it is no tar archive")
+	}
+	digester := digest.Canonical.Digester()
+	if _, err := io.CopyBuffer(struct{ io.Writer }{digester.Hash()}, struct{ io.Reader }{b}, make([]byte, bufferSize)); err != nil {
+		return "", readError(err, false)
+	}
+	return digester.Digest(), nil
+}

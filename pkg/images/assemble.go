@@ -1,0 +1,163 @@
+package images
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"github.com/berth-engine/berth/pkg/images/archive"
+	"github.com/berth-engine/berth/pkg/images/blob"
+	"github.com/containerd/containerd/v2/core/images"
+	"github.com/containerd/platforms"
+	"github.com/distribution/reference"
+	dockerspec "github.com/moby/docker-image-spec/specs-go/v1"
+	"github.com/moby/moby/api/types/events"
+	"github.com/opencontainers/go-digest"
+	"github.com/opencontainers/image-spec/specs-go"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// Assembly is an image to be made of a parent, a layer and a configuration.
+type Assembly struct {
+	Parent   string            // ID or name of the image that the layer stands on; "" begins from nothing
+	Platform *ocispec.Platform // picks the parent's manifest, is the image's own without a parent; nil is the host's
+	// Layer is a tar of changes with OCI's whiteouts, plain or compressed by gzip,
+	// zstd, bzip2 or xz. Nil adds no layer.
+	Layer   io.Reader
+	Config  dockerspec.DockerOCIImageConfig // whole: nothing is taken over from the parent
+	Author  string
+	History ocispec.History // of this step; its time (nil: now) is the image's, too, and EmptyLayer follows from Layer
+	Name    string          // "repo" or "repo:tag" that it gets; "" for none
+}
+
+// Assemble makes an image, unpacks and names it, and returns its ID. A name that
+// another image had is taken; that image stays, dangling. NotFound when there is
+// no such parent, InvalidArgument for a name that is none or a layer that is no
+// tar; nothing is left after an error.
+func (s *Store) Assemble(ctx context.Context, a Assembly) (string, error) {
+	t, name, err := s.assemble(ctx, a)
+	if err != nil {
+		return "", err
+	}
+	id := t.desc.Digest.String()
+	if name != nil {
+		s.publish(events.ActionTag, id, reference.FamiliarString(name), t.labels())
+	}
+	return id, nil
+}
+
+func (s *Store) assemble(ctx context.Context, a Assembly) (_ *target, name reference.NamedTagged, err error) {
+	if a.Name != "" {
+		if name, err = parseTag(a.Name); err != nil {
+			return nil, nil, err
+		}
+	}
+	ctx, done, err := s.keeper.lease(s.context(ctx))
+	if err != nil {
+		return nil, nil, err
+	}
+	defer func() { done(err == nil) }()
+	desc, err := s.writeAssembly(ctx, a)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := connect(ctx, s.client.ContentStore(), desc, nil); err != nil {
+		return nil, nil, err
+	}
+	if err := s.layers.unpack(ctx, desc); err != nil {
+		return nil, nil, fmt.Errorf("unpack image: %w", err)
+	}
+	img := archive.Image{Target: desc}
+	if name != nil {
+		img.Name = name.String()
+	}
+	if err := s.nameLoaded(ctx, []archive.Image{img}); err != nil {
+		return nil, nil, err
+	}
+	t, ok := s.index.view().targets[desc.Digest]
+	if !ok {
+		return nil, nil, notFound("No such image: %s", desc.Digest) // removed by another client meanwhile
+	}
+	return t, name, nil
+}
+
+// writeAssembly writes layer, configuration and manifest.
+func (s *Store) writeAssembly(ctx context.Context, a Assembly) (desc ocispec.Descriptor, err error) {
+	img, layers, err := s.parent(ctx, a)
+	if err != nil {
+		return desc, err
+	}
+	if a.Layer != nil {
+		layer, diffID, err := archive.WriteLayer(ctx, s.client.ContentStore(), a.Layer)
+		if err != nil {
+			return desc, err
+		}
+		layers, img.RootFS.DiffIDs = append(layers, layer), append(img.RootFS.DiffIDs, diffID)
+	}
+	step := a.History
+	if step.EmptyLayer = a.Layer == nil; step.Created == nil {
+		now := time.Now().UTC()
+		step.Created = &now
+	}
+	img.Created, img.Author, img.Config = step.Created, a.Author, a.Config
+	img.History = append(img.History, step)
+	config, err := blob.WriteJSON(ctx, s.client.ContentStore(), ocispec.MediaTypeImageConfig, img)
+	if err != nil {
+		return desc, err
+	}
+	return blob.WriteJSON(ctx, s.client.ContentStore(), ocispec.MediaTypeImageManifest, ocispec.Manifest{
+		Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageManifest,
+		Config: config, Layers: layers,
+	})
+}
+
+// parent returns what the image begins with: its parent's configuration and
+// layers, held by the lease of the context, or those of an empty image.
+func (s *Store) parent(ctx context.Context, a Assembly) (*dockerspec.DockerOCIImage, []ocispec.Descriptor, error) {
+	if a.Parent == "" {
+		p := platforms.DefaultSpec()
+		if a.Platform != nil {
+			p = *a.Platform
+		}
+		img := &dockerspec.DockerOCIImage{}
+		img.Platform = ocispec.Platform{Architecture: p.Architecture, OS: p.OS, Variant: p.Variant, OSVersion: p.OSVersion}
+		img.RootFS = ocispec.RootFS{Type: "layers", DiffIDs: []digest.Digest{}}
+		return img, []ocispec.Descriptor{}, nil
+	}
+	t, _, err := s.index.view().lookup(a.Parent)
+	if err != nil {
+		return nil, nil, err
+	}
+	m, err := t.pick(a.Parent, a.Platform)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := s.keeper.hold(ctx, t.desc.Digest); err != nil {
+		return nil, nil, err
+	}
+	layers := slices.Clone(m.layers)
+	for i, l := range layers {
+		layers[i] = ocispec.Descriptor{MediaType: ociLayer(l.MediaType), Digest: l.Digest, Size: l.Size, URLs: l.URLs}
+	}
+	return clone(m.config), layers, nil
+}
+
+// ociLayer is OCI's name for a type of layer: a manifest speaks of types of one
+// family only.
+func ociLayer(mediaType string) string {
+	switch mediaType {
+	case images.MediaTypeDockerSchema2Layer:
+		return ocispec.MediaTypeImageLayer
+	case images.MediaTypeDockerSchema2LayerGzip:
+		return ocispec.MediaTypeImageLayerGzip
+	case images.MediaTypeDockerSchema2LayerZstd:
+		return ocispec.MediaTypeImageLayerZstd
+	case images.MediaTypeDockerSchema2LayerForeign:
+		return ocispec.MediaTypeImageLayerNonDistributable //nolint:staticcheck // what such layers are, deprecated or not
+	case images.MediaTypeDockerSchema2LayerForeignGzip:
+		return ocispec.MediaTypeImageLayerNonDistributableGzip //nolint:staticcheck // likewise
+	}
+	return mediaType
+}
