@@ -37,7 +37,7 @@ type Assembly struct {
 // no such parent, InvalidArgument for a name that is none or a layer that is no
 // tar; nothing is left after an error.
 func (s *Store) Assemble(ctx context.Context, a Assembly) (string, error) {
-	t, name, err := s.assemble(ctx, a)
+	t, name, err := assembler{s}.assemble(ctx, a)
 	if err != nil {
 		return "", err
 	}
@@ -48,18 +48,22 @@ func (s *Store) Assemble(ctx context.Context, a Assembly) (string, error) {
 	return id, nil
 }
 
-func (s *Store) assemble(ctx context.Context, a Assembly) (_ *target, name reference.NamedTagged, err error) {
+// assembler makes images of parts.
+type assembler struct{ s *Store }
+
+func (m assembler) assemble(ctx context.Context, a Assembly) (_ *target, name reference.NamedTagged, err error) {
 	if a.Name != "" {
 		if name, err = parseTag(a.Name); err != nil {
 			return nil, nil, err
 		}
 	}
+	s := m.s
 	ctx, done, err := s.keeper.lease(s.context(ctx))
 	if err != nil {
 		return nil, nil, err
 	}
 	defer func() { done(err == nil) }()
-	desc, err := s.writeAssembly(ctx, a)
+	desc, err := m.write(ctx, a)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -83,14 +87,15 @@ func (s *Store) assemble(ctx context.Context, a Assembly) (_ *target, name refer
 	return t, name, nil
 }
 
-// writeAssembly writes layer, configuration and manifest.
-func (s *Store) writeAssembly(ctx context.Context, a Assembly) (desc ocispec.Descriptor, err error) {
-	img, layers, err := s.parent(ctx, a)
+// write writes layer, configuration and manifest.
+func (m assembler) write(ctx context.Context, a Assembly) (desc ocispec.Descriptor, err error) {
+	store := m.s.client.ContentStore()
+	img, layers, err := m.parent(ctx, a)
 	if err != nil {
 		return desc, err
 	}
 	if a.Layer != nil {
-		layer, diffID, err := archive.WriteLayer(ctx, s.client.ContentStore(), a.Layer)
+		layer, diffID, err := archive.WriteLayer(ctx, store, a.Layer)
 		if err != nil {
 			return desc, err
 		}
@@ -103,11 +108,11 @@ func (s *Store) writeAssembly(ctx context.Context, a Assembly) (desc ocispec.Des
 	}
 	img.Created, img.Author, img.Config = step.Created, a.Author, a.Config
 	img.History = append(img.History, step)
-	config, err := blob.WriteJSON(ctx, s.client.ContentStore(), ocispec.MediaTypeImageConfig, img)
+	config, err := blob.WriteJSON(ctx, store, ocispec.MediaTypeImageConfig, img)
 	if err != nil {
 		return desc, err
 	}
-	return blob.WriteJSON(ctx, s.client.ContentStore(), ocispec.MediaTypeImageManifest, ocispec.Manifest{
+	return blob.WriteJSON(ctx, store, ocispec.MediaTypeImageManifest, ocispec.Manifest{
 		Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageManifest,
 		Config: config, Layers: layers,
 	})
@@ -115,7 +120,7 @@ func (s *Store) writeAssembly(ctx context.Context, a Assembly) (desc ocispec.Des
 
 // parent returns what the image begins with: its parent's configuration and
 // layers, held by the lease of the context, or those of an empty image.
-func (s *Store) parent(ctx context.Context, a Assembly) (*dockerspec.DockerOCIImage, []ocispec.Descriptor, error) {
+func (m assembler) parent(ctx context.Context, a Assembly) (*dockerspec.DockerOCIImage, []ocispec.Descriptor, error) {
 	if a.Parent == "" {
 		p := platforms.DefaultSpec()
 		if a.Platform != nil {
@@ -126,22 +131,22 @@ func (s *Store) parent(ctx context.Context, a Assembly) (*dockerspec.DockerOCIIm
 		img.RootFS = ocispec.RootFS{Type: "layers", DiffIDs: []digest.Digest{}}
 		return img, []ocispec.Descriptor{}, nil
 	}
-	t, _, err := s.index.view().lookup(a.Parent)
+	t, _, err := m.s.index.view().lookup(a.Parent)
 	if err != nil {
 		return nil, nil, err
 	}
-	m, err := t.pick(a.Parent, a.Platform)
+	base, err := t.pick(a.Parent, a.Platform)
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := s.keeper.hold(ctx, t.desc.Digest); err != nil {
+	if err := m.s.keeper.hold(ctx, t.desc.Digest); err != nil {
 		return nil, nil, err
 	}
-	layers := slices.Clone(m.layers)
+	layers := slices.Clone(base.layers)
 	for i, l := range layers {
 		layers[i] = ocispec.Descriptor{MediaType: ociLayer(l.MediaType), Digest: l.Digest, Size: l.Size, URLs: l.URLs}
 	}
-	return clone(m.config), layers, nil
+	return clone(base.config), layers, nil
 }
 
 // ociLayer is OCI's name for a type of layer: a manifest speaks of types of one

@@ -30,18 +30,18 @@ func (s *Store) List(_ context.Context, o ListOptions) ([]image.Summary, error) 
 		if !keep(t) {
 			continue
 		}
-		out = append(out, s.summary(t, o, users))
+		running, stopped := s.inUse(t.desc.Digest.String())
+		out = append(out, t.summary(o, users, append(running, stopped...)))
 	}
 	return out, nil
 }
 
-func (s *Store) summary(t *target, o ListOptions, users map[digest.Digest]int) image.Summary {
-	running, stopped := s.inUse(t.desc.Digest.String())
+func (t *target) summary(o ListOptions, users map[digest.Digest]int, containers []string) image.Summary {
 	desc := owned(t.desc)
 	sum := image.Summary{
 		ID: t.desc.Digest.String(), Descriptor: &desc,
 		Size: t.size, SharedSize: -1,
-		Containers: int64(len(running) + len(stopped)),
+		Containers: int64(len(containers)),
 		RepoTags:   slices.Clone(t.tags), RepoDigests: slices.Clone(t.digests),
 		Labels: maps.Clone(t.labels()),
 	}
@@ -52,7 +52,7 @@ func (s *Store) summary(t *target, o ListOptions, users map[digest.Digest]int) i
 		sum.SharedSize = t.shared(users)
 	}
 	if o.Manifests {
-		sum.Manifests = t.summaries(append(running, stopped...))
+		sum.Manifests = t.summaries(containers)
 	}
 	return sum
 }
