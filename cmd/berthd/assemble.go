@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/berth-engine/berth/pkg/api"
+	apibuild "github.com/berth-engine/berth/pkg/api/build"
 	apicontainers "github.com/berth-engine/berth/pkg/api/containers"
 	apiexec "github.com/berth-engine/berth/pkg/api/exec"
 	apiimages "github.com/berth-engine/berth/pkg/api/images"
@@ -21,6 +22,7 @@ import (
 	apiswarm "github.com/berth-engine/berth/pkg/api/swarm"
 	apisystem "github.com/berth-engine/berth/pkg/api/system"
 	apivolumes "github.com/berth-engine/berth/pkg/api/volumes"
+	"github.com/berth-engine/berth/pkg/build"
 	"github.com/berth-engine/berth/pkg/config"
 	"github.com/berth-engine/berth/pkg/engine"
 	"github.com/berth-engine/berth/pkg/engine/spec"
@@ -46,6 +48,7 @@ type parts struct {
 	networks *net.Manager
 	volumes  *volumes.Store
 	engine   *engine.Engine
+	builder  *build.Builder
 	system   *system.System
 }
 
@@ -70,7 +73,7 @@ func assemble(ctx context.Context, cfg *config.Config, db *store.DB, log *slog.L
 	}
 	if p.images, err = images.Open(ctx, images.Config{
 		Client: p.runtime.Client(), Namespace: cfg.ContainerdNamespace, Snapshotter: cfg.StorageDriver,
-		Registry: images.Registry{CertsDirs: []string{"/etc/berth/certs.d", "/etc/docker/certs.d"}, Insecure: cfg.InsecureRegistries},
+		Registry: registries(cfg),
 		Events:   p.bus.Publish, InUse: p.imageUsers, Logger: log,
 	}); err != nil {
 		return nil, err
@@ -88,6 +91,9 @@ func assemble(ctx context.Context, cfg *config.Config, db *store.DB, log *slog.L
 		Tasks: p.runtime, Images: p.images, Networks: p.networks, Volumes: p.volumes, Store: db, Events: p.bus,
 		Logger: log, FaultPoint: faultPoint,
 	}); err != nil {
+		return nil, err
+	}
+	if p.builder, err = openBuilder(ctx, cfg, bin, p, log); err != nil {
 		return nil, err
 	}
 	id, err := engineID(db)
@@ -121,7 +127,8 @@ func (p *parts) server(log *slog.Logger) (*api.Server, error) {
 			apinetworks.Routes(p.networks),
 			apivolumes.Routes(p.volumes),
 			apiplugins.Routes(), apiswarm.Routes(),
-			apisystem.Routes(p.system, apisystem.Ping{}),
+			apisystem.Routes(p.system, apisystem.Ping{Builder: "2"}),
+			apibuild.Routes(p.builder),
 		),
 	})
 }
@@ -134,6 +141,9 @@ func (p *parts) close(log *slog.Logger) {
 	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()
 	var errs []error
+	if p.builder != nil {
+		errs = append(errs, p.builder.Close())
+	}
 	idle := false
 	if p.engine != nil {
 		running, paused, _ := p.engine.Reader().Counts()

@@ -34,10 +34,46 @@ func (r *Request) StreamType(tty bool) string {
 // A client that asks for it ("Upgrade: tcp") is answered with 101, others with
 // 200 and a body without length, which is how Docker began.
 func (r *Request) Hijack(w http.ResponseWriter) (ctx context.Context, open engine.OpenConn, release func()) {
+	ctx, take, release := r.takeover(w)
+	return ctx, func(tty bool) (engine.Conn, error) {
+		head := "HTTP/1.1 200 OK\r\nContent-Type: " + types.MediaTypeRawStream + "\r\n\r\n"
+		if r.Header.Get("Upgrade") != "" {
+			head = "HTTP/1.1 101 UPGRADED\r\nContent-Type: " + r.StreamType(tty) + "\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n"
+		}
+		conn, err := take(head)
+		if err != nil {
+			return nil, err
+		}
+		return conn, nil
+	}, release
+}
+
+// Upgrade is Hijack for a connection that goes on in another protocol, which the
+// client must have asked for: InvalidArgument.
+func (r *Request) Upgrade(w http.ResponseWriter, protocol string) (ctx context.Context, open func() (net.Conn, error), release func(), err error) {
+	switch asked := r.Header.Get("Upgrade"); asked {
+	case protocol:
+	case "":
+		return nil, nil, nil, Invalid("no upgrade proto in request")
+	default:
+		return nil, nil, nil, Invalid("protocol %s not supported", asked)
+	}
+	ctx, take, release := r.takeover(w)
+	return ctx, func() (net.Conn, error) {
+		conn, err := take("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: " + protocol + "\r\n\r\n")
+		if err != nil {
+			return nil, err
+		}
+		return conn, nil
+	}, release, nil
+}
+
+// takeover is what Hijack and Upgrade have in common; take sends the answer.
+func (r *Request) takeover(w http.ResponseWriter) (ctx context.Context, take func(head string) (*hijacked, error), release func()) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(r.Context()))
 	stop := context.AfterFunc(r.streams, cancel)
 	var conn *hijacked
-	open = func(tty bool) (engine.Conn, error) {
+	take = func(head string) (*hijacked, error) {
 		raw, buffered, err := http.NewResponseController(w).Hijack()
 		if err != nil {
 			return nil, err
@@ -45,16 +81,10 @@ func (r *Request) Hijack(w http.ResponseWriter) (ctx context.Context, open engin
 		if conn, err = takeOver(raw, buffered.Reader, r.conns, cancel); err != nil {
 			return nil, err
 		}
-		head := "HTTP/1.1 200 OK\r\nContent-Type: " + types.MediaTypeRawStream + "\r\n\r\n"
-		if r.Header.Get("Upgrade") != "" {
-			head = "HTTP/1.1 101 UPGRADED\r\nContent-Type: " + r.StreamType(tty) + "\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n"
-		}
-		if _, err := io.WriteString(conn, head); err != nil {
-			return nil, err
-		}
-		return conn, nil
+		_, err = io.WriteString(conn, head)
+		return conn, err
 	}
-	return ctx, open, func() {
+	return ctx, take, func() {
 		stop()
 		cancel()
 		if conn != nil {

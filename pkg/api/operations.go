@@ -120,3 +120,9 @@ var Operations = []Operation{
 	{"DistributionInspect", "GET", "/distribution/{name}/json"},
 	{"Session", "POST", "/session"},
 }
+
+// Unlisted are operations that Docker serves and swagger.yaml does not have.
+var Unlisted = []Operation{
+	{"GRPC", "POST", "/grpc"},
+	{"BuildCancel", "POST", "/build/cancel"},
+}

@@ -35,24 +35,12 @@ func (r Registry) hosts(ctx context.Context, ref reference.Named, auth *registry
 	if err != nil {
 		return nil, err
 	}
-	o := config.HostOptions{
-		HostDir: r.hostDir,
-		Credentials: func(host string) (string, string, error) {
-			if host != own {
-				return "", "", nil
-			}
-			return user, secret, nil
-		},
-		UpdateClient: func(c *http.Client) error {
-			if t, ok := c.Transport.(*http.Transport); ok {
-				t.ResponseHeaderTimeout = headerTimeout
-			}
-			return nil
-		},
-	}
-	if insecure(domain, r.Insecure) {
-		// Tries TLS without verifying first, then plain HTTP, as dockerd does.
-		o.DefaultScheme, o.DefaultTLS = "http", &tls.Config{InsecureSkipVerify: true}
+	o := r.options(domain)
+	o.Credentials = func(host string) (string, string, error) {
+		if host != own {
+			return "", "", nil
+		}
+		return user, secret, nil
 	}
 	hosts := config.ConfigureHosts(ctx, o)
 	if auth == nil || auth.RegistryToken == "" {
@@ -67,6 +55,31 @@ func (r Registry) hosts(ctx context.Context, ref reference.Named, auth *registry
 		}
 		return list, err
 	}, nil
+}
+
+// options is how the registry at domain is reached by anybody.
+func (r Registry) options(domain string) config.HostOptions {
+	o := config.HostOptions{
+		HostDir: r.hostDir,
+		UpdateClient: func(c *http.Client) error {
+			if t, ok := c.Transport.(*http.Transport); ok {
+				t.ResponseHeaderTimeout = headerTimeout
+			}
+			return nil
+		},
+	}
+	if insecure(domain, r.Insecure) {
+		// Tries TLS without verifying first, then plain HTTP, as dockerd does.
+		o.DefaultScheme, o.DefaultTLS = "http", &tls.Config{InsecureSkipVerify: true}
+	}
+	return o
+}
+
+// Hosts says how any registry is reached, for who brings credentials by itself.
+func (r Registry) Hosts(ctx context.Context) docker.RegistryHosts {
+	return func(host string) ([]docker.RegistryHost, error) {
+		return config.ConfigureHosts(ctx, r.options(host))(host)
+	}
 }
 
 func resolver(hosts docker.RegistryHosts) remotes.Resolver {

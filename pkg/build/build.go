@@ -1,0 +1,165 @@
+// Package build runs BuildKit inside the daemon, on the content store and the
+// snapshotter of its images. A result is in the image store when the build ends,
+// unpacked, and needs no second unpack to run.
+//
+// BuildKit starts with the first request that needs it and costs nothing before:
+// no goroutine, no open database. What it keeps (its cache's metadata, the
+// history) is below Root and valid at every instant; steps that a killed daemon
+// left running are ended by Open.
+//
+// Who builds is not trusted: frontends come from a list, and what a step may do
+// beyond a container's defaults (the host's network, all privileges) must be
+// granted by the daemon's configuration and asked for by the client.
+package build
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+
+	"github.com/containerd/containerd/v2/client"
+	"github.com/containerd/containerd/v2/core/remotes/docker"
+	"github.com/containerd/errdefs"
+	bkclient "github.com/moby/buildkit/client"
+	"github.com/moby/moby/api/types/network"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// Images takes what was built. *images.Store satisfies it.
+type Images interface {
+	// Built gives an image that is unpacked its names, or none, and returns when
+	// it can be seen. A name's former image stays, without it.
+	Built(ctx context.Context, names []string, target ocispec.Descriptor) error
+}
+
+// Networks makes the sandboxes of steps. *net.Manager satisfies it.
+type Networks interface {
+	Setup(ctx context.Context, id, name string, endpoints map[string]*network.EndpointSettings, ports network.PortMap) (key string, made map[string]*network.EndpointSettings, bound network.PortMap, err error)
+	Teardown(ctx context.Context, id string) error
+}
+
+// Config is what a Builder is made of.
+type Config struct {
+	Root         string         // DATA/build
+	Client       *client.Client // of the images' containerd
+	Namespace    string
+	Snapshotter  string
+	Runc         string // absolute
+	CgroupParent string // of steps
+
+	Images   Images
+	Networks Networks
+	// Registries says how registries are reached; credentials are the client's.
+	Registries docker.RegistryHosts
+
+	GC           GC
+	Entitlements []string // that clients may ask for
+	Frontends    Frontends
+	Logger       *slog.Logger
+}
+
+// Frontends says what may turn a client's build into steps.
+type Frontends struct {
+	// Images says whether a Dockerfile may name the image of its frontend
+	// ("# syntax="), and a client one.
+	Images bool
+	// Repositories are those that such images come from; none is any.
+	Repositories []string
+}
+
+// Builder is BuildKit, started when it is first needed.
+type Builder struct {
+	cfg    Config
+	turn   chan struct{} // held by who starts or closes BuildKit; guards all below
+	kit    *kit
+	closed bool
+}
+
+// Open ends what a killed daemon left running. It starts nothing.
+func Open(ctx context.Context, cfg Config) (*Builder, error) {
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if err := os.MkdirAll(cfg.Root, 0o700); err != nil {
+		return nil, fmt.Errorf("builder: %w", err)
+	}
+	if err := sweep(ctx, cfg); err != nil {
+		return nil, fmt.Errorf("builder: %w", err)
+	}
+	return &Builder{cfg: cfg, turn: make(chan struct{}, 1)}, nil
+}
+
+// start returns the running BuildKit. A start that failed is tried again by the
+// next caller.
+func (b *Builder) start(ctx context.Context) (*kit, error) {
+	select {
+	case b.turn <- struct{}{}:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	defer func() { <-b.turn }()
+	switch {
+	case b.closed:
+		return nil, errdefs.ErrUnavailable.WithMessage("the daemon is shutting down")
+	case b.kit != nil:
+		return b.kit, nil
+	}
+	// It outlives the request that it is started for.
+	k, err := newKit(context.WithoutCancel(ctx), b.cfg)
+	if err != nil {
+		return nil, fmt.Errorf("starting BuildKit: %w", err)
+	}
+	b.kit = k
+	return k, nil
+}
+
+// Close ends builds that are under way.
+func (b *Builder) Close() error {
+	b.turn <- struct{}{}
+	defer func() { <-b.turn }()
+	b.closed = true
+	if b.kit == nil {
+		return nil
+	}
+	err := b.kit.close()
+	b.kit = nil
+	return err
+}
+
+// Started says whether BuildKit runs.
+func (b *Builder) Started() bool {
+	b.turn <- struct{}{}
+	defer func() { <-b.turn }()
+	return b.kit != nil
+}
+
+// Serve speaks BuildKit's control API with a client until one of both leaves.
+func (b *Builder) Serve(ctx context.Context, conn net.Conn) error {
+	k, err := b.start(ctx)
+	if err != nil {
+		return errors.Join(err, conn.Close())
+	}
+	return k.server.serve(ctx, conn)
+}
+
+// Session keeps a client's session: files, secrets and credentials that builds
+// ask it for. header is that of the request.
+func (b *Builder) Session(ctx context.Context, conn net.Conn, header map[string][]string) error {
+	k, err := b.start(ctx)
+	if err != nil {
+		return errors.Join(err, conn.Close())
+	}
+	return k.sessions.HandleConn(ctx, conn, header)
+}
+
+// Client is a client of the running BuildKit in this process.
+func (b *Builder) Client(ctx context.Context) (*bkclient.Client, error) {
+	k, err := b.start(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return k.client, nil
+}

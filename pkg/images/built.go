@@ -1,0 +1,45 @@
+package images
+
+import (
+	"context"
+
+	"github.com/berth-engine/berth/pkg/images/archive"
+	"github.com/containerd/errdefs"
+	"github.com/distribution/reference"
+	"github.com/moby/moby/api/types/events"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// Built gives an image that a builder wrote and unpacked its names, or a dangling
+// one, and returns when it can be seen. What had a name before stays, without it.
+// The caller's lease holds the content until then. InvalidArgument for a name
+// that is none.
+func (s *Store) Built(ctx context.Context, names []string, desc ocispec.Descriptor) error {
+	found := make([]archive.Image, 0, len(names))
+	for _, name := range names {
+		ref, err := parseTag(name)
+		if err != nil {
+			return err
+		}
+		found = append(found, archive.Image{Name: ref.String(), Target: bare(desc)})
+	}
+	if len(found) == 0 {
+		found = []archive.Image{{Target: bare(desc)}}
+	}
+	if err := s.nameLoaded(s.context(ctx), found); err != nil {
+		return err
+	}
+	t := s.index.view().targets[desc.Digest]
+	if t == nil {
+		return errdefs.ErrNotFound.WithMessage("the built image " + desc.Digest.String() + " was removed")
+	}
+	id := desc.Digest.String()
+	s.publish(events.ActionCreate, id, id, t.labels())
+	for _, img := range found {
+		if img.Name != "" {
+			ref, _ := reference.ParseNormalizedNamed(img.Name) // parseTag made it
+			s.publish(events.ActionTag, id, reference.FamiliarString(ref), t.labels())
+		}
+	}
+	return nil
+}
