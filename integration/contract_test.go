@@ -44,6 +44,7 @@ func TestContract(t *testing.T) {
 			c.volumes()
 			c.container()
 			c.process()
+			c.build()
 			c.system(began)
 			c.complete()
 		})

@@ -14,7 +14,7 @@ func openBuilder(ctx context.Context, cfg *config.Config, bin binaries, p *parts
 	return build.Open(ctx, build.Config{
 		Root: filepath.Join(cfg.DataRoot, "build"), Client: p.runtime.Client(), Namespace: cfg.ContainerdNamespace,
 		Snapshotter: cfg.StorageDriver, Runc: bin.runc, CgroupParent: "/berth",
-		Images: p.images, Networks: p.networks, Registries: registries(cfg).Hosts(context.WithoutCancel(ctx)),
+		Images: images.Sink{Store: p.images}, Networks: p.networks, Registries: registries(cfg).Hosts(context.WithoutCancel(ctx)),
 		// A step on the host's network must also be asked for by the client; all
 		// privileges are not given. Docker's defaults.
 		Entitlements: []string{"network.host"},

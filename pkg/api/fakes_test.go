@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/berth-engine/berth/pkg/api"
+	apibuild "github.com/berth-engine/berth/pkg/api/build"
 	apicontainers "github.com/berth-engine/berth/pkg/api/containers"
 	apiexec "github.com/berth-engine/berth/pkg/api/exec"
 	apiimages "github.com/berth-engine/berth/pkg/api/images"
@@ -352,6 +353,7 @@ func (f fakes) routes() []api.Route {
 		apivolumes.Routes(f.volumes),
 		apiplugins.Routes(), apiswarm.Routes(),
 		apisystem.Routes(f.daemon, apisystem.Ping{Builder: "2"}),
+		apibuild.Routes(fakeBuilder{}),
 	)
 }
 

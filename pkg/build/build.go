@@ -28,7 +28,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// Images takes what was built. *images.Store satisfies it.
+// Images takes what was built. images.Sink satisfies it.
 type Images interface {
 	// Built gives an image that is unpacked its names, or none, and returns when
 	// it can be seen. A name's former image stays, without it.

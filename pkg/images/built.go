@@ -10,11 +10,15 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
+// Sink takes what builders make.
+type Sink struct{ Store *Store }
+
 // Built gives an image that a builder wrote and unpacked its names, or a dangling
 // one, and returns when it can be seen. What had a name before stays, without it.
 // The caller's lease holds the content until then. InvalidArgument for a name
 // that is none.
-func (s *Store) Built(ctx context.Context, names []string, desc ocispec.Descriptor) error {
+func (k Sink) Built(ctx context.Context, names []string, desc ocispec.Descriptor) error {
+	s := k.Store
 	found := make([]archive.Image, 0, len(names))
 	for _, name := range names {
 		ref, err := parseTag(name)
