@@ -30,7 +30,7 @@ var leaves = []string{"pkg/events", "pkg/filters", "pkg/streams", "pkg/trace", "
 // build) meet through interfaces that cmd/berthd connects.
 var arrows = map[string][]string{
 	"cmd/berth":                    {"pkg/config"},
-	"cmd/berthd":                   {"pkg/config", "pkg/api", "pkg/engine", "pkg/images", "pkg/net", "pkg/volumes", "pkg/build", "pkg/system", "pkg/runtime", "pkg/logs", "pkg/store", "pkg/engine/container"},
+	"cmd/berthd":                   {"pkg/config", "pkg/api", "pkg/engine", "pkg/images", "pkg/net", "pkg/volumes", "pkg/build", "pkg/system", "pkg/metrics", "pkg/runtime", "pkg/logs", "pkg/store", "pkg/engine/container"},
 	"cmd/containerd-shim-berth-v2": {"pkg/shim", "pkg/logs"},
 	"cmd/berth-cni":                {"pkg/net"},
 	"cmd/berth-init":               {},
@@ -42,6 +42,7 @@ var arrows = map[string][]string{
 	"pkg/volumes": {"pkg/store"},
 	"pkg/build":   {"pkg/runtime", "pkg/store"},
 	"pkg/system":  {},
+	"pkg/metrics": {},
 	"pkg/shim":    {"pkg/logs", "pkg/net/records"},
 	"pkg/runtime": {},
 	"pkg/logs":    {},

@@ -28,6 +28,7 @@ import (
 	"github.com/berth-engine/berth/pkg/engine/spec"
 	"github.com/berth-engine/berth/pkg/events"
 	"github.com/berth-engine/berth/pkg/images"
+	"github.com/berth-engine/berth/pkg/metrics"
 	"github.com/berth-engine/berth/pkg/net"
 	"github.com/berth-engine/berth/pkg/net/ipam"
 	"github.com/berth-engine/berth/pkg/runtime"
@@ -50,6 +51,7 @@ type parts struct {
 	engine   *engine.Engine
 	builder  *build.Builder
 	system   *system.System
+	metrics  *metrics.Metrics // nil when nobody asks for them
 }
 
 func assemble(ctx context.Context, cfg *config.Config, db *store.DB, log *slog.Logger) (_ *parts, err error) {
@@ -110,12 +112,18 @@ func assemble(ctx context.Context, cfg *config.Config, db *store.DB, log *slog.L
 		Containerd: containerdSocket(cfg), Namespace: cfg.ContainerdNamespace, Features: features(host),
 		Counts: p.engine.Reader().Counts, Images: p.images.Count, Events: p.bus, Versions: system.Components(bin.runc),
 	})
+	if cfg.MetricsAddr != "" {
+		p.metrics = metrics.New(metrics.Config{
+			Info: p.system.Labels(), Memory: system.Memory(),
+			Counts: p.engine.Counts, Published: p.bus.Published, Subscribers: p.bus.Subscribers,
+		})
+	}
 	return p, nil
 }
 
 // server is the HTTP side.
-func (p *parts) server(log *slog.Logger) (*api.Server, error) {
-	return api.New(api.Config{
+func (p *parts) server(cfg *config.Config, log *slog.Logger) (*api.Server, error) {
+	c := api.Config{
 		Logger: log, Version: version.Version, MinAPI: version.MinAPI, MaxAPI: version.MaxAPI,
 		Routes: slices.Concat(
 			apicontainers.Routes(apicontainers.Backend{
@@ -130,7 +138,14 @@ func (p *parts) server(log *slog.Logger) (*api.Server, error) {
 			apisystem.Routes(p.system, apisystem.Ping{Builder: "2"}),
 			apibuild.Routes(p.builder),
 		),
-	})
+	}
+	if p.metrics != nil {
+		c.Observe = p.metrics.Observe
+	}
+	if cfg.Debug {
+		c.Debug = debugHandler()
+	}
+	return api.New(c)
 }
 
 // closeTimeout bounds what the daemon does after its last answer.

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"syscall"
 
+	"github.com/berth-engine/berth/pkg/api"
 	"github.com/berth-engine/berth/pkg/config"
 	"github.com/coreos/go-systemd/v22/activation"
 )
@@ -34,6 +35,11 @@ func listen(cfg *config.Config) (all []net.Listener, err error) {
 		}
 		if err != nil {
 			return all, fmt.Errorf("%s: %w", h, err)
+		}
+		for i, l := range ls {
+			if h.ReadOnly {
+				ls[i] = api.ReadOnly(l)
+			}
 		}
 		all = append(all, ls...)
 	}

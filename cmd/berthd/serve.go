@@ -46,9 +46,16 @@ func serve(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
 		return err
 	}
 	defer d.close(log)
-	server, err := d.server(log)
+	server, err := d.server(cfg, log)
 	if err != nil {
 		return err
+	}
+	if d.metrics != nil {
+		end, err := serveMetrics(cfg.MetricsAddr, d.metrics.Handler(), log)
+		if err != nil {
+			return err
+		}
+		defer end()
 	}
 	if err := writePidfile(cfg.Pidfile); err != nil {
 		return err

@@ -36,12 +36,14 @@ func NoContent(w http.ResponseWriter) error {
 type response struct {
 	http.ResponseWriter
 	started  bool // a status was sent
+	status   int
+	endpoint *endpoint // nil until it is found
 	hijacked bool
 	duplex   bool // the body may be read after the answer has begun
 }
 
 func (w *response) WriteHeader(status int) {
-	w.started = true
+	w.started, w.status = true, status
 	w.ResponseWriter.WriteHeader(status)
 }
 

@@ -21,6 +21,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -32,12 +33,18 @@ type Config struct {
 	MaxAPI       string // newest, also used when a request names none
 	Experimental bool   // for the Docker-Experimental header
 	Routes       []Route
+	// Observe, when given, is told of each answer that is no stream.
+	Observe func(operation string, status int, took time.Duration)
+	// Debug, when given, answers what is below /debug/, but not on read-only sockets.
+	Debug http.Handler
 }
 
 // Server answers the API. It is an http.Handler, and serves listeners itself
 // (Serve), because taking connections over needs a hand in their life.
 type Server struct {
 	log      *slog.Logger
+	observe  func(operation string, status int, took time.Duration)
+	debug    http.Handler
 	min, max Version
 	headers  map[string]string
 	mux      *mux
@@ -53,7 +60,7 @@ type Server struct {
 // New makes a server. A route for an operation that swagger.yaml does not
 // have, or a second one for the same, is an error.
 func New(c Config) (*Server, error) {
-	s := &Server{log: c.Logger, mux: newMux(), served: map[string]bool{}, declined: map[string]string{}, conns: newConns()}
+	s := &Server{log: c.Logger, observe: c.Observe, debug: c.Debug, mux: newMux(), served: map[string]bool{}, declined: map[string]string{}, conns: newConns()}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
@@ -78,6 +85,7 @@ func New(c Config) (*Server, error) {
 		Handler: s,
 		// Bounds a client that opens connections and sends no request.
 		ReadHeaderTimeout: time.Minute,
+		ConnContext:       markReadOnly,
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
 	return s, nil
@@ -119,13 +127,17 @@ func (s *Server) Declines(operation string) string { return s.declined[operation
 
 // ServeHTTP answers one request.
 func (s *Server) ServeHTTP(hw http.ResponseWriter, hr *http.Request) {
-	w := &response{ResponseWriter: hw}
+	w := &response{ResponseWriter: hw, status: http.StatusOK}
+	began := time.Now()
 	for k, v := range s.headers {
 		w.Header().Set(k, v)
 	}
 	defer s.recover(w, hr)
 	if err := s.serve(w, hr); err != nil {
 		s.fail(w, hr, err)
+	}
+	if e := w.endpoint; e != nil && !e.Streams && s.observe != nil {
+		s.observe(e.Operation.ID, w.status, time.Since(began))
 	}
 	if w.duplex && !w.hijacked {
 		drain(w, hr)
@@ -159,7 +171,11 @@ func (s *Server) serve(w *response, hr *http.Request) error {
 	}
 	e, value := s.mux.find(hr.Method, path)
 	if e == nil {
-		return errPageNotFound
+		return s.page(w, hr, path)
+	}
+	w.endpoint = e
+	if err := allowed(hr, e.Operation); err != nil {
+		return err
 	}
 	query, err := url.ParseQuery(hr.URL.RawQuery)
 	if err != nil {
@@ -179,6 +195,15 @@ func (s *Server) serve(w *response, hr *http.Request) error {
 		r.LimitBody(w)
 	}
 	return e.Handler(w, r)
+}
+
+// page answers a path that is no operation's.
+func (s *Server) page(w http.ResponseWriter, r *http.Request, path string) error {
+	if s.debug == nil || readOnly(r) || !strings.HasPrefix(path, "/debug/") {
+		return errPageNotFound
+	}
+	s.debug.ServeHTTP(w, r)
+	return nil
 }
 
 // fail tells the client and the log of an error. Once an answer has begun its

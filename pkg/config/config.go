@@ -70,6 +70,7 @@ type Config struct {
 
 	InsecureRegistries []string // host, host:port or CIDR
 	TLS                *TLS     // for tcp hosts; nil: plain
+	MetricsAddr        string   // host:port of Prometheus' metrics; "": none
 	ShutdownTimeout    int      // seconds that requests get to finish at shutdown; -1: without end
 
 	ShowVersion bool // --version: print and leave; nothing else is checked
@@ -129,7 +130,7 @@ func (s *settings) resolve() (*Config, error) {
 		Bridge: s.bridge, MTU: s.mtu, AddressPools: s.pools,
 		DefaultRuntime: s.defaultRuntime, Containerd: s.containerd,
 		ContainerdNamespace: s.namespace, StorageDriver: s.storageDriver, Init: s.init,
-		LogDriver: s.logDriver, LogOpts: s.logOpts, ShutdownTimeout: s.shutdownTimeout,
+		LogDriver: s.logDriver, MetricsAddr: s.metricsAddr, LogOpts: s.logOpts, ShutdownTimeout: s.shutdownTimeout,
 		Validate: s.validate,
 	}
 	steps := []func(*Config) error{

@@ -33,7 +33,7 @@ func TestDefaults(t *testing.T) {
 	}
 	c.File = ""
 	want := &Config{
-		Hosts:    []Host{{"unix", "/run/berth/berth.sock"}},
+		Hosts:    []Host{{Proto: "unix", Addr: "/run/berth/berth.sock"}},
 		DataRoot: "/var/lib/berth", ExecRoot: "/run/berth", Pidfile: "/run/berth/berthd.pid",
 		LogLevel: slog.LevelInfo, LogFormat: "text", Bridge: "berth0",
 		Runtimes: map[string]Runtime{}, DefaultRuntime: "runc",
@@ -110,6 +110,11 @@ func TestImplied(t *testing.T) {
 			func(c *Config) bool {
 				return c.Hosts[0].Addr == "/run/b2/berth.sock" && c.Pidfile == "/run/b2/berthd.pid"
 			}},
+		{"read-only hosts come after the others", `{"read-only-hosts":["unix:///ro"]}`, nil,
+			func(c *Config) bool {
+				return len(c.Hosts) == 2 && !c.Hosts[0].ReadOnly && c.Hosts[1] == Host{Proto: "unix", Addr: "/ro", ReadOnly: true}
+			}},
+		{"metrics", ``, []string{"--metrics-addr", "127.0.0.1:9323"}, func(c *Config) bool { return c.MetricsAddr == "127.0.0.1:9323" }},
 		{"log level debug is --debug", `{"log-level":"DEBUG"}`, nil, func(c *Config) bool { return c.Debug }},
 		{"warn", ``, []string{"-l", "warn"}, func(c *Config) bool { return !c.Debug && c.LogLevel == slog.LevelWarn }},
 		{"tlsverify implies tls", ``, []string{"--tlsverify", "-H", "tcp://"},
@@ -177,6 +182,9 @@ func TestRefused(t *testing.T) {
 		{``, []string{"--data-root", "/x", "--exec-root", "/x/"}, "both /x"},
 		{``, []string{"--data-root", "/"}, "must not be /"},
 		{``, []string{"-H", "tcp://0.0.0.0:2375"}, "host tcp://0.0.0.0:2375 without --tlsverify gives root"},
+		{``, []string{"--read-only-host", "tcp://0.0.0.0:2375"}, "without --tlsverify shows all"},
+		{``, []string{"-H", "unix:///a", "--read-only-host", "unix:///a"}, "given twice"},
+		{``, []string{"--metrics-addr", "9323"}, "metrics-addr"},
 		{``, []string{"--tls", "-H", "tcp://0.0.0.0:2375"}, "without --tlsverify"},
 		{``, []string{"--tls=false", "--tlsverify"}, "tls is false"},
 		{``, []string{"--tlsverify", "--tlskey", "key.pem"}, "tlskey"},

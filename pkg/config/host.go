@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -23,6 +24,8 @@ type Host struct {
 	// Addr is an absolute path for unix, host:port for tcp (IPv6 in brackets),
 	// and for fd "" (all sockets that were passed), a number or a socket unit's name.
 	Addr string
+	// ReadOnly refuses whoever comes this way all that changes something.
+	ReadOnly bool
 }
 
 func (h Host) String() string { return h.Proto + "://" + h.Addr }
@@ -109,11 +112,13 @@ func (s *settings) resolveHosts(c *Config) error {
 	if len(values) == 0 {
 		values = []string{"unix://"}
 	}
+	writable := len(values)
+	values = append(slices.Clip(values), s.readOnlyHosts...)
 	// An operator who says --tls=false or --tlsverify=false means it; these are
 	// the words that dockerd takes for consent as well.
 	consent := s.given(&s.tls) && !s.tls || s.given(&s.tlsVerify) && !s.tlsVerify
 	seen := map[Host]bool{}
-	for _, v := range values {
+	for i, v := range values {
 		h, err := ParseHost(v, filepath.Join(c.ExecRoot, "berth.sock"), c.TLS != nil)
 		if err != nil {
 			return err
@@ -122,9 +127,14 @@ func (s *settings) resolveHosts(c *Config) error {
 			return fmt.Errorf("host %s is given twice", h)
 		}
 		seen[h] = true
+		h.ReadOnly = i >= writable
 		if h.Proto == "tcp" && (c.TLS == nil || !c.TLS.Verify) && !consent {
-			return fmt.Errorf("host %s without --tlsverify gives root on this machine to everyone who reaches it: "+
-				"use --tlsverify with certificates, or say --tls=false to have it all the same", h)
+			gives := "gives root on this machine"
+			if h.ReadOnly {
+				gives = "shows all that runs here"
+			}
+			return fmt.Errorf("host %s without --tlsverify %s to everyone who reaches it: "+
+				"use --tlsverify with certificates, or say --tls=false to have it all the same", h, gives)
 		}
 		c.Hosts = append(c.Hosts, h)
 	}

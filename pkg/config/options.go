@@ -13,7 +13,7 @@ type settings struct {
 	file              string
 	version, validate bool
 
-	hosts, labels, insecure []string
+	hosts, readOnlyHosts, labels, insecure []string
 
 	dataRoot, execRoot, pidfile string
 	debug, init, liveRestore    bool
@@ -26,6 +26,7 @@ type settings struct {
 	containerd, namespace       string
 	storageDriver, logDriver    string
 	logOpts                     map[string]string
+	metricsAddr                 string
 	tls, tlsVerify              bool
 	tlsCACert, tlsCert, tlsKey  string
 
@@ -54,6 +55,7 @@ func newSettings() *settings {
 	}
 	s.options = []*option{
 		{flag: "host", short: "H", key: "hosts", dst: &s.hosts, usage: "Where to listen: unix://PATH, tcp://HOST:PORT or fd:// (repeatable; default unix://EXEC-ROOT/berth.sock)"},
+		{flag: "read-only-host", key: "read-only-hosts", dst: &s.readOnlyHosts, usage: "Like --host, for clients that may look and change nothing (repeatable)"},
 		{flag: "data-root", key: "data-root", dst: &s.dataRoot, usage: "Root directory of persistent state"},
 		{flag: "exec-root", key: "exec-root", dst: &s.execRoot, usage: "Root directory of state that is valid until reboot"},
 		{flag: "pidfile", short: "p", key: "pidfile", dst: &s.pidfile, usage: "Path of the PID file (default EXEC-ROOT/berthd.pid)"},
@@ -81,6 +83,7 @@ func newSettings() *settings {
 		{flag: "tlscacert", key: "tlscacert", dst: &s.tlsCACert, usage: "CA that clients' certificates are checked against"},
 		{flag: "tlscert", key: "tlscert", dst: &s.tlsCert, usage: "Certificate of the server"},
 		{flag: "tlskey", key: "tlskey", dst: &s.tlsKey, usage: "Key of the server"},
+		{flag: "metrics-addr", key: "metrics-addr", dst: &s.metricsAddr, usage: "HOST:PORT to serve metrics for Prometheus at, under /metrics"},
 		{flag: "shutdown-timeout", key: "shutdown-timeout", dst: &s.shutdownTimeout, usage: "Seconds that requests get to finish at shutdown, -1 for no end; containers go on"},
 		{flag: "live-restore", key: "live-restore", dst: &s.liveRestore, usage: "Containers outlive the daemon: always so, accepted for dockerd's configurations"},
 		{flag: "validate", dst: &s.validate, usage: "Check the configuration and exit"},

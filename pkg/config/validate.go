@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"net"
 	"net/netip"
 	"os/exec"
 	"path/filepath"
@@ -158,6 +159,11 @@ func (s *settings) resolveRest(c *Config) error {
 	}
 	if c.ShutdownTimeout < -1 {
 		return fmt.Errorf("invalid shutdown timeout: %d", c.ShutdownTimeout)
+	}
+	if c.MetricsAddr != "" {
+		if _, _, err := net.SplitHostPort(c.MetricsAddr); err != nil {
+			return fmt.Errorf("metrics-addr: %w", err)
+		}
 	}
 	if c.LogDriver == "" {
 		return errors.New("log-driver: it is empty")

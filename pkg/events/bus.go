@@ -29,6 +29,7 @@ const (
 type Bus struct {
 	mu          sync.Mutex // guards all below; held for memory operations only
 	last        int64      // TimeNano of the newest event
+	published   uint64
 	ring        []events.Message
 	next        int // where the ring, once full, is written next
 	subscribers map[*subscriber]struct{}
@@ -52,6 +53,7 @@ func (b *Bus) Publish(m events.Message) {
 	m.TimeNano = max(m.TimeNano, b.last+1)
 	m.Time = m.TimeNano / int64(time.Second)
 	b.last = m.TimeNano
+	b.published++
 	if m.Scope == "" {
 		m.Scope = "local"
 	}
@@ -171,4 +173,11 @@ func (b *Bus) Subscribers() int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return len(b.subscribers)
+}
+
+// Published says how many events there have been.
+func (b *Bus) Published() uint64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.published
 }

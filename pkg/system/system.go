@@ -90,6 +90,15 @@ func (s *System) Version(context.Context) (system.VersionResponse, error) {
 	return v, nil
 }
 
+// Labels describe this daemon to a monitoring system, under dockerd's names.
+func (s *System) Labels() map[string]string {
+	release, osVersion := release()
+	return map[string]string{
+		"architecture": machine(), "commit": version.Commit, "daemon_id": s.c.ID, "graphdriver": s.c.Driver,
+		"kernel": kernel(), "os": release, "os_type": runtime.GOOS, "os_version": osVersion, "version": version.Version,
+	}
+}
+
 // Info is GET /info.
 func (s *System) Info(context.Context) (system.Info, error) {
 	running, paused, stopped := s.c.Counts()
@@ -110,7 +119,7 @@ func (s *System) Info(context.Context) (system.Info, error) {
 		KernelVersion: kernel(), OSType: runtime.GOOS, Architecture: machine(),
 		IndexServerAddress: "https://index.docker.io/v1/",
 		RegistryConfig:     s.registries(),
-		NCPU:               runtime.NumCPU(), MemTotal: memory(), DockerRootDir: s.c.DataRoot,
+		NCPU:               runtime.NumCPU(), MemTotal: Memory(), DockerRootDir: s.c.DataRoot,
 		HTTPProxy: os.Getenv("HTTP_PROXY"), HTTPSProxy: os.Getenv("HTTPS_PROXY"), NoProxy: os.Getenv("NO_PROXY"),
 		Labels: s.c.Labels, Runtimes: map[string]system.RuntimeWithStatus{}, DefaultRuntime: s.c.Runtime,
 		Swarm:              swarm.Info{LocalNodeState: swarm.LocalNodeStateInactive},
@@ -207,8 +216,8 @@ func descriptors() int {
 	return len(entries)
 }
 
-// memory is the host's, in bytes.
-func memory() int64 {
+// Memory is the host's, in bytes.
+func Memory() int64 {
 	var i unix.Sysinfo_t
 	if unix.Sysinfo(&i) != nil {
 		return 0
