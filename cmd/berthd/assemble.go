@@ -115,7 +115,7 @@ func assemble(ctx context.Context, cfg *config.Config, db *store.DB, log *slog.L
 	if cfg.MetricsAddr != "" {
 		p.metrics = metrics.New(metrics.Config{
 			Info: p.system.Labels(), Memory: system.Memory(),
-			Counts: p.engine.Counts, Published: p.bus.Published, Subscribers: p.bus.Subscribers,
+			Counts: p.engine.Reader().Counts, Published: p.bus.Published, Subscribers: p.bus.Subscribers,
 		})
 	}
 	return p, nil
