@@ -38,12 +38,12 @@ var arrows = map[string][]string{
 	"pkg/api":     {"pkg/engine", "pkg/images", "pkg/net", "pkg/volumes", "pkg/build", "pkg/system", "pkg/logs", "pkg/engine/container"},
 	"pkg/engine":  {"pkg/runtime", "pkg/logs", "pkg/store", "pkg/engine/container"},
 	"pkg/images":  {"pkg/runtime", "pkg/store"},
-	"pkg/net":     {"pkg/store", "pkg/net/records"},
+	"pkg/net":     {"pkg/store", "pkg/net/records", "pkg/net/netns"},
 	"pkg/volumes": {"pkg/store"},
 	"pkg/build":   {"pkg/runtime", "pkg/store"},
 	"pkg/system":  {},
 	"pkg/metrics": {},
-	"pkg/shim":    {"pkg/logs", "pkg/net/records"},
+	"pkg/shim":    {"pkg/logs", "pkg/net/records", "pkg/net/netns"},
 	"pkg/runtime": {},
 	"pkg/logs":    {},
 	"pkg/store":   {},
@@ -51,6 +51,8 @@ var arrows = map[string][]string{
 
 	// The files that pkg/net writes and the shim answers names from.
 	"pkg/net/records": {},
+	// Other network namespaces, which the shim enters as well.
+	"pkg/net/netns": {},
 
 	// Pure: the record of a container and its transitions.
 	"pkg/engine/container": {},

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/berth-engine/berth/pkg/net/bridge"
+	"github.com/berth-engine/berth/pkg/net/netns"
 	"github.com/berth-engine/berth/pkg/net/nettest"
 	"github.com/containerd/errdefs"
 	"github.com/vishvananda/netlink"
@@ -57,7 +58,7 @@ func TestNetNS(t *testing.T) {
 	}
 	var here, there unix.Stat_t
 	must(t, unix.Stat("/proc/thread-self/ns/net", &here))
-	must(t, bridge.InNetNS(path, func() error { return unix.Stat("/proc/thread-self/ns/net", &there) }))
+	must(t, netns.At(path, func() error { return unix.Stat("/proc/thread-self/ns/net", &there) }))
 	if here.Ino == there.Ino {
 		t.Error("it is our own namespace")
 	}

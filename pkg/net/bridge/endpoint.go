@@ -12,6 +12,7 @@ import (
 	"syscall"
 
 	"github.com/berth-engine/berth/pkg/net/dump"
+	"github.com/berth-engine/berth/pkg/net/netns"
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
@@ -52,7 +53,7 @@ func (e Endpoint) Add() (err error) {
 	defer h.Close()
 	err = e.addPair(h, int(ns.Fd()))
 	if err == nil {
-		err = InNetNS(e.NetNS, e.configure)
+		err = netns.At(e.NetNS, e.configure)
 	}
 	if err == nil {
 		err = e.settle(h)
@@ -173,7 +174,7 @@ func (e Endpoint) Check() error {
 	if host.Attrs().MasterIndex != e.Bridge {
 		return fmt.Errorf("host interface %s is not on its bridge", e.HostName)
 	}
-	return InNetNS(e.NetNS, func() error {
+	return netns.At(e.NetNS, func() error {
 		link, err := netlink.LinkByName(e.Name)
 		if err != nil {
 			return fmt.Errorf("interface %s: %w", e.Name, err)

@@ -8,14 +8,11 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"runtime"
 
+	"github.com/berth-engine/berth/pkg/net/netns"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
-
-// threadNS is the calling thread's own network namespace.
-const threadNS = "/proc/thread-self/ns/net"
 
 // CreateNetNS makes a network namespace with its loopback up and pins it at
 // path by a bind mount, so that it needs no process. The folder of path must
@@ -28,11 +25,11 @@ func CreateNetNS(path string) error {
 	if err := f.Close(); err != nil {
 		return err
 	}
-	err = onThread(func() error {
+	err = netns.OnThread(func() error {
 		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
 			return fmt.Errorf("making a network namespace: %w", err)
 		}
-		if err := unix.Mount(threadNS, path, "", unix.MS_BIND, ""); err != nil {
+		if err := unix.Mount(netns.Thread, path, "", unix.MS_BIND, ""); err != nil {
 			return fmt.Errorf("pinning a network namespace at %s: %w", path, err)
 		}
 		return loopbackUp()
@@ -58,52 +55,6 @@ func DeleteNetNS(path string) error {
 	return nil
 }
 
-// InNetNS runs f on a thread that is in the network namespace at path. f must
-// not start goroutines that count on it.
-func InNetNS(path string, f func() error) error {
-	target, err := os.Open(path)
-	if err != nil {
-		return fmt.Errorf("opening a network namespace: %w", err)
-	}
-	defer target.Close()
-	return onThread(func() error {
-		if err := unix.Setns(int(target.Fd()), unix.CLONE_NEWNET); err != nil {
-			return fmt.Errorf("entering the network namespace %s: %w", path, err)
-		}
-		return f()
-	})
-}
-
-// onThread runs f, which may change the namespace of its thread, on a thread of
-// its own and puts the thread back. A thread that cannot be put back ends with
-// its goroutine: the runtime discards a thread that is still locked then.
-func onThread(f func() error) error {
-	done := make(chan error, 1)
-	go func() {
-		runtime.LockOSThread()
-		if unix.Gettid() == unix.Getpid() {
-			// Not the first thread: /proc/self means that one, and it cannot be
-			// discarded. While it waits here, f gets another.
-			done <- onThread(f)
-			runtime.UnlockOSThread()
-			return
-		}
-		home, err := os.Open(threadNS)
-		if err != nil {
-			runtime.UnlockOSThread()
-			done <- err
-			return
-		}
-		defer home.Close()
-		err = f()
-		if back := unix.Setns(int(home.Fd()), unix.CLONE_NEWNET); back == nil {
-			runtime.UnlockOSThread()
-		}
-		done <- err
-	}()
-	return <-done
-}
-
 func loopbackUp() error {
 	// Always index 1: the kernel registers it first in each namespace.
 	if err := netlink.LinkSetUp(&netlink.GenericLink{LinkAttrs: netlink.LinkAttrs{Index: 1}}); err != nil {
@@ -113,4 +64,4 @@ func loopbackUp() error {
 }
 
 // LoopbackUp sets lo up in the network namespace at path.
-func LoopbackUp(path string) error { return InNetNS(path, loopbackUp) }
+func LoopbackUp(path string) error { return netns.At(path, loopbackUp) }

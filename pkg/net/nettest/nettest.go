@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/berth-engine/berth/pkg/net/bridge"
+	"github.com/berth-engine/berth/pkg/net/netns"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
@@ -78,7 +79,7 @@ func NewHost(t testing.TB, name, local, remote string) *Host {
 	must(t, netlink.LinkAdd(veth))
 	t.Cleanup(func() { must(t, netlink.LinkDel(veth)) })
 	gw := configure(t, name, local)
-	must(t, bridge.InNetNS(h.Path, func() error {
+	must(t, netns.At(h.Path, func() error {
 		configure(t, "eth0", remote)
 		return netlink.RouteAdd(&netlink.Route{Gw: gw})
 	}))
@@ -103,7 +104,7 @@ func configure(t testing.TB, dev, addr string) net.IP {
 // In runs f in the namespace at path; sockets that it opens stay there.
 func In(t testing.TB, path string, f func() error) {
 	t.Helper()
-	must(t, bridge.InNetNS(path, f))
+	must(t, netns.At(path, f))
 }
 
 func must(t testing.TB, err error) {
