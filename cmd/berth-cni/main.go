@@ -33,7 +33,7 @@ func main() {
 func run() *types.Error {
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
 	set := cni.NewSet(func(name string) (*firewall.Table, func() error, error) {
-		t, err := firewall.OpenShared(name, log)
+		t, err := firewall.OpenShared(firewall.Config{Name: name, Log: log})
 		if err != nil {
 			return nil, nil, err
 		}

@@ -36,6 +36,8 @@ type Config struct {
 	Pools         []ipam.AddressPool // subnets are chosen of them; nil is Docker's
 	HostIP        netip.Addr         // where ports are published that name no address; zero is 0.0.0.0
 
+	Forwarding firewall.Forwarding // but its Notes, which are EXEC/net/forwarding
+
 	CNIPath []string // where plugins that are not ours are executed from
 	CNIConf string   // folder of conflists that appear as networks; "" is none
 
@@ -73,7 +75,8 @@ func New(ctx context.Context, c Config) (_ *Manager, err error) {
 	if m.links, err = bridge.NewDeleter(); err != nil {
 		return nil, err
 	}
-	if m.firewall, err = firewall.Open(c.table(), c.Log); err != nil {
+	c.Forwarding.Notes = dirs.state("forwarding")
+	if m.firewall, err = firewall.Open(firewall.Config{Name: c.table(), Forwarding: c.Forwarding, Log: c.Log}); err != nil {
 		return nil, errors.Join(err, m.links.Close())
 	}
 	m.plugins = cni.NewSet(func(name string) (*firewall.Table, func() error, error) {

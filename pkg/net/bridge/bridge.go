@@ -86,18 +86,15 @@ func (b Bridge) setAddresses(link netlink.Link) error {
 	return nil
 }
 
-// setSysctls: packets must be forwarded between the bridge and the world, and
-// 127.0.0.1 as a source must be able to leave through the bridge, which is how
-// the host reaches a published port at localhost. The firewall's raw chain
-// answers for the hole that route_localnet alone would be (CVE-2020-8558).
+// setSysctls: 127.0.0.1 as a source must be able to leave through the bridge,
+// which is how the host reaches a published port at localhost. The firewall's
+// raw chain answers for the hole that route_localnet alone would be
+// (CVE-2020-8558), and has the host forward packets, which it guards as well.
 func (b Bridge) setSysctls() error {
 	if len(b.Gateways) == 0 {
 		return nil
 	}
-	if err := Sysctl("net/ipv4/conf/"+b.Name+"/route_localnet", "1"); err != nil {
-		return err
-	}
-	return Sysctl("net/ipv4/ip_forward", "1")
+	return Sysctl("net/ipv4/conf/"+b.Name+"/route_localnet", "1")
 }
 
 // Delete removes the bridge. Absent is no error.

@@ -29,6 +29,7 @@ type Endpoint struct {
 	Addrs    []netip.Prefix   // with the subnet's length
 	Gateways []netip.Addr     // default routes go there; none makes no default route
 	Hairpin  bool             // frames may leave by the port that they came in
+	Isolated bool             // no frames from and to other isolated ports of the bridge
 }
 
 // HostName is the name of the host's end of interface ifName of container id.
@@ -92,6 +93,11 @@ func (e Endpoint) addPair(h *netlink.Handle, ns int) error {
 	if e.Hairpin {
 		if err := h.LinkSetHairpin(veth, true); err != nil {
 			return fmt.Errorf("setting hairpin: %w", err)
+		}
+	}
+	if e.Isolated {
+		if err := h.LinkSetIsolated(veth, true); err != nil {
+			return fmt.Errorf("isolating it: %w", err)
 		}
 	}
 	if err := h.LinkSetUp(veth); err != nil {

@@ -21,10 +21,14 @@ import (
 // container to a bridge, with addresses.
 type BridgeConf struct {
 	types.PluginConf
-	Bridge  string `json:"bridge"`
-	MTU     int    `json:"mtu,omitempty"` // 0 leaves the kernel's
-	IPAM    IPAM   `json:"ipam"`
-	Runtime struct {
+	Bridge string `json:"bridge"`
+	MTU    int    `json:"mtu,omitempty"` // 0 leaves the kernel's
+	// Isolated containers do not reach each other over the bridge. This is the
+	// bridge's own doing: rules for forwarded packets see frames between its
+	// ports only where br_netfilter is loaded and on.
+	Isolated bool `json:"isolated,omitempty"`
+	IPAM     IPAM `json:"ipam"`
+	Runtime  struct {
 		IPs          []string `json:"ips"`          // static addresses; a length is ignored
 		MAC          string   `json:"mac"`          // "" derives one from the address
 		DefaultRoute *bool    `json:"defaultRoute"` // absent: true
@@ -144,7 +148,7 @@ type endpoint struct{ bridge.Endpoint }
 func (p bridgePlugin) endpoint(a *skel.CmdArgs, c *BridgeConf) (*endpoint, error) {
 	e := &endpoint{bridge.Endpoint{
 		HostName: bridge.HostName(a.ContainerID, a.IfName),
-		Name:     a.IfName, NetNS: a.Netns, MTU: c.MTU, Hairpin: true,
+		Name:     a.IfName, NetNS: a.Netns, MTU: c.MTU, Hairpin: true, Isolated: c.Isolated,
 	}}
 	if c.Runtime.MAC != "" {
 		mac, err := net.ParseMAC(c.Runtime.MAC)

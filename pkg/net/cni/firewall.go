@@ -21,12 +21,16 @@ import (
 // masquerading. It changes nothing per container.
 type FirewallConf struct {
 	types.PluginConf
-	Table      string         `json:"table"` // nftables table; "" is berth-cni
-	Bridge     string         `json:"bridge"`
-	Subnets    []netip.Prefix `json:"subnets"`
-	Masquerade bool           `json:"masquerade"`
-	ICC        bool           `json:"icc"`
-	Internal   bool           `json:"internal"`
+	Table      string          `json:"table"` // nftables table; "" is berth-cni
+	Bridge     string          `json:"bridge"`
+	Subnets    []netip.Prefix  `json:"subnets"`
+	Masquerade bool            `json:"masquerade"`
+	Source     []netip.Addr    `json:"source,omitempty"`
+	ICC        bool            `json:"icc"`
+	Internal   bool            `json:"internal"`
+	Access4    firewall.Access `json:"access4,omitempty"`
+	Access6    firewall.Access `json:"access6,omitempty"`
+	Trusted    []string        `json:"trusted,omitempty"`
 }
 
 // PortsConf is the configuration of berth-ports: published ports.
@@ -68,7 +72,8 @@ func (p firewallPlugin) ensure(ctx context.Context, a *skel.CmdArgs) (*FirewallC
 	}
 	return c, p.set.table(c.Table, func(t *firewall.Table) error {
 		return t.AddNetwork(ctx, firewall.Network{Bridge: c.Bridge, Subnets: c.Subnets,
-			Masquerade: c.Masquerade, ICC: c.ICC, Internal: c.Internal})
+			Masquerade: c.Masquerade, Source: c.Source, ICC: c.ICC, Internal: c.Internal,
+			Access4: c.Access4, Access6: c.Access6, Trusted: c.Trusted})
 	})
 }
 

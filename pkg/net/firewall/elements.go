@@ -3,8 +3,10 @@ package firewall
 import (
 	"encoding/binary"
 	"net/netip"
+	"slices"
 
 	"github.com/google/nftables"
+	"golang.org/x/sys/unix"
 )
 
 // chunk is how many elements go into one netlink message: an attribute holds
@@ -40,34 +42,64 @@ type edit func(*nftables.Set, []nftables.SetElement) error
 
 func (t table) network(n Network, do edit) error {
 	name := ifname(n.Bridge)
-	one := []nftables.SetElement{{Key: name}}
-	pair := []nftables.SetElement{{Key: append(ifname(n.Bridge), name...)}}
-	if err := do(t.bridges, one); err != nil {
-		return err
-	}
+	e := edits{do: do}
+	e.one(t.bridges, name)
 	if n.ICC {
-		if err := do(t.icc, pair); err != nil {
-			return err
-		}
+		e.one(t.icc, name, name)
 	}
 	if n.Internal {
-		if err := do(t.internal, one); err != nil {
-			return err
-		}
+		e.one(t.internal, name)
 	}
+	for _, dev := range n.Trusted {
+		e.one(t.trusted, ifname(dev), name)
+	}
+	e.access(t, n.Access4, name, unix.NFPROTO_IPV4)
+	e.access(t, n.Access6, name, unix.NFPROTO_IPV6)
 	for _, s := range n.Subnets {
 		sets := t.of(s.Addr())
-		if err := do(sets.nets, interval(s)); err != nil {
-			return err
-		}
+		e.all(sets.nets, interval(s, nil))
 		if !n.Masquerade || n.Internal {
 			continue
 		}
-		if err := do(sets.masq, interval(s)); err != nil {
-			return err
+		if i := slices.IndexFunc(n.Source, func(a netip.Addr) bool { return a.Is4() == s.Addr().Is4() }); i >= 0 {
+			e.all(sets.source, interval(s, n.Source[i].AsSlice()))
+		} else {
+			e.all(sets.masq, interval(s, nil))
 		}
 	}
-	return nil
+	return e.err
+}
+
+// edits are changes of elements, up to the first that fails.
+type edits struct {
+	do  edit
+	err error
+}
+
+func (e *edits) all(s *nftables.Set, elements []nftables.SetElement) {
+	if e.err == nil {
+		e.err = e.do(s, elements)
+	}
+}
+
+// one edits the element whose key is the concatenation of fields.
+func (e *edits) one(s *nftables.Set, fields ...[]byte) {
+	var key []byte
+	for _, f := range fields {
+		key = append(key, pad4(f)...)
+	}
+	e.all(s, []nftables.SetElement{{Key: key}})
+}
+
+func (e *edits) access(t table, a Access, bridge []byte, proto byte) {
+	switch a {
+	case AccessAll:
+		e.one(t.unprotected, bridge, []byte{proto})
+	case AccessRouted:
+		e.one(t.routed, bridge, []byte{proto})
+	case AccessPublished:
+		e.one(t.direct, bridge, []byte{proto})
+	}
 }
 
 // mappings edits those of owner, whose name becomes the elements' comment: an
@@ -95,6 +127,11 @@ func (t table) element(m Mapping) (*nftables.Set, nftables.SetElement) {
 	key := append(pad4([]byte{m.Proto}), pad4(port(m.Host.Port()))...)
 	e := nftables.SetElement{Key: key, Val: append(m.To.Addr().AsSlice(), pad4(port(m.To.Port()))...)}
 	sets := t.of(m.To.Addr())
+	if m.direct() {
+		e.Key = slices.Concat(m.To.Addr().AsSlice(), pad4([]byte{m.Proto}), pad4(port(m.To.Port())))
+		e.Val = nil
+		return sets.open, e
+	}
 	if m.Host.Addr().IsUnspecified() {
 		return sets.ports, e
 	}
@@ -105,18 +142,24 @@ func (t table) element(m Mapping) (*nftables.Set, nftables.SetElement) {
 // mapping is the reverse of element. ok is false for what is not ours.
 func (t table) mapping(set *nftables.Set, e nftables.SetElement) (m Mapping, ok bool) {
 	host, size := netip.IPv4Unspecified(), 4
-	if set == t.v6.hosts || set == t.v6.ports {
+	if slices.Contains(t.v6.published(), set) {
 		host, size = netip.IPv6Unspecified(), 16
 	}
 	key := e.Key
-	if set == t.v4.hosts || set == t.v6.hosts {
+	if set != t.v4.ports && set != t.v6.ports { // the key begins with an address
 		if len(key) < size {
 			return m, false
 		}
 		host, _ = netip.AddrFromSlice(key[:size])
 		key = key[size:]
 	}
-	if len(key) != 8 || len(e.Val) < size+2 {
+	if len(key) != 8 {
+		return m, false
+	}
+	if set == t.v4.open || set == t.v6.open {
+		return Mapping{Proto: key[0], To: netip.AddrPortFrom(host, binary.BigEndian.Uint16(key[4:]))}, true
+	}
+	if len(e.Val) < size+2 {
 		return m, false
 	}
 	to, _ := netip.AddrFromSlice(e.Val[:size])
@@ -134,14 +177,15 @@ func (t table) of(a netip.Addr) familySets {
 	return t.v6
 }
 
-func interval(p netip.Prefix) []nftables.SetElement {
+// interval is p as elements of a set of intervals, or of a map with value.
+func interval(p netip.Prefix, value []byte) []nftables.SetElement {
 	first := p.Masked().Addr().AsSlice()
 	end := append([]byte(nil), first...)
 	for i := p.Bits(); i < len(end)*8; i++ {
 		end[i/8] |= 1 << (7 - i%8)
 	}
 	last, _ := netip.AddrFromSlice(end)
-	out := []nftables.SetElement{{Key: first}}
+	out := []nftables.SetElement{{Key: first, Val: value}}
 	if next := last.Next(); next.IsValid() { // the end is exclusive
 		out = append(out, nftables.SetElement{Key: next.AsSlice(), IntervalEnd: true})
 	}

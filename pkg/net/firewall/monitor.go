@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"syscall"
 
 	"github.com/google/nftables"
@@ -28,7 +29,8 @@ func (t *Table) watch() error {
 			messages, err := c.Receive()
 			switch {
 			case errors.Is(err, syscall.ENOBUFS):
-				t.askRepair() // something was lost: it may have been about us
+				ask(t.repair) // something was lost: it may have been about us
+				ask(t.foreign)
 			case err != nil:
 				select {
 				case <-t.stop:
@@ -39,7 +41,10 @@ func (t *Table) watch() error {
 			}
 			for _, m := range messages {
 				if foreignDelete(m, t.desc.Name, t.portID.Load()) {
-					t.askRepair()
+					ask(t.repair)
+				}
+				if hostChain(m) {
+					ask(t.foreign)
 				}
 			}
 		}
@@ -47,40 +52,57 @@ func (t *Table) watch() error {
 	return nil
 }
 
-func (t *Table) askRepair() {
+func ask(c chan struct{}) {
 	select {
-	case t.repair <- struct{}{}:
-	default: // one is asked for already
+	case c <- struct{}{}:
+	default: // it is asked for already
 	}
 }
 
 // foreignDelete says whether m tells of a deletion from the table called name
 // that the socket self did not make.
 func foreignDelete(m netlink.Message, name string, self uint32) bool {
-	if m.Header.Type>>8 != unix.NFNL_SUBSYS_NFTABLES || m.Header.PID == self {
+	if m.Header.PID == self || tableOf(m, nftables.TableFamilyINet) != name {
 		return false
 	}
 	switch m.Header.Type & 0xff {
 	case unix.NFT_MSG_DELTABLE, unix.NFT_MSG_DELCHAIN, unix.NFT_MSG_DELRULE,
 		unix.NFT_MSG_DELSET, unix.NFT_MSG_DELSETELEM:
-	default:
-		return false
-	}
-	// struct nfgenmsg (4 bytes), then attributes; number 1 is the table's name
-	// in every one of these messages.
-	if len(m.Data) < 4 || m.Data[0] != byte(nftables.TableFamilyINet) {
-		return false
-	}
-	attrs, err := netlink.UnmarshalAttributes(m.Data[4:])
-	if err != nil {
-		return false
-	}
-	for _, a := range attrs {
-		if a.Type == unix.NFTA_TABLE_NAME {
-			return string(bytes.TrimRight(a.Data, "\x00")) == name
-		}
+		return true
 	}
 	return false
+}
+
+// hostChain says whether m tells of a new policy or a lost rule of the FORWARD
+// chain of iptables.
+func hostChain(m netlink.Message) bool {
+	if tableOf(m, nftables.TableFamilyIPv4) != "filter" && tableOf(m, nftables.TableFamilyIPv6) != "filter" {
+		return false
+	}
+	switch m.Header.Type & 0xff {
+	case unix.NFT_MSG_NEWCHAIN, unix.NFT_MSG_DELCHAIN:
+		return text(m, unix.NFTA_CHAIN_NAME) == "FORWARD"
+	case unix.NFT_MSG_DELRULE:
+		return text(m, unix.NFTA_RULE_CHAIN) == "FORWARD"
+	}
+	return false
+}
+
+// tableOf is the table that m is about, "" for one of another family.
+func tableOf(m netlink.Message, family nftables.TableFamily) string {
+	if m.Header.Type>>8 != unix.NFNL_SUBSYS_NFTABLES || len(m.Data) < 4 || m.Data[0] != byte(family) {
+		return ""
+	}
+	return text(m, unix.NFTA_TABLE_NAME) // 1: the same in messages about tables, chains, rules and sets
+}
+
+func text(m netlink.Message, attribute uint16) string {
+	for a := range attributes(m) {
+		if a.Type == attribute {
+			return string(bytes.TrimRight(a.Data, "\x00"))
+		}
+	}
+	return ""
 }
 
 // load reads what other processes published, for OpenShared.
@@ -95,7 +117,7 @@ func (t *Table) load() error {
 	if !t.present {
 		return nil
 	}
-	for _, set := range []*nftables.Set{t.desc.v4.hosts, t.desc.v4.ports, t.desc.v6.hosts, t.desc.v6.ports} {
+	for _, set := range slices.Concat(t.desc.v4.published(), t.desc.v6.published()) {
 		elements, err := t.conn.GetSetElements(set)
 		if err != nil {
 			return fmt.Errorf("reading nftables map %s: %w", set.Name, err)

@@ -39,56 +39,81 @@ var (
 // written to, and the rules over them.
 type table struct {
 	*nftables.Table
-	bridges  *nftables.Set // ifname
-	icc      *nftables.Set // ifname . ifname: bridges with inter-container traffic, each with itself
-	internal *nftables.Set // ifname
-	v4, v6   familySets
+	bridges     *nftables.Set // ifname
+	icc         *nftables.Set // ifname . ifname: bridges with inter-container traffic, each with itself
+	internal    *nftables.Set // ifname
+	trusted     *nftables.Set // ifname . ifname: from where published ports are open at the container's address, and the bridge
+	direct      *nftables.Set // ifname . nf_proto: bridges where they are from all interfaces but bridges of ours
+	routed      *nftables.Set // ifname . nf_proto: bridges where they are from everywhere, and that ICMP reaches
+	unprotected *nftables.Set // ifname . nf_proto: bridges that everything reaches but what comes from our others
+	closed      *nftables.Set // nf_proto: families that are forwarded for us alone
+	v4, v6      familySets
 }
 
 type familySets struct {
-	nets  *nftables.Set // addresses, intervals: of all networks
-	masq  *nftables.Set // of those, the sources to masquerade
-	hosts *nftables.Set // address . protocol . port → address . port
-	ports *nftables.Set // protocol . port → address . port
+	nets   *nftables.Set // addresses, intervals: of all networks
+	masq   *nftables.Set // of those, the sources to masquerade
+	source *nftables.Set // addresses, intervals → address to leave the host with
+	hosts  *nftables.Set // address . protocol . port → address . port
+	ports  *nftables.Set // protocol . port → address . port
+	open   *nftables.Set // address . protocol . port of containers
 }
+
+// published are those that mappings are in.
+func (s familySets) published() []*nftables.Set { return []*nftables.Set{s.hosts, s.ports, s.open} }
 
 func describe(name string) table {
 	t := table{Table: &nftables.Table{Name: name, Family: nftables.TableFamilyINet}}
 	id := uint32(0) // unique within a transaction
-	set := func(name string, key nftables.SetDatatype) *nftables.Set {
+	set := func(name string, key ...nftables.SetDatatype) *nftables.Set {
 		id++
-		return &nftables.Set{Table: t.Table, ID: id, Name: name, KeyType: key, KeyByteOrder: binaryutil.NativeEndian}
+		return &nftables.Set{Table: t.Table, ID: id, Name: name, KeyByteOrder: binaryutil.NativeEndian,
+			KeyType: concat(key...), Concatenation: len(key) > 1}
 	}
-	pair := nftables.MustConcatSetType(nftables.TypeIFName, nftables.TypeIFName)
 	t.bridges = set("bridges", nftables.TypeIFName)
 	t.internal = set("internal", nftables.TypeIFName)
-	t.icc = set("icc", pair)
-	t.icc.Concatenation = true
+	t.icc = set("icc", nftables.TypeIFName, nftables.TypeIFName)
+	t.trusted = set("trusted", nftables.TypeIFName, nftables.TypeIFName)
+	t.direct = set("direct", nftables.TypeIFName, nftables.TypeNFProto)
+	t.routed = set("routed", nftables.TypeIFName, nftables.TypeNFProto)
+	t.unprotected = set("unprotected", nftables.TypeIFName, nftables.TypeNFProto)
+	t.closed = set("closed", nftables.TypeNFProto)
 	sets := func(f family, suffix string) familySets {
 		out := familySets{
-			nets: set("subnets"+suffix, f.addr),
-			masq: set("masquerade"+suffix, f.addr),
-			hosts: set("hosts"+suffix, nftables.MustConcatSetType(
-				f.addr, nftables.TypeInetProto, nftables.TypeInetService)),
-			ports: set("ports"+suffix, nftables.MustConcatSetType(
-				nftables.TypeInetProto, nftables.TypeInetService)),
+			nets:   set("subnets"+suffix, f.addr),
+			masq:   set("masquerade"+suffix, f.addr),
+			source: set("source"+suffix, f.addr),
+			hosts:  set("hosts"+suffix, f.addr, nftables.TypeInetProto, nftables.TypeInetService),
+			ports:  set("ports"+suffix, nftables.TypeInetProto, nftables.TypeInetService),
+			open:   set("open"+suffix, f.addr, nftables.TypeInetProto, nftables.TypeInetService),
 		}
-		for _, s := range []*nftables.Set{out.nets, out.masq} {
+		for _, s := range []*nftables.Set{out.nets, out.masq, out.source} {
 			s.Interval, s.KeyByteOrder = true, binaryutil.BigEndian
 		}
 		for _, m := range []*nftables.Set{out.hosts, out.ports} {
-			m.IsMap, m.Concatenation = true, true
-			m.DataType = nftables.MustConcatSetType(f.addr, nftables.TypeInetService)
+			m.IsMap, m.DataType = true, concat(f.addr, nftables.TypeInetService)
 		}
+		out.source.IsMap, out.source.DataType = true, f.addr
 		return out
 	}
 	t.v4, t.v6 = sets(inet4, "4"), sets(inet6, "6")
 	return t
 }
 
+func concat(types ...nftables.SetDatatype) nftables.SetDatatype {
+	if len(types) == 1 {
+		return types[0]
+	}
+	return nftables.MustConcatSetType(types...)
+}
+
 func (t table) sets() []*nftables.Set {
-	return []*nftables.Set{t.bridges, t.internal, t.icc,
-		t.v4.nets, t.v4.masq, t.v4.hosts, t.v4.ports, t.v6.nets, t.v6.masq, t.v6.hosts, t.v6.ports}
+	out := []*nftables.Set{t.bridges, t.internal, t.icc, t.trusted, t.direct, t.routed, t.unprotected, t.closed}
+	for _, f := range []familySets{t.v4, t.v6} {
+		out = append(out, f.nets, f.masq, f.source)
+		out = append(out, f.published()...)
+	}
+	return out
 }
 
 // create queues the whole table without elements. What exists under its name
@@ -105,6 +130,8 @@ func (t table) create(c *nftables.Conn) error {
 	t.guard(c)
 	t.dnat(c)
 	t.postrouting(c)
+	t.open(c)
+	t.strangers(c)
 	t.forward(c)
 	return nil
 }
@@ -141,11 +168,7 @@ func (t table) dnat(c *nftables.Conn) {
 		familySets
 	}{{inet4, t.v4}, {inet6, t.v6}} {
 		// A binding to one address wins over one to all.
-		rule(nfproto(f.proto), []expr.Any{
-			&expr.Payload{DestRegister: reg1, Base: expr.PayloadBaseNetworkHeader, Offset: f.daddr, Len: f.size},
-			&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: f.afterAddr},
-			&expr.Payload{DestRegister: f.afterProto, Base: expr.PayloadBaseTransportHeader, Offset: 2, Len: 2},
-		}, translate(f.hosts, f.family))
+		rule(f.toPort(), translate(f.hosts, f.family))
 		rule(nfproto(f.proto), []expr.Any{
 			&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: reg1},
 			&expr.Payload{DestRegister: reg32_1, Base: expr.PayloadBaseTransportHeader, Offset: 2, Len: 2},
@@ -154,7 +177,7 @@ func (t table) dnat(c *nftables.Conn) {
 	toLocal := []expr.Any{
 		&expr.Fib{Register: reg1, FlagDADDR: true, ResultADDRTYPE: true},
 		&expr.Cmp{Op: expr.CmpOpEq, Register: reg1, Data: binaryutil.NativeEndian.PutUint32(unix.RTN_LOCAL)},
-		&expr.Verdict{Kind: expr.VerdictJump, Chain: "dnat"},
+		jump("dnat")[0],
 	}
 	t.chain(c, "prerouting", nftables.ChainTypeNAT, nftables.ChainHookPrerouting, nftables.ChainPriorityNATDest)(toLocal)
 	t.chain(c, "output", nftables.ChainTypeNAT, nftables.ChainHookOutput, nftables.ChainPriorityNATDest)(toLocal)
@@ -172,9 +195,45 @@ func (t table) postrouting(c *nftables.Conn) {
 	rule(toBridge, statusDNAT(), addrIn(inet4, t.v4.nets), masquerade)
 	rule(toBridge, statusDNAT(), addrIn(inet6, t.v6.nets), masquerade)
 	notToBridge := inSet(t.bridges, expr.MetaKeyOIFNAME, true)
+	rule(notToBridge, from(inet4), leaveAs(t.v4.source, inet4))
+	rule(notToBridge, from(inet6), leaveAs(t.v6.source, inet6))
 	rule(addrIn(inet4, t.v4.masq), notToBridge, masquerade)
 	rule(addrIn(inet6, t.v6.masq), notToBridge, masquerade)
 }
+
+// open lets published ports be reached at the containers' own addresses.
+func (t table) open(c *nftables.Conn) {
+	rule := t.chain(c, "open", "", nil, nil)
+	for _, f := range []struct {
+		family
+		familySets
+	}{{inet4, t.v4}, {inet6, t.v6}} {
+		rule(f.toPort(), []expr.Any{&expr.Lookup{SourceRegister: reg1, SetName: f.open.Name, SetID: f.open.ID}}, accept())
+	}
+}
+
+// strangers is where forwarded packets come that are not for us, when this host
+// became a router for our sake: like dockerd, which sets a policy of DROP then,
+// we do not let it route for others. Engines beside us and plugins for
+// containers forward by bridges and veths.
+func (t table) strangers(c *nftables.Conn) {
+	rule := t.chain(c, "strangers", "", nil, nil)
+	for _, kind := range []string{"bridge", "veth"} {
+		for _, key := range []expr.MetaKey{metaIIFKind, metaOIFKind} {
+			rule([]expr.Any{
+				&expr.Meta{Key: key, Register: reg1},
+				&expr.Cmp{Op: expr.CmpOpEq, Register: reg1, Data: ifname(kind)},
+			}, accept())
+		}
+	}
+	rule(drop())
+}
+
+// NFT_META_IIFKIND and NFT_META_OIFKIND of linux/netfilter/nf_tables.h.
+const (
+	metaIIFKind expr.MetaKey = 26
+	metaOIFKind expr.MetaKey = 27
+)
 
 func (t table) forward(c *nftables.Conn) {
 	rule := t.chain(c, "forward", nftables.ChainTypeFilter, nftables.ChainHookForward, nftables.ChainPriorityFilter)
@@ -185,7 +244,19 @@ func (t table) forward(c *nftables.Conn) {
 	// What we did not translate was not published: other hosts that route to
 	// the containers' subnet, and other networks, are kept out.
 	rule(toBridge, statusDNAT(), accept())
+	rule(toFamily(t.routed), icmp(unix.IPPROTO_ICMP), accept())
+	rule(toFamily(t.routed), icmp(unix.IPPROTO_ICMPV6), accept())
+	rule(toFamily(t.routed), jump("open"))
+	// Networks that translate are open to the outside at most, and not to each other.
+	fromElsewhere := inSet(t.bridges, expr.MetaKeyIIFNAME, true)
+	rule(fromElsewhere, toFamily(t.unprotected), accept())
+	rule(fromElsewhere, toFamily(t.direct), jump("open"))
+	rule(pairIn(t.trusted), jump("open"))
 	rule(toBridge, drop())
+	rule([]expr.Any{
+		&expr.Meta{Key: expr.MetaKeyNFPROTO, Register: reg1},
+		&expr.Lookup{SourceRegister: reg1, SetName: t.closed.Name, SetID: t.closed.ID},
+	}, jump("strangers"))
 }
 
 func translate(m *nftables.Set, f family) []expr.Any {
@@ -194,6 +265,28 @@ func translate(m *nftables.Set, f family) []expr.Any {
 		&expr.NAT{Type: expr.NATTypeDestNAT, Family: uint32(f.proto),
 			RegAddrMin: reg1, RegProtoMin: f.afterAddr, Specified: true},
 	}
+}
+
+// leaveAs sets the source to what m has for the source in reg1.
+func leaveAs(m *nftables.Set, f family) []expr.Any {
+	return []expr.Any{
+		&expr.Lookup{SourceRegister: reg1, DestRegister: reg1, IsDestRegSet: true, SetName: m.Name, SetID: m.ID},
+		&expr.NAT{Type: expr.NATTypeSourceNAT, Family: uint32(f.proto), RegAddrMin: reg1},
+	}
+}
+
+// from loads the source.
+func from(f family) []expr.Any {
+	return append(nfproto(f.proto),
+		&expr.Payload{DestRegister: reg1, Base: expr.PayloadBaseNetworkHeader, Offset: f.saddr, Len: f.size})
+}
+
+// toPort loads destination, protocol and destination port.
+func (f family) toPort() []expr.Any {
+	return append(nfproto(f.proto),
+		&expr.Payload{DestRegister: reg1, Base: expr.PayloadBaseNetworkHeader, Offset: f.daddr, Len: f.size},
+		&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: f.afterAddr},
+		&expr.Payload{DestRegister: f.afterProto, Base: expr.PayloadBaseTransportHeader, Offset: 2, Len: 2})
 }
 
 func inSet(s *nftables.Set, key expr.MetaKey, invert bool) []expr.Any {
@@ -211,10 +304,24 @@ func pairIn(s *nftables.Set) []expr.Any {
 	}
 }
 
+// toFamily: the output interface and the packet's family are in s.
+func toFamily(s *nftables.Set) []expr.Any {
+	return []expr.Any{
+		&expr.Meta{Key: expr.MetaKeyOIFNAME, Register: reg1},
+		&expr.Meta{Key: expr.MetaKeyNFPROTO, Register: reg2},
+		&expr.Lookup{SourceRegister: reg1, SetName: s.Name, SetID: s.ID},
+	}
+}
+
+func icmp(proto byte) []expr.Any {
+	return []expr.Any{
+		&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: reg1},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: reg1, Data: []byte{proto}},
+	}
+}
+
 func addrIn(f family, s *nftables.Set) []expr.Any {
-	return append(nfproto(f.proto),
-		&expr.Payload{DestRegister: reg1, Base: expr.PayloadBaseNetworkHeader, Offset: f.saddr, Len: f.size},
-		&expr.Lookup{SourceRegister: reg1, SetName: s.Name, SetID: s.ID})
+	return append(from(f), &expr.Lookup{SourceRegister: reg1, SetName: s.Name, SetID: s.ID})
 }
 
 func nfproto(p byte) []expr.Any {
@@ -259,5 +366,8 @@ func established() []expr.Any {
 	return ctBits(expr.CtKeySTATE, expr.CtStateBitESTABLISHED|expr.CtStateBitRELATED)
 }
 
+func jump(chain string) []expr.Any {
+	return []expr.Any{&expr.Verdict{Kind: expr.VerdictJump, Chain: chain}}
+}
 func accept() []expr.Any { return []expr.Any{&expr.Verdict{Kind: expr.VerdictAccept}} }
 func drop() []expr.Any   { return []expr.Any{&expr.Verdict{Kind: expr.VerdictDrop}} }

@@ -20,29 +20,107 @@ import (
 type Network struct {
 	Bridge     string
 	Subnets    []netip.Prefix
-	Masquerade bool // containers leave the host with its address
-	ICC        bool // containers of the bridge reach each other
-	Internal   bool // nothing is forwarded to or from elsewhere
+	Masquerade bool         // containers leave the host with its address:
+	Source     []netip.Addr // with this one of the family, or else the outgoing interface's
+	ICC        bool         // containers of the bridge reach each other
+	Internal   bool         // nothing is forwarded to or from elsewhere
+
+	// Who else may send to the containers' own addresses, by family.
+	Access4, Access6 Access
+	// Trusted are interfaces from which AccessPublished holds in any case.
+	Trusted []string
 }
 
-// Mapping sends what arrives for a port of the host to a container.
+// Access is what is let in that the host has not translated.
+type Access string
+
+const (
+	AccessNone      Access = ""          // nothing
+	AccessPublished Access = "published" // published ports, but not for other networks of ours
+	AccessRouted    Access = "routed"    // published ports, and ICMP
+	AccessAll       Access = "all"       // everything, but not from other networks of ours
+)
+
+// access is n's for the family of a.
+func (n Network) access(a netip.Addr) Access {
+	if a.Is4() {
+		return n.Access4
+	}
+	return n.Access6
+}
+
+// opens says whether published ports of the containers' addresses must be known
+// by these.
+func (n Network) opens(a netip.Addr) bool {
+	acc := n.access(a)
+	return acc == AccessPublished || acc == AccessRouted || acc == AccessNone && len(n.Trusted) > 0
+}
+
+// Mapping is a published port of a container.
 type Mapping struct {
-	Proto uint8          // IPPROTO_TCP, _UDP or _SCTP
-	Host  netip.AddrPort // unspecified address: each of the host's
-	To    netip.AddrPort // of the same family
+	Proto uint8 // IPPROTO_TCP, _UDP or _SCTP
+	// Host is the host's port, whose traffic is sent to the container; an
+	// unspecified address is each of the host's. The zero value is none: the port
+	// is reached at the container's own address, where its network lets it be.
+	Host netip.AddrPort
+	To   netip.AddrPort // of the same family
 }
 
 // hostKey is what must be unique among all mappings.
 type hostKey struct {
 	proto uint8
 	host  netip.AddrPort
+	to    netip.AddrPort // without a port of the host
 }
 
-func (m Mapping) key() hostKey { return hostKey{m.Proto, m.Host} }
+func (m Mapping) key() hostKey {
+	if m.direct() {
+		return hostKey{proto: m.Proto, to: m.To}
+	}
+	return hostKey{proto: m.Proto, host: m.Host}
+}
+
+// direct: the host has no part in it.
+func (m Mapping) direct() bool { return m.Host == netip.AddrPort{} }
+
+// expand adds what makes published ports reachable at the containers' own
+// addresses, in networks that let them be.
+func (s state) expand(all []Mapping) []Mapping {
+	out := make([]Mapping, 0, len(all))
+	known := map[Mapping]bool{}
+	var n Network
+	var of netip.Addr
+	for _, m := range all {
+		if a := m.To.Addr(); a != of {
+			n, of = s.networkOf(a), a
+		}
+		if !m.direct() {
+			out = append(out, m)
+		}
+		d := Mapping{Proto: m.Proto, To: m.To}
+		if (m.direct() || n.opens(of)) && !known[d] {
+			out, known[d] = append(out, d), true
+		}
+	}
+	return out
+}
+
+// networkOf is the one that a is an address of, the zero value if none is.
+func (s state) networkOf(a netip.Addr) Network {
+	for _, n := range s.networks {
+		for _, subnet := range n.Subnets {
+			if subnet.Contains(a) {
+				return n
+			}
+		}
+	}
+	return Network{}
+}
 
 func (m Mapping) validate() error {
 	a, b := m.Host.Addr(), m.To.Addr()
-	if !a.IsValid() || !b.IsValid() || a.Is4() != b.Is4() || m.Host.Port() == 0 || m.To.Port() == 0 {
+	translated := a.IsValid() && a.Is4() == b.Is4() && m.Host.Port() != 0
+	if !b.IsValid() || m.To.Port() == 0 || !translated && !m.direct() {
 		return errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("invalid port mapping %s to %s", m.Host, m.To))
 	}
 	return nil
@@ -54,10 +132,11 @@ type state struct {
 	networks  map[string]Network   // by bridge
 	published map[string][]Mapping // by owner
 	owners    map[hostKey]string
+	closed    map[byte]bool // NFPROTO_*: forwarded for our networks alone
 }
 
 func newState() state {
-	return state{map[string]Network{}, map[string][]Mapping{}, map[hostKey]string{}}
+	return state{map[string]Network{}, map[string][]Mapping{}, map[hostKey]string{}, map[byte]bool{}}
 }
 
 // delta is a change of state, and of the kernel's elements.

@@ -3,7 +3,6 @@ package firewall
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"maps"
 	"reflect"
@@ -12,16 +11,17 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/google/nftables"
 	"github.com/mdlayher/netlink"
-	"golang.org/x/sys/unix"
 )
 
 // Table is our table in the kernel. Its methods may be called at the same time;
 // changes that arrive while one is under way share the next transaction.
 type Table struct {
 	desc     table
+	cfg      Config
 	log      *slog.Logger
 	requests chan request
 	repair   chan struct{} // someone else changed the table
+	foreign  chan struct{} // someone else changed a chain that drops
 	stop     chan struct{}
 	done     chan struct{}
 	portID   atomic.Uint32 // netlink's name for our own transactions
@@ -44,10 +44,17 @@ type request struct {
 
 var errClosed = errdefs.ErrUnavailable.WithMessage("the firewall was closed")
 
-// Open begins to keep the table called name. Nothing is written before Reset.
-// From then on the table is put back when others delete from it.
-func Open(name string, log *slog.Logger) (*Table, error) {
-	t, err := open(name, log)
+// Config is what a Table is made of.
+type Config struct {
+	Name       string
+	Forwarding Forwarding
+	Log        *slog.Logger
+}
+
+// Open begins to keep a table. Nothing is written before Reset. From then on the
+// table is put back when others delete from it.
+func Open(c Config) (*Table, error) {
+	t, err := open(c)
 	if err != nil {
 		return nil, err
 	}
@@ -58,11 +65,10 @@ func Open(name string, log *slog.Logger) (*Table, error) {
 	return t, nil
 }
 
-// OpenShared opens the table called name for a process that comes and goes
-// while others use the same table, as CNI plugins do. It is made when it is
-// not there.
-func OpenShared(name string, log *slog.Logger) (*Table, error) {
-	t, err := open(name, log)
+// OpenShared opens a table for a process that comes and goes while others use
+// the same table, as CNI plugins do. It is made when it is not there.
+func OpenShared(c Config) (*Table, error) {
+	t, err := open(c)
 	if err != nil {
 		return nil, err
 	}
@@ -74,10 +80,10 @@ func OpenShared(name string, log *slog.Logger) (*Table, error) {
 	return t, nil
 }
 
-func open(name string, log *slog.Logger) (*Table, error) {
+func open(c Config) (*Table, error) {
 	t := &Table{
-		desc: describe(name), log: log, state: newState(),
-		requests: make(chan request), repair: make(chan struct{}, 1),
+		desc: describe(c.Name), cfg: c, log: c.Log, state: newState(),
+		requests: make(chan request), repair: make(chan struct{}, 1), foreign: make(chan struct{}, 1),
 		stop: make(chan struct{}), done: make(chan struct{}),
 	}
 	return t, t.dial()
@@ -103,7 +109,7 @@ func (t *Table) Reset(ctx context.Context, networks []Network, published map[str
 		s.apply(delta{addNet: &n})
 	}
 	for owner, m := range published {
-		d := delta{owner: owner, add: m}
+		d := delta{owner: owner, add: s.expand(m)}
 		if err := s.conflict(d); err != nil {
 			t.log.Warn("published ports are not restored", "container", owner, "error", err)
 			continue
@@ -142,10 +148,11 @@ func (t *Table) RemoveNetwork(ctx context.Context, bridge string) error {
 	})
 }
 
-// Publish adds mappings of owner. AlreadyExists when a port is another's.
+// Publish adds mappings of owner. AlreadyExists when a port is another's. What
+// the access of the container's network makes of them is seen to here.
 func (t *Table) Publish(ctx context.Context, owner string, m []Mapping) error {
 	err := t.change(ctx, func(t *Table) (delta, error) {
-		d := delta{owner: owner, add: m}
+		d := delta{owner: owner, add: t.state.expand(m)}
 		return d, t.state.conflict(d)
 	})
 	if err == nil {
@@ -210,6 +217,8 @@ func (t *Table) run() {
 			if err := t.rebuild(); err != nil {
 				t.log.Error("putting the firewall table back", "table", t.desc.Name, "error", err)
 			}
+		case <-t.foreign:
+			t.admit()
 		case r := <-t.requests:
 			t.serve(append([]request{r}, t.waiting()...))
 		}
@@ -257,9 +266,17 @@ func (d delta) empty() bool {
 }
 
 func (t *Table) whole(r request) error {
+	defer t.admit()
 	if r.reset != nil {
 		t.state = *r.reset
-		return t.rebuild()
+		on, _, err := t.prepare()
+		if err == nil {
+			err = t.rebuild()
+		}
+		if err == nil {
+			err = turnOn(on)
+		}
+		return err
 	}
 	t.state, t.present = newState(), false
 	t.conn.AddTable(t.desc.Table) // deleting what is not there would be an error
@@ -267,111 +284,20 @@ func (t *Table) whole(r request) error {
 	return t.flush()
 }
 
-// commit writes deltas, which state has already, in one transaction. When that
-// fails the table is not what we think it is, or one of them is impossible:
-// the table is built anew, and if that fails too, each is tried alone.
-func (t *Table) commit(deltas []delta, replies []chan error) {
-	if len(deltas) == 0 {
-		return
-	}
-	err := t.write(deltas)
-	if err != nil && !t.shared {
-		err = t.rebuild()
-	}
+// admit is called when the networks, or a chain of another's that drops, have
+// changed.
+func (t *Table) admit() {
+	admission{table: t.desc.Name, shared: t.shared, log: t.log}.admit(t.state.networks)
+}
+
+// prepare notes in state what may be forwarded, and returns what is to be
+// turned on once the kernel knows.
+func (t *Table) prepare() (on []router, changed bool, err error) {
+	on, closed, err := t.cfg.Forwarding.prepare(t.state.networks)
 	if err != nil {
-		for i := len(deltas) - 1; i >= 0; i-- {
-			t.state.revert(deltas[i])
-		}
+		return nil, false, err
 	}
-	if err == nil || len(deltas) == 1 {
-		for _, c := range replies {
-			c <- err
-		}
-		return
-	}
-	for i, d := range deltas {
-		if err := t.state.conflict(d); err != nil {
-			replies[i] <- err
-			continue
-		}
-		t.state.apply(d)
-		t.commit([]delta{d}, replies[i:i+1])
-	}
-}
-
-func (t *Table) write(deltas []delta) error {
-	if !t.present {
-		return t.rebuild()
-	}
-	for _, d := range deltas {
-		if err := t.desc.queue(t.conn, d); err != nil {
-			return err
-		}
-	}
-	return t.flush()
-}
-
-// rebuild replaces the kernel's table by what state says, atomically.
-func (t *Table) rebuild() error {
-	if err := t.desc.create(t.conn); err != nil {
-		return err
-	}
-	for _, n := range t.state.networks {
-		if err := t.desc.queue(t.conn, delta{addNet: &n}); err != nil {
-			return err
-		}
-	}
-	for owner, m := range t.state.published {
-		if err := t.desc.queue(t.conn, delta{owner: owner, add: m}); err != nil {
-			return err
-		}
-	}
-	err := t.flush()
-	t.present = t.present || err == nil
-	return err
-}
-
-func (t *Table) flush() error {
-	err := t.conn.Flush()
-	if err == nil {
-		return nil
-	}
-	// The answers to the rest of a failed transaction may still be in the
-	// socket; they must not be read as answers to the next.
-	return errors.Join(fmt.Errorf("nftables table %s: %w", t.desc.Name, err), t.conn.CloseLasting(), t.dial())
-}
-
-func (t *Table) dial() error {
-	conn, err := nftables.New(nftables.AsLasting(), nftables.WithSockOptions(func(c *netlink.Conn) error {
-		// A transaction is one datagram; thousands of ports take megabytes.
-		if err := c.SetWriteBuffer(8 << 20); err != nil {
-			return err
-		}
-		if err := c.SetReadBuffer(4 << 20); err != nil {
-			return err
-		}
-		id, err := portID(c)
-		t.portID.Store(id)
-		return err
-	}))
-	if err != nil {
-		return fmt.Errorf("nftables: %w", err)
-	}
-	t.conn = conn
-	return nil
-}
-
-// portID is the netlink address of c, which notifications name as the author.
-func portID(c *netlink.Conn) (id uint32, err error) {
-	raw, err := c.SyscallConn()
-	if err != nil {
-		return 0, err
-	}
-	control := raw.Control(func(fd uintptr) {
-		var sa unix.Sockaddr
-		if sa, err = unix.Getsockname(int(fd)); err == nil {
-			id = sa.(*unix.SockaddrNetlink).Pid
-		}
-	})
-	return id, errors.Join(control, err)
+	changed = !maps.Equal(closed, t.state.closed)
+	t.state.closed = closed
+	return on, changed, nil
 }

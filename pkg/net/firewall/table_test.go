@@ -25,7 +25,7 @@ var update = flag.Bool("update", false, "write the golden files")
 
 func openTable(t testing.TB) *Table {
 	t.Helper()
-	fw, err := Open("berth-test", slog.New(slog.DiscardHandler))
+	fw, err := Open(Config{Name: "berth-test", Log: slog.New(slog.DiscardHandler), Forwarding: Forwarding{Off: true}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,6 +63,11 @@ func tcp(host, to string) Mapping {
 	return Mapping{unix.IPPROTO_TCP, netip.MustParseAddrPort(host), netip.MustParseAddrPort(to)}
 }
 
+// direct is a port at the container's own address.
+func direct(to string) Mapping {
+	return Mapping{Proto: unix.IPPROTO_TCP, To: netip.MustParseAddrPort(to)}
+}
+
 func udp(host, to string) Mapping {
 	m := tcp(host, to)
 	m.Proto = unix.IPPROTO_UDP
@@ -81,6 +86,12 @@ func TestRuleset(t *testing.T) {
 			"c1/eth0": {tcp("0.0.0.0:8080", "172.17.0.2:80"), tcp("127.0.0.1:9090", "172.17.0.2:90"), udp("0.0.0.0:53", "172.17.0.2:53")},
 			"c2/eth0": {tcp("[::]:8080", "[fd13::2]:80"), tcp("[2001:db8::1]:81", "[fd13::2]:81")},
 		}},
+		{name: "access", networks: []Network{
+			{Bridge: "br-routed", ICC: true, Access4: AccessRouted, Access6: AccessAll, Trusted: []string{"eth1"}, Subnets: dual.Subnets},
+			{Bridge: "br-direct", Masquerade: true, Access4: AccessPublished, Subnets: lan.Subnets,
+				Source: []netip.Addr{netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8::1")}},
+		}, published: map[string][]Mapping{"c1/eth0": {direct("10.9.0.2:80"), direct("[fd13::2]:80"),
+			tcp("0.0.0.0:8080", "172.17.0.2:80"), direct("172.17.0.2:80")}}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			fw := openTable(t)
@@ -252,7 +263,7 @@ func TestShared(t *testing.T) {
 	want := []Mapping{tcp("0.0.0.0:80", "172.17.0.2:80"), tcp("127.0.0.1:81", "172.17.0.2:81"),
 		tcp("[::]:80", "[fd13::2]:80"), tcp("[2001:db8::1]:80", "[fd13::2]:80")}
 	for i := range 3 {
-		fw, err := OpenShared("berth-test", slog.New(slog.DiscardHandler))
+		fw, err := OpenShared(Config{Name: "berth-test", Log: slog.New(slog.DiscardHandler), Forwarding: Forwarding{Off: true}})
 		if err != nil {
 			t.Fatal(err)
 		}
