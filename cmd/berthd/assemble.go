@@ -86,10 +86,9 @@ func assemble(ctx context.Context, cfg *config.Config, db *store.DB, log *slog.L
 	if p.volumes, err = volumes.Open(volumes.Config{Root: filepath.Join(cfg.DataRoot, "volumes"), Logger: log}); err != nil {
 		return nil, err
 	}
-	logConfig := ctypes.LogConfig{Type: cfg.LogDriver, Config: cfg.LogOpts}
 	if p.engine, err = engine.New(ctx, engine.Config{
 		DataRoot: cfg.DataRoot, ExecRoot: cfg.ExecRoot, Init: bin.init,
-		Runtime: cfg.DefaultRuntime, Runtimes: slices.Sorted(maps.Keys(runtimes)), LogConfig: logConfig, UseInit: cfg.Init, Host: host,
+		Runtimes: slices.Sorted(maps.Keys(runtimes)), Defaults: containerDefaults(cfg), Host: host,
 		Tasks: p.runtime, Images: p.images, Networks: p.networks, Volumes: p.volumes, Store: db, Events: p.bus,
 		Logger: log, FaultPoint: faultPoint,
 	}); err != nil {
@@ -107,7 +106,7 @@ func assemble(ctx context.Context, cfg *config.Config, db *store.DB, log *slog.L
 		paths[name] = b.Path
 	}
 	p.system = system.New(system.Config{
-		ID: id, DataRoot: cfg.DataRoot, Driver: cfg.StorageDriver, LogConfig: logConfig,
+		ID: id, DataRoot: cfg.DataRoot, Driver: cfg.StorageDriver, LogConfig: containerDefaults(cfg).LogConfig,
 		Runtimes: paths, Runtime: cfg.DefaultRuntime, Labels: cfg.Labels, Debug: cfg.Debug, Insecure: cfg.InsecureRegistries,
 		Containerd: containerdSocket(cfg), Namespace: cfg.ContainerdNamespace, Features: features(host),
 		Counts: p.engine.Reader().Counts, Images: p.images.Count, Events: p.bus, Versions: system.Components(bin.runc),
@@ -202,6 +201,15 @@ func ociRuntimes(cfg *config.Config, bin binaries) map[string]runtime.Binary {
 		all[name] = runtime.Binary{Path: r.Path}
 	}
 	return all
+}
+
+func containerDefaults(cfg *config.Config) spec.Defaults {
+	return spec.Defaults{
+		Runtime: cfg.DefaultRuntime, LogConfig: ctypes.LogConfig{Type: cfg.LogDriver, Config: cfg.LogOpts}, Init: cfg.Init,
+		ShmSize: cfg.ShmSize, IpcMode: ctypes.IpcMode(cfg.IpcMode), CgroupnsMode: ctypes.CgroupnsMode(cfg.CgroupnsMode),
+		CgroupParent: cfg.CgroupParent, Ulimits: cfg.Ulimits, NoNewPrivileges: cfg.NoNewPrivileges, Seccomp: cfg.Seccomp,
+		DNS: cfg.DNS, DNSSearch: cfg.DNSSearch, DNSOptions: cfg.DNSOptions, HostGateway: cfg.HostGateways,
+	}
 }
 
 func openNetworks(ctx context.Context, cfg *config.Config, log *slog.Logger) (*net.Manager, error) {

@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/docker/go-units"
 	"github.com/spf13/pflag"
 )
 
@@ -64,9 +65,7 @@ type Config struct {
 	ContainerdNamespace string
 	StorageDriver       string // containerd's snapshotter
 
-	Init      bool // containers get an init as PID 1 unless they say otherwise
-	LogDriver string
-	LogOpts   map[string]string
+	Containers // what they get unless they say otherwise
 
 	InsecureRegistries []string // host, host:port or CIDR
 	TLS                *TLS     // for tcp hosts; nil: plain
@@ -75,6 +74,24 @@ type Config struct {
 
 	ShowVersion bool // --version: print and leave; nothing else is checked
 	Validate    bool // --validate: say whether the configuration is good and leave
+}
+
+// Containers are defaults of containers.
+type Containers struct {
+	Init            bool // an init as PID 1
+	LogDriver       string
+	LogOpts         map[string]string
+	ShmSize         int64  // bytes; 0: Docker's
+	IpcMode         string // "private", "shareable"; "": Docker's
+	CgroupnsMode    string // "private", "host"; "": Docker's
+	CgroupParent    string // absolute; "": Docker's way, a folder of ours
+	Ulimits         []*units.Ulimit
+	NoNewPrivileges bool
+	Seccomp         string // "unconfined" or a profile's JSON; "": Docker's
+	DNS             []netip.Addr
+	DNSSearch       []string
+	DNSOptions      []string
+	HostGateways    []netip.Addr // at most one of each family
 }
 
 // Pool is a range that subnets of Size bits are cut from.
@@ -129,13 +146,12 @@ func (s *settings) resolve() (*Config, error) {
 		Debug: s.debug, LogFormat: s.logFormat, Group: s.group, Labels: s.labels,
 		Bridge: s.bridge, MTU: s.mtu, AddressPools: s.pools,
 		DefaultRuntime: s.defaultRuntime, Containerd: s.containerd,
-		ContainerdNamespace: s.namespace, StorageDriver: s.storageDriver, Init: s.init,
-		LogDriver: s.logDriver, MetricsAddr: s.metricsAddr, LogOpts: s.logOpts, ShutdownTimeout: s.shutdownTimeout,
-		Validate: s.validate,
+		ContainerdNamespace: s.namespace, StorageDriver: s.storageDriver, MetricsAddr: s.metricsAddr,
+		ShutdownTimeout: s.shutdownTimeout, Validate: s.validate,
 	}
 	steps := []func(*Config) error{
 		s.resolvePaths, s.resolveLog, s.resolveTLS, s.resolveHosts,
-		s.resolveNetwork, s.resolveRuntimes, s.resolveContainerd, s.resolveRest,
+		s.resolveNetwork, s.resolveRuntimes, s.resolveContainerd, s.resolveContainers, s.resolveRest,
 	}
 	for _, step := range steps {
 		if err := step(c); err != nil {

@@ -4,11 +4,14 @@ import (
 	"bytes"
 	"errors"
 	"log/slog"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
+
+	"github.com/docker/go-units"
 )
 
 // parse runs Parse with a daemon.json of the given content.
@@ -38,7 +41,7 @@ func TestDefaults(t *testing.T) {
 		LogLevel: slog.LevelInfo, LogFormat: "text", Bridge: "berth0",
 		Runtimes: map[string]Runtime{}, DefaultRuntime: "runc",
 		ContainerdNamespace: "berth", StorageDriver: "overlayfs",
-		LogDriver: "json-file", LogOpts: map[string]string{}, ShutdownTimeout: 15,
+		Containers: Containers{LogDriver: "json-file", LogOpts: map[string]string{}}, ShutdownTimeout: 15,
 	}
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got  %+v\nwant %+v", c, want)
@@ -109,6 +112,22 @@ func TestImplied(t *testing.T) {
 		{"socket and pidfile follow exec-root", ``, []string{"--exec-root", "/run/b2"},
 			func(c *Config) bool {
 				return c.Hosts[0].Addr == "/run/b2/berth.sock" && c.Pidfile == "/run/b2/berthd.pid"
+			}},
+		{"defaults of containers by file", `{"default-shm-size":"128M","default-ulimits":{"nofile":{"Name":"nofile","Soft":64,"Hard":128}},
+			"default-ipc-mode":"shareable","default-cgroupns-mode":"private","cgroup-parent":"/x","no-new-privileges":true,"seccomp-profile":"unconfined",
+			"dns":["192.0.2.1","2001:db8::1"],"dns-search":["example.org"],"dns-opts":["ndots:2"],"host-gateway-ips":["192.0.2.9"],
+			"exec-opts":["native.cgroupdriver=cgroupfs"],"init":true}`, nil,
+			func(c *Config) bool {
+				return reflect.DeepEqual(c.Containers, Containers{
+					Init: true, LogDriver: "json-file", LogOpts: map[string]string{}, ShmSize: 128 << 20, IpcMode: "shareable", CgroupnsMode: "private",
+					CgroupParent: "/x", Ulimits: []*units.Ulimit{{Name: "nofile", Soft: 64, Hard: 128}}, NoNewPrivileges: true, Seccomp: "unconfined",
+					DNS: []netip.Addr{netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8::1")}, DNSSearch: []string{"example.org"},
+					DNSOptions: []string{"ndots:2"}, HostGateways: []netip.Addr{netip.MustParseAddr("192.0.2.9")},
+				})
+			}},
+		{"defaults of containers by flag", `{"default-shm-size":1048576}`, []string{"--default-ulimit", "nproc=5", "--dns", "192.0.2.1", "--default-ulimit", "core=0:-1"},
+			func(c *Config) bool {
+				return c.ShmSize == 1<<20 && len(c.Ulimits) == 2 && c.Ulimits[0].Hard == -1 && c.Ulimits[1].Hard == 5 && len(c.DNS) == 1
 			}},
 		{"read-only hosts come after the others", `{"read-only-hosts":["unix:///ro"]}`, nil,
 			func(c *Config) bool {
@@ -184,6 +203,20 @@ func TestRefused(t *testing.T) {
 		{``, []string{"-H", "tcp://0.0.0.0:2375"}, "host tcp://0.0.0.0:2375 without --tlsverify gives root"},
 		{``, []string{"--read-only-host", "tcp://0.0.0.0:2375"}, "without --tlsverify shows all"},
 		{``, []string{"-H", "unix:///a", "--read-only-host", "unix:///a"}, "given twice"},
+		{`{"default-ulimits":{"nofile":null}}`, nil, "nofile has no limit of that name"},
+		{`{"default-ulimits":{"nofile":{"Name":"nofile","Soft":2,"Hard":1}}}`, nil, "default-ulimits"},
+		{`{"default-ulimits":{"nope":{"Name":"nope","Soft":1,"Hard":1}}}`, nil, "default-ulimits"},
+		{`{"default-shm-size":"lots"}`, nil, "default-shm-size"},
+		{`{"default-shm-size":{}}`, nil, "default-shm-size"},
+		{``, []string{"--default-shm-size=-1"}, "default-shm-size"},
+		{``, []string{"--default-ipc-mode", "host"}, `IPC mode "host" is not supported`},
+		{``, []string{"--default-cgroupns-mode", "x"}, "cgroup namespace mode"},
+		{``, []string{"--cgroup-parent", "x"}, "not an absolute path"},
+		{``, []string{"--seccomp-profile", "/nonexistent"}, "opening seccomp profile failed"},
+		{``, []string{"--seccomp-profile", "/proc/self/stat"}, "it is not JSON"},
+		{``, []string{"--dns", "x"}, `"x" is not an IP address`},
+		{``, []string{"--host-gateway-ip", "192.0.2.1", "--host-gateway-ip", "192.0.2.2"}, "at most one"},
+		{``, []string{"--exec-opt", "native.cgroupdriver=systemd"}, "exec-opts"},
 		{``, []string{"--metrics-addr", "9323"}, "metrics-addr"},
 		{``, []string{"--tls", "-H", "tcp://0.0.0.0:2375"}, "without --tlsverify"},
 		{``, []string{"--tls=false", "--tlsverify"}, "tls is false"},

@@ -151,6 +151,10 @@ func (o *option) shape() string {
 		return "an object of strings"
 	case *map[string]Runtime:
 		return `an object of {"path": "PATH"}`
+	case *size:
+		return `a size such as "64M"`
+	case *ulimits:
+		return `an object of {"Name": "NAME", "Soft": N, "Hard": N}`
 	default:
 		return "a string"
 	}

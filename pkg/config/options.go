@@ -25,6 +25,13 @@ type settings struct {
 	defaultRuntime              string
 	containerd, namespace       string
 	storageDriver, logDriver    string
+	shmSize                     size
+	ulimits                     ulimits
+	ipcMode, cgroupnsMode       string
+	cgroupParent, seccomp       string
+	noNewPrivileges             bool
+	dns, dnsSearch, dnsOptions  []string
+	hostGateways, execOptions   []string
 	logOpts                     map[string]string
 	metricsAddr                 string
 	tls, tlsVerify              bool
@@ -51,7 +58,7 @@ func newSettings() *settings {
 		logDriver: "json-file", liveRestore: true, shutdownTimeout: 15,
 		tlsCACert: defaultCertDir + "/ca.pem", tlsCert: defaultCertDir + "/cert.pem",
 		tlsKey:   defaultCertDir + "/key.pem",
-		runtimes: map[string]Runtime{}, logOpts: map[string]string{},
+		runtimes: map[string]Runtime{}, logOpts: map[string]string{}, ulimits: ulimits{},
 	}
 	s.options = []*option{
 		{flag: "host", short: "H", key: "hosts", dst: &s.hosts, usage: "Where to listen: unix://PATH, tcp://HOST:PORT or fd:// (repeatable; default unix://EXEC-ROOT/berth.sock)"},
@@ -77,6 +84,18 @@ func newSettings() *settings {
 		{flag: "init", key: "init", dst: &s.init, usage: "Run an init as PID 1 of each container"},
 		{flag: "log-driver", key: "log-driver", dst: &s.logDriver, usage: "Log driver of containers that name none"},
 		{flag: "log-opt", key: "log-opts", dst: &s.logOpts, usage: "Option of the default log driver, KEY=VALUE (repeatable)"},
+		{flag: "default-shm-size", key: "default-shm-size", dst: &s.shmSize, usage: "Size of /dev/shm of containers that name none (default 64MiB)"},
+		{flag: "default-ulimit", key: "default-ulimits", dst: &s.ulimits, usage: "Limit of processes in containers, NAME=SOFT[:HARD] (repeatable)"},
+		{flag: "default-ipc-mode", key: "default-ipc-mode", dst: &s.ipcMode, usage: `IPC mode of containers that name none ("shareable"|"private") (default private)`},
+		{flag: "default-cgroupns-mode", key: "default-cgroupns-mode", dst: &s.cgroupnsMode, usage: `Cgroup namespace of containers that name none ("host"|"private") (default: host on cgroup v1, private on v2)`},
+		{flag: "cgroup-parent", key: "cgroup-parent", dst: &s.cgroupParent, usage: "Parent cgroup of containers that name none (default /berth)"},
+		{flag: "no-new-privileges", key: "no-new-privileges", dst: &s.noNewPrivileges, usage: "Set no-new-privileges for containers that do not say otherwise"},
+		{flag: "seccomp-profile", key: "seccomp-profile", dst: &s.seccomp, usage: `Path of the seccomp profile of containers that name none, "unconfined" or "builtin"`},
+		{flag: "dns", key: "dns", dst: &s.dns, usage: "DNS server of containers that name none (repeatable)"},
+		{flag: "dns-opt", key: "dns-opts", dst: &s.dnsOptions, usage: "DNS option of containers that name none (repeatable)"},
+		{flag: "dns-search", key: "dns-search", dst: &s.dnsSearch, usage: "DNS search domain of containers that name none (repeatable)"},
+		{flag: "host-gateway-ip", key: "host-gateway-ips", dst: &s.hostGateways, usage: "What host-gateway in --add-host stands for (repeatable, one of each family; default: the default bridge's address)"},
+		{flag: "exec-opt", key: "exec-opts", dst: &s.execOptions, usage: "Only native.cgroupdriver=cgroupfs, which is so"},
 		{flag: "insecure-registry", key: "insecure-registries", dst: &s.insecure, usage: "Registry that may speak plain HTTP or show any certificate: HOST[:PORT] or CIDR (repeatable)"},
 		{flag: "tls", key: "tls", dst: &s.tls, usage: "Use TLS on tcp hosts; implied by --tlsverify. An explicit --tls=false allows tcp without any protection"},
 		{flag: "tlsverify", key: "tlsverify", dst: &s.tlsVerify, usage: "Use TLS and demand a certificate of clients"},
@@ -116,6 +135,8 @@ func (s *settings) flagSet(out io.Writer) *pflag.FlagSet {
 			fs.VarP((*mapValue)(dst), o.flag, o.short, o.usage)
 		case *map[string]Runtime:
 			fs.VarP((*runtimesValue)(dst), o.flag, o.short, o.usage)
+		case pflag.Value:
+			fs.VarP(dst, o.flag, o.short, o.usage)
 		default:
 			panic(fmt.Sprintf("flag %s has no binding for %T", o.flag, dst)) // a test makes every flag
 		}

@@ -165,9 +165,6 @@ func (s *settings) resolveRest(c *Config) error {
 			return fmt.Errorf("metrics-addr: %w", err)
 		}
 	}
-	if c.LogDriver == "" {
-		return errors.New("log-driver: it is empty")
-	}
 	if err := checkLabels(c.Labels); err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -8,6 +9,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/docker/go-units"
 )
 
 // listValue collects a repeatable flag.
@@ -98,4 +101,60 @@ func (p *poolsValue) String() string {
 		return ""
 	}
 	return fmt.Sprint([]Pool(*p))
+}
+
+// size is a number of bytes that may be written with a unit: 64M.
+type size int64
+
+func (s *size) Set(v string) error {
+	n, err := units.RAMInBytes(v)
+	if err != nil {
+		return err
+	}
+	if n < 0 {
+		return fmt.Errorf("%s is less than nothing", v)
+	}
+	*s = size(n)
+	return nil
+}
+
+func (*size) Type() string { return "bytes" }
+func (s *size) String() string {
+	if *s == 0 {
+		return ""
+	}
+	return units.BytesSize(float64(*s))
+}
+
+// UnmarshalJSON takes what dockerd does: a number of bytes, or text with a unit.
+func (s *size) UnmarshalJSON(b []byte) error {
+	var n int64
+	if json.Unmarshal(b, &n) == nil {
+		return s.Set(strconv.FormatInt(n, 10))
+	}
+	var text string
+	if err := json.Unmarshal(b, &text); err != nil {
+		return err
+	}
+	return s.Set(text)
+}
+
+// ulimits are limits by name. JSON has them as dockerd does, the name twice.
+type ulimits map[string]*units.Ulimit
+
+func (u *ulimits) Set(v string) error {
+	one, err := units.ParseUlimit(v)
+	if err != nil {
+		return err
+	}
+	(*u)[one.Name] = one
+	return nil
+}
+
+func (*ulimits) Type() string { return "ulimit" }
+func (u *ulimits) String() string {
+	if len(*u) == 0 {
+		return ""
+	}
+	return fmt.Sprint(slices.Sorted(maps.Keys(*u)))
 }

@@ -31,6 +31,7 @@ type bundler struct {
 	volumes  Volumes
 	init     string // path of berth-init
 	host     spec.Host
+	defaults spec.Defaults
 }
 
 // bundle writes the container's own files and its runtime configuration.
@@ -75,6 +76,7 @@ func (b *bundler) input(r *container.Record, view *rootView) spec.Input {
 		Lookup:     view.readFile,
 		Namespaces: b.pidOf,
 		Host:       b.host,
+		Defaults:   b.defaults,
 	}
 }
 
@@ -111,9 +113,9 @@ func (b *bundler) files(r *container.Record, s container.Sandbox) spec.FilesInpu
 		Hostname:    r.Config.Hostname,
 		Domainname:  r.Config.Domainname,
 		ExtraHosts:  r.HostConfig.ExtraHosts,
-		DNS:         r.HostConfig.DNS,
-		DNSSearch:   r.HostConfig.DNSSearch,
-		DNSOptions:  r.HostConfig.DNSOptions,
+		DNS:         either(r.HostConfig.DNS, b.defaults.DNS),
+		DNSSearch:   either(r.HostConfig.DNSSearch, b.defaults.DNSSearch),
+		DNSOptions:  either(r.HostConfig.DNSOptions, b.defaults.DNSOptions),
 		HostNetwork: r.HostConfig.NetworkMode.IsHost(),
 		HostGateway: b.hostGateway(),
 	}
@@ -127,9 +129,20 @@ func (b *bundler) files(r *container.Record, s container.Sandbox) spec.FilesInpu
 	return in
 }
 
-// hostGateway is the host's address on the default bridge, what host-gateway
-// stands for.
+// either is what the container says, or else what the daemon does.
+func either[T any](own, daemon []T) []T {
+	if len(own) > 0 {
+		return own
+	}
+	return daemon
+}
+
+// hostGateway is what host-gateway stands for: the host's address on the default
+// bridge, unless the daemon's configuration names another.
 func (b *bundler) hostGateway() (out []netip.Addr) {
+	if len(b.defaults.HostGateway) > 0 {
+		return b.defaults.HostGateway
+	}
 	n, err := b.networks.Lookup(network.NetworkBridge)
 	if err != nil {
 		return nil // there is no default bridge

@@ -32,13 +32,11 @@ import (
 
 // Config is what New needs. Every field is required unless it says otherwise.
 type Config struct {
-	DataRoot   string // containers' folders are below it
-	ExecRoot   string // stream sockets are below it
-	Init       string // absolute path of berth-init
-	Runtime    string // default OCI runtime's name, as `info` shows it
-	Runtimes   []string
-	LogConfig  ctypes.LogConfig // of containers that do not say
-	UseInit    bool             // --init for containers that do not say
+	DataRoot   string   // containers' folders are below it
+	ExecRoot   string   // stream sockets are below it
+	Init       string   // absolute path of berth-init
+	Runtimes   []string // OCI runtimes' names
+	Defaults   spec.Defaults
 	Host       spec.Host
 	Tasks      Tasks
 	Images     Images
@@ -78,6 +76,9 @@ func New(ctx context.Context, c Config) (*Engine, error) {
 	if c.FaultPoint == nil {
 		c.FaultPoint = func(string) {}
 	}
+	if err := c.Defaults.Check(); err != nil {
+		return nil, fmt.Errorf("engine: seccomp-profile: %w", err)
+	}
 	l := layout.Layout{Data: c.DataRoot, Run: c.ExecRoot}
 	for _, dir := range []string{l.Containers(), l.Sockets()} {
 		if err := os.MkdirAll(dir, 0o710); err != nil {
@@ -103,7 +104,7 @@ func assemble(c Config, l layout.Layout) (*Engine, *observer, *recovery) {
 	units := unit.NewRegistry()
 	writer := unit.NewWriter(c.Store, units.Get, c.Logger)
 	bundler := &bundler{
-		Layout: l, units: units, tasks: c.Tasks, networks: c.Networks, volumes: c.Volumes, init: c.Init, host: c.Host,
+		Layout: l, units: units, tasks: c.Tasks, networks: c.Networks, volumes: c.Volumes, init: c.Init, host: c.Host, defaults: c.Defaults,
 	}
 	execs := exec.New(exec.Config{
 		Units: units, Tasks: c.Tasks, Socket: l.Socket, Process: bundler.process, Events: c.Events, Logger: c.Logger,
@@ -144,7 +145,7 @@ func assemble(c Config, l layout.Layout) (*Engine, *observer, *recovery) {
 
 func newCreator(c Config, l layout.Layout, units *unit.Registry, b *bundler) *creator {
 	plan := &request.Plan{
-		Runtime: c.Runtime, Runtimes: c.Runtimes, LogConfig: c.LogConfig, UseInit: c.UseInit, Host: c.Host,
+		Defaults: c.Defaults, Runtimes: c.Runtimes, Host: c.Host,
 		Snapshotter: c.Tasks.Snapshotter(), Units: units, Images: c.Images, Networks: c.Networks, Volumes: c.Volumes,
 	}
 	return &creator{

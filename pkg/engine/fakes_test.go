@@ -17,6 +17,7 @@ import (
 
 	"github.com/berth-engine/berth/pkg/engine/container"
 	"github.com/berth-engine/berth/pkg/engine/layout"
+	"github.com/berth-engine/berth/pkg/engine/spec"
 	"github.com/berth-engine/berth/pkg/engine/unit"
 	"github.com/berth-engine/berth/pkg/runtime"
 	"github.com/berth-engine/berth/pkg/runtime/rootfs"
@@ -63,9 +64,9 @@ func newWorld(t *testing.T) *world {
 func (w *world) engine() *Engine {
 	w.t.Helper()
 	e, err := New(context.WithoutCancel(w.t.Context()), Config{
-		DataRoot: w.data, ExecRoot: w.sockets, Init: "/berth-init", Runtime: "runc", Runtimes: []string{"runc"},
-		LogConfig: ctypes.LogConfig{Type: "json-file"},
-		Tasks:     w.tasks, Images: fakeImages{}, Networks: &fakeNetworks{w.journal}, Volumes: &fakeVolumes{w.journal},
+		DataRoot: w.data, ExecRoot: w.sockets, Init: "/berth-init", Runtimes: []string{"runc"},
+		Defaults: spec.Defaults{Runtime: "runc", LogConfig: ctypes.LogConfig{Type: "json-file"}},
+		Tasks:    w.tasks, Images: fakeImages{}, Networks: &fakeNetworks{w.journal}, Volumes: &fakeVolumes{w.journal},
 		Store: w.store, Events: w.events, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {

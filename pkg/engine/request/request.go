@@ -33,10 +33,8 @@ type Create struct {
 // Plan is what the record of a container depends on besides the request. Every
 // field is required unless it says otherwise.
 type Plan struct {
-	Runtime     string // for those that do not say
+	Defaults    spec.Defaults
 	Runtimes    []string
-	LogConfig   ctypes.LogConfig // of those that do not say
-	UseInit     bool             // --init for those that do not say
 	Host        spec.Host
 	Snapshotter string
 	Units       *unit.Registry
@@ -74,7 +72,7 @@ func (p *Plan) Record(ctx context.Context, q Create) (*container.Record, []strin
 	if hc == nil {
 		hc = &ctypes.HostConfig{}
 	}
-	p.defaults(hc)
+	p.Defaults.Fill(hc)
 	imageID, chain, img, err := p.Images.Resolve(ctx, q.Config.Image, q.Platform)
 	if err != nil {
 		return nil, nil, err
@@ -129,28 +127,6 @@ func (p *Plan) supported(hc *ctypes.HostConfig) error {
 		return errdefs.ErrInvalidArgument.WithMessage("unknown or invalid runtime name: " + hc.Runtime)
 	}
 	return logs.Validate(hc.LogConfig.Type, hc.LogConfig.Config)
-}
-
-// defaults fills in what the daemon's configuration says for everybody.
-func (p *Plan) defaults(hc *ctypes.HostConfig) {
-	if hc.LogConfig.Type == "" {
-		hc.LogConfig.Type = p.LogConfig.Type
-		if hc.LogConfig.Config == nil {
-			hc.LogConfig.Config = p.LogConfig.Config
-		}
-	}
-	if hc.Runtime == "" {
-		hc.Runtime = p.Runtime
-	}
-	if hc.NetworkMode == "" || hc.NetworkMode.IsDefault() {
-		hc.NetworkMode = network.NetworkBridge
-	}
-	if hc.Init == nil && p.UseInit {
-		hc.Init = &p.UseInit
-	}
-	if hc.RestartPolicy.Name == "" {
-		hc.RestartPolicy.Name = ctypes.RestartPolicyDisabled
-	}
 }
 
 // command is what will run, entry point first. InvalidArgument: nothing.

@@ -48,7 +48,7 @@ func Process(ctx context.Context, in Input, exec *container.ExecCreateRequest) (
 	if len(exec.Cmd) == 0 {
 		return nil, errNoExecCommand
 	}
-	sec, err := parseSecurity(in.HostConfig.SecurityOpt)
+	sec, err := parseSecurity(in.HostConfig.SecurityOpt, in.Defaults)
 	if err != nil {
 		return nil, err
 	}

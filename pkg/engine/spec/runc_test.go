@@ -77,7 +77,7 @@ func (l *lab) bundle(t *testing.T, change func(*Input)) *bundle {
 	}
 	must(t, os.Symlink("busybox", root+"/bin/sh"))
 	b.in = input(t, func(in *Input) {
-		in.ID, in.Dir, in.Host, in.CgroupParent, in.NetNS = b.id, b.dir, l.host, l.parent, ""
+		in.ID, in.Dir, in.Host, in.Defaults.CgroupParent, in.NetNS = b.id, b.dir, l.host, l.parent, ""
 		in.Config.Hostname = "box"
 		change(in)
 	})

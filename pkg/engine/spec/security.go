@@ -16,13 +16,15 @@ import (
 type security struct {
 	noNewPrivileges bool
 	seccomp         string // "", "builtin", "unconfined" or a profile's JSON
+	inherited       string // the same, of the daemon: for those who say nothing and are not privileged
 	appArmor        string // "" is the default
 	writableCgroups *bool
 }
 
-// parseSecurity reads --security-opt values. InvalidArgument for what is not one.
-func parseSecurity(opts []string) (security, error) {
-	var s security
+// parseSecurity reads --security-opt values over the daemon's. InvalidArgument for
+// what is not one.
+func parseSecurity(opts []string, d Defaults) (security, error) {
+	s := security{noNewPrivileges: d.NoNewPrivileges, inherited: d.Seccomp}
 	for _, o := range opts {
 		if o == "no-new-privileges" {
 			s.noNewPrivileges = true
@@ -78,22 +80,27 @@ func appArmorProfile(sec security, privileged bool, host Host) string {
 // seccompProfile is the filter for a container with the given bounding set, on
 // which Docker's profile depends. nil is no filter.
 func seccompProfile(sec security, privileged bool, bounding []string, host Host) (*specs.LinuxSeccomp, error) {
-	custom := sec.seccomp != "" && sec.seccomp != "builtin" && sec.seccomp != "unconfined"
-	switch {
-	case sec.seccomp == "unconfined":
-		return nil, nil
-	case custom && !host.Seccomp:
-		return nil, invalid("seccomp is not enabled in your kernel, cannot run a custom seccomp profile")
-	case custom:
-		p, err := seccomp.LoadProfile(sec.seccomp, boundedBy(bounding))
-		if err != nil {
-			return nil, invalid(err.Error())
-		}
-		return p, nil
-	case privileged && sec.seccomp == "", !host.Seccomp:
+	want := sec.seccomp
+	if want == "" && privileged {
 		return nil, nil
 	}
-	return defaultSeccomp(bounding)
+	if want == "" {
+		want = sec.inherited
+	}
+	builtin := want == "" || want == "builtin"
+	switch {
+	case want == "unconfined", builtin && !host.Seccomp:
+		return nil, nil
+	case builtin:
+		return defaultSeccomp(bounding)
+	case !host.Seccomp:
+		return nil, invalid("seccomp is not enabled in your kernel, cannot run a custom seccomp profile")
+	}
+	p, err := seccomp.LoadProfile(want, boundedBy(bounding))
+	if err != nil {
+		return nil, invalid(err.Error())
+	}
+	return p, nil
 }
 
 // profiles keeps the default profile of each bounding set that was asked for:

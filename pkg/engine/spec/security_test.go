@@ -67,7 +67,7 @@ func TestSecurityOptions(t *testing.T) {
 		"writable-cgroups=true":   {writableCgroups: &yes},
 		"writable-cgroups=0":      {writableCgroups: &no},
 	} {
-		got, err := parseSecurity([]string{opt})
+		got, err := parseSecurity([]string{opt}, Defaults{})
 		if err != nil {
 			t.Errorf("%s: %v", opt, err)
 			continue
@@ -81,7 +81,7 @@ func TestSecurityOptions(t *testing.T) {
 		}
 	}
 	for _, opt := range []string{"", "nonsense", "no-new-privileges=maybe", "magic=1", "writable-cgroups=x"} {
-		if _, err := parseSecurity([]string{opt}); !errdefs.IsInvalidArgument(err) {
+		if _, err := parseSecurity([]string{opt}, Defaults{}); !errdefs.IsInvalidArgument(err) {
 			t.Errorf("%q: %v", opt, err)
 		}
 	}

@@ -36,8 +36,6 @@ type Input struct {
 	// for private ipc the container gets a tmpfs of its own.
 	Shm string
 
-	CgroupParent string // of the daemon, "" is "/berth"; HostConfig's goes before
-
 	// Lookup reads a file of the container's root, following links inside that
 	// root only. An absent file is NotFound or fs.ErrNotExist; one that is
 	// longer than max bytes is an error.
@@ -46,7 +44,8 @@ type Input struct {
 	// Namespaces finds the process whose namespaces container:REF modes join.
 	Namespaces func(ref string) (pid int, err error)
 
-	Host Host
+	Host     Host
+	Defaults Defaults
 }
 
 // Build makes the specification of the container's task; its rootfs is at the
@@ -56,7 +55,7 @@ func Build(ctx context.Context, in Input) (*specs.Spec, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	sec, err := parseSecurity(in.HostConfig.SecurityOpt)
+	sec, err := parseSecurity(in.HostConfig.SecurityOpt, in.Defaults)
 	if err != nil {
 		return nil, err
 	}
@@ -74,7 +73,7 @@ func Build(ctx context.Context, in Input) (*specs.Spec, error) {
 	}
 	linux := &specs.Linux{
 		Sysctl:            sysctls(in),
-		CgroupsPath:       CgroupsPath(in.HostConfig, in.CgroupParent, in.ID),
+		CgroupsPath:       CgroupsPath(in.HostConfig, in.Defaults.CgroupParent, in.ID),
 		Namespaces:        namespaces,
 		RootfsPropagation: rootfsPropagation(in.Mounts),
 	}

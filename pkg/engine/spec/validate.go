@@ -187,7 +187,7 @@ func validateSecurity(hc *container.HostConfig, host Host) error {
 			}
 		}
 	}
-	sec, err := parseSecurity(hc.SecurityOpt)
+	sec, err := parseSecurity(hc.SecurityOpt, Defaults{})
 	if err != nil {
 		return err
 	}
