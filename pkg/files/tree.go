@@ -38,6 +38,9 @@ func OpenTree(name string) (*Tree, error) {
 	return NewTree(dir), nil
 }
 
+// Dir is the folder, which stays the tree's.
+func (t *Tree) Dir() *os.File { return t.dir }
+
 // Close lets go of the tree. Files that were opened stay open.
 func (t *Tree) Close() error { return t.dir.Close() }
 

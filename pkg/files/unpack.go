@@ -180,7 +180,7 @@ func (u *unpacker) open(name string) (int, error) {
 		return u.parent, nil
 	}
 	u.forget()
-	fd, err := u.tree.MakeDir(name)
+	fd, err := u.tree.makeDir(name)
 	if err != nil {
 		return -1, err
 	}
@@ -194,30 +194,6 @@ func (u *unpacker) forget() {
 		unix.Close(u.parent)
 	}
 	u.parent = -1
-}
-
-// MakeDir opens a folder (O_PATH), and makes it and its parents where nothing is.
-func (t *Tree) MakeDir(name string) (int, error) {
-	fd, err := t.openat(name, unix.O_PATH|unix.O_DIRECTORY)
-	if !errors.Is(err, unix.ENOENT) || name == "/" || name == "." {
-		if err != nil {
-			return -1, &fs.PathError{Op: "open", Path: name, Err: err}
-		}
-		return fd, nil
-	}
-	parent, err := t.MakeDir(path.Dir(name))
-	if err != nil {
-		return -1, err
-	}
-	defer unix.Close(parent)
-	if err := unix.Mkdirat(parent, path.Base(name), 0o755); err != nil && !errors.Is(err, unix.EEXIST) {
-		return -1, &fs.PathError{Op: "mkdir", Path: name, Err: err}
-	}
-	fd, err = t.openat(name, unix.O_PATH|unix.O_DIRECTORY)
-	if err != nil { // a link that leads nowhere
-		return -1, &fs.PathError{Op: "open", Path: name, Err: err}
-	}
-	return fd, nil
 }
 
 // makeRoom removes what an entry is to replace; it says whether a folder is there
