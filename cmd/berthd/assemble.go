@@ -28,6 +28,7 @@ import (
 	"github.com/berth-engine/berth/pkg/engine/spec"
 	"github.com/berth-engine/berth/pkg/events"
 	"github.com/berth-engine/berth/pkg/images"
+	"github.com/berth-engine/berth/pkg/logs"
 	"github.com/berth-engine/berth/pkg/metrics"
 	"github.com/berth-engine/berth/pkg/net"
 	"github.com/berth-engine/berth/pkg/net/ipam"
@@ -107,6 +108,7 @@ func assemble(ctx context.Context, cfg *config.Config, db *store.DB, log *slog.L
 	}
 	p.system = system.New(system.Config{
 		ID: id, DataRoot: cfg.DataRoot, Driver: cfg.StorageDriver, LogConfig: containerDefaults(cfg).LogConfig,
+		LogDrivers: logs.Drivers(), LogBound: logs.Bound(cfg.LogDriver, cfg.LogOpts),
 		Runtimes: paths, Runtime: cfg.DefaultRuntime, Labels: cfg.Labels, Debug: cfg.Debug, Insecure: cfg.InsecureRegistries,
 		Containerd: containerdSocket(cfg), Namespace: cfg.ContainerdNamespace, Features: features(host),
 		Counts: p.engine.Reader().Counts, Images: p.images.Count, Events: p.bus, Versions: system.Components(bin.runc),

@@ -12,6 +12,7 @@ import (
 
 	"github.com/berth-engine/berth/pkg/api"
 	"github.com/berth-engine/berth/pkg/config"
+	"github.com/berth-engine/berth/pkg/logs"
 	"github.com/berth-engine/berth/pkg/store"
 	"github.com/berth-engine/berth/pkg/trace"
 	"github.com/coreos/go-systemd/v22/daemon"
@@ -23,6 +24,9 @@ func serve(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
 	began := time.Now()
 	if cfg.Debug {
 		defer trace.Enable(log)()
+	}
+	if err := logs.Validate(cfg.LogDriver, cfg.LogOpts); err != nil {
+		return fmt.Errorf("failed to set log opts: %w", err)
 	}
 	for _, dir := range []string{cfg.DataRoot, cfg.ExecRoot} {
 		if err := os.MkdirAll(dir, 0o711); err != nil {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	"github.com/berth-engine/berth/pkg/engine/container"
-	"github.com/berth-engine/berth/pkg/engine/health"
 	"github.com/berth-engine/berth/pkg/engine/unit"
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/events"
@@ -57,7 +56,6 @@ func (e *Engine) Unpause(ctx context.Context, ref string) error {
 // freezer notes pauses and thaws, by us or by another containerd client.
 type freezer struct {
 	tasks  taskControl
-	probes *health.Monitor
 	writer *unit.Writer
 	events Publisher
 }
@@ -67,10 +65,7 @@ func (f *freezer) suspended(u *unit.Unit) {
 	if u.Status().State != container.Running {
 		return
 	}
-	f.probes.Unwatch(u.ID)
-	status := u.Status().Suspended()
-	status.Health = health.Ceased(status.Health)
-	u.Set(status)
+	u.Set(u.Status().Suspended())
 	f.writer.Later(u.ID)
 	f.events.Publish(u.Event(events.ActionPause, nil))
 }
@@ -81,7 +76,6 @@ func (f *freezer) resumed(u *unit.Unit) {
 		return
 	}
 	u.Set(u.Status().Resumed())
-	f.probes.Watch(u)
 	f.writer.Later(u.ID)
 	f.events.Publish(u.Event(events.ActionUnPause, nil))
 }

@@ -8,7 +8,6 @@ import (
 
 	"github.com/berth-engine/berth/pkg/engine/attach"
 	"github.com/berth-engine/berth/pkg/engine/container"
-	"github.com/berth-engine/berth/pkg/engine/health"
 	"github.com/berth-engine/berth/pkg/engine/layout"
 	"github.com/berth-engine/berth/pkg/engine/request"
 	"github.com/berth-engine/berth/pkg/engine/supervise"
@@ -57,7 +56,6 @@ type starter struct {
 	networks Networks
 	bundler  *bundler
 	remover  *remover
-	probes   *health.Monitor
 	writer   *unit.Writer
 	events   Publisher
 	log      *slog.Logger
@@ -121,10 +119,7 @@ func (s *starter) start(ctx context.Context, u *unit.Unit) (err error) {
 	}
 	s.fault("start.started")
 	u.Begin()
-	status := u.Status().Started(pid, time.Now(), sandbox)
-	status.Health = health.Begun(r.Config, status.Health)
-	u.Set(status)
-	s.probes.Watch(u)
+	u.Set(u.Status().Started(pid, time.Now(), sandbox))
 	publishNetworks(s.networks, s.events, u.ID, events.ActionConnect, sandbox)
 	s.events.Publish(u.Event(events.ActionStart, nil))
 	// A restart after a reboot depends on the record knowing that it ran.
@@ -191,8 +186,7 @@ func (s *starter) task(ctx context.Context, u *unit.Unit, bundle *specs.Spec, un
 
 // streams describes to the shim what to do with the container's output.
 func (s *starter) streams(r *container.Record) streams.Config {
-	log := s.Log(r)
-	log.Attrs, _ = request.LogAttrs(r) // checked by create
+	log, _ := request.Log(r, s.Log(r)) // checked by create
 	return streams.Config{
 		ID:        r.ID,
 		Socket:    s.Socket(r.ID),

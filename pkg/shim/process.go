@@ -26,8 +26,6 @@ type process struct {
 	mu      sync.Mutex // guards the following
 	clients map[*client]struct{}
 	ended   bool // both outputs have ended
-	over    bool // the process is gone
-	killer  *time.Timer
 }
 
 // output is one of the process's output streams.
@@ -188,10 +186,9 @@ func (p *process) leave(c *client) {
 
 // finish is called when the process is gone. It waits at most bound for its last
 // byte to reach the log and the queues of clients, then cuts the outputs off:
-// something else holds them open.
+// something else holds them open, or the log waits for its server.
 func (p *process) finish(bound time.Duration) {
 	p.opened()
-	p.release()
 	t := time.NewTimer(bound)
 	defer t.Stop()
 	select {
@@ -200,6 +197,7 @@ func (p *process) finish(bound time.Duration) {
 		for _, o := range p.outs {
 			_ = o.r.Close()
 		}
+		p.log.Stop()
 		<-p.done
 	}
 	p.closePipes()

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"github.com/containerd/errdefs"
 )
@@ -28,17 +27,18 @@ type Config struct {
 	Stdin     bool   `json:",omitempty"` // stdin is open
 	StdinOnce bool   `json:",omitempty"` // stdin closes when the first client that may send to it half-closes
 	Log       Log    // ignored for execs
-	// Limit, of an exec, is how long it may run before it is killed, with all of
-	// its session; 0 is for ever.
-	Limit time.Duration `json:",omitempty"`
 }
 
 // Log names a container's log and how it is kept.
 type Log struct {
-	Driver  string            `json:",omitempty"` // "json-file", "none"; "" is "none"
-	Path    string            `json:",omitempty"` // absolute path of the log file
+	Driver  string            `json:",omitempty"` // of package logs; "" is "none"
+	Path    string            `json:",omitempty"` // absolute path of the log file, or of the local copy of a log that is sent elsewhere
 	Options map[string]string `json:",omitempty"` // Docker's log-opts
-	Attrs   map[string]string `json:",omitempty"` // extra attributes (labels, env, tag) written with each line
+	Attrs   map[string]string `json:",omitempty"` // extra attributes (labels, env) of each line
+
+	// What drivers that send a log elsewhere call the container.
+	ID, Name, Image string `json:",omitempty"` // Name without a slash, Image as the user named it
+	Tag             string `json:",omitempty"` // what the option tag comes to
 }
 
 // URI is c as the value that a task's Stdin, Stdout and Stderr take.

@@ -25,6 +25,8 @@ type Config struct {
 	DataRoot   string
 	Driver     string // snapshotter
 	LogConfig  ctypes.LogConfig
+	LogDrivers []string
+	LogBound   string            // of a container's log, when nothing else is asked for
 	Runtimes   map[string]string // name → binary
 	Runtime    string            // default
 	Labels     []string
@@ -108,8 +110,8 @@ func (s *System) Info(context.Context) (system.Info, error) {
 		ID: s.c.ID, Name: host, ServerVersion: version.Version,
 		Containers: running + paused + stopped, ContainersRunning: running, ContainersPaused: paused, ContainersStopped: stopped,
 		Images: s.c.Images(),
-		Driver: s.c.Driver, DriverStatus: [][2]string{{"driver-type", "io.containerd.snapshotter.v1"}},
-		Plugins:     system.PluginsInfo{Volume: []string{"local"}, Network: []string{"bridge", "host", "null"}, Log: []string{"json-file"}},
+		Driver: s.c.Driver, DriverStatus: [][2]string{{"driver-type", "io.containerd.snapshotter.v1"}, {"log-bound", s.c.LogBound}},
+		Plugins:     system.PluginsInfo{Volume: []string{"local"}, Network: []string{"bridge", "host", "null"}, Log: s.c.LogDrivers},
 		MemoryLimit: f.MemoryLimit, SwapLimit: f.SwapLimit, CPUCfsPeriod: f.CPUCfs, CPUCfsQuota: f.CPUCfs,
 		CPUShares: f.CPUShares, CPUSet: f.CPUSet, PidsLimit: f.PidsLimit, OomKillDisable: f.OomKillDisable,
 		IPv4Forwarding: first("/proc/sys/net/ipv4/ip_forward") == "1",

@@ -53,7 +53,6 @@ type exec struct {
 	id       string
 	unit     *unit.Unit
 	ask      ctypes.ExecCreateRequest
-	limit    time.Duration // of its run; 0 has none
 	state    execState
 	exitCode *int
 	pid      int
@@ -190,7 +189,7 @@ func (x *Execs) DropAll(container string) {
 			continue
 		}
 		if ex.state != execExited {
-			code := killed
+			code := 137
 			ex.state, ex.exitCode = execExited, &code
 			close(ex.done)
 		}
@@ -213,23 +212,14 @@ func (x *Execs) ExecCreate(ctx context.Context, ref string, q ctypes.ExecCreateR
 	if _, err := attach.Keys(q.DetachKeys, q.Tty); err != nil {
 		return "", err
 	}
-	ex, err := x.create(u, q, 0)
-	if err != nil {
-		return "", err
-	}
-	return ex.id, nil
-}
-
-// create makes an exec known, and says so.
-func (x *Execs) create(u *unit.Unit, q ctypes.ExecCreateRequest, limit time.Duration) (*exec, error) {
-	ex := &exec{id: container.NewID(), unit: u, ask: q, limit: limit, launched: make(chan struct{}), done: make(chan struct{})}
+	ex := &exec{id: container.NewID(), unit: u, ask: q, launched: make(chan struct{}), done: make(chan struct{})}
 	x.add(ex)
 	if err := runnable(u); err != nil { // it ended meanwhile, and its execs were dropped before
 		x.remove(ex)
-		return nil, err
+		return "", err
 	}
 	x.Events.Publish(u.Event(events.Action("exec_create: "+strings.Join(q.Cmd, " ")), map[string]string{"execID": ex.id}))
-	return ex, nil
+	return ex.id, nil
 }
 
 // runnable says why no command can run in a container.

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 
 	"github.com/berth-engine/berth/pkg/engine/container"
+	"github.com/berth-engine/berth/pkg/logs"
 	"github.com/berth-engine/berth/pkg/streams"
 )
 
@@ -26,16 +27,16 @@ func (l Layout) Sockets() string { return filepath.Join(l.Run, "io") }
 // Socket is the container's stream socket.
 func (l Layout) Socket(id string) string { return filepath.Join(l.Sockets(), id+".sock") }
 
-// LogPath is the path that inspect shows: of drivers that keep a file.
+// LogPath is the path that inspect shows: of the driver that others read too.
 func (l Layout) LogPath(r *container.Record) string {
-	if r.HostConfig.LogConfig.Type != "json-file" {
+	if r.HostConfig.LogConfig.Type != logs.JSONFile {
 		return ""
 	}
-	return filepath.Join(l.Dir(r.ID), r.ID+"-json.log")
+	return l.Log(r).Path
 }
 
 // Log names the container's log.
 func (l Layout) Log(r *container.Record) streams.Log {
 	c := r.HostConfig.LogConfig
-	return streams.Log{Driver: c.Type, Options: c.Config, Path: l.LogPath(r)}
+	return streams.Log{Driver: c.Type, Options: c.Config, Path: logs.Path(l.Dir(r.ID), r.ID, c.Type, c.Config)}
 }

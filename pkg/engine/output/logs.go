@@ -41,14 +41,15 @@ func (s *Streams) Logs(ctx context.Context, ref string, o LogsOptions, open Open
 		return errdefs.ErrInvalidArgument.WithMessage("Bad parameters: you must choose at least one stream")
 	}
 	v := u.View()
-	if v.Record.HostConfig.LogConfig.Type == "none" {
-		return errdefs.ErrNotImplemented.WithMessage("configured logging driver does not support reading")
+	log := s.Log(v.Record)
+	if err := logs.Readable(log); err != nil {
+		return err
 	}
 	w, err := open(v.Record.Config.Tty)
 	if err != nil {
 		return err
 	}
-	return readLog(ctx, s.Log(v.Record), v, o, w)
+	return readLog(ctx, log, v, o, w)
 }
 
 // readLog writes the log of a container as it is at one moment, or follows it

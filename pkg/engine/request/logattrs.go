@@ -7,13 +7,31 @@ import (
 	"text/template"
 
 	"github.com/berth-engine/berth/pkg/engine/container"
+	"github.com/berth-engine/berth/pkg/streams"
 	"github.com/containerd/errdefs"
 )
 
-// LogAttrs are the attributes that Docker's log options have written with each
-// line: labels, labels-regex, env, env-regex and tag (Docker reference, "JSON File
-// logging driver"). InvalidArgument: an expression or the template is malformed.
-func LogAttrs(r *container.Record) (map[string]string, error) {
+// Log completes log, the container's, with what drivers call it: its names, the
+// attributes that the options labels, labels-regex, env and env-regex have written
+// with each line, and the tag (Docker reference, "Customize log driver output").
+// InvalidArgument: an expression or the template is malformed.
+func Log(r *container.Record, log streams.Log) (streams.Log, error) {
+	log.ID, log.Name, log.Image = r.ID, r.Name, r.Config.Image
+	var err error
+	if log.Attrs, err = logAttrs(r); err != nil {
+		return log, err
+	}
+	text := r.HostConfig.LogConfig.Config["tag"]
+	if text == "" {
+		text = "{{.ID}}"
+	}
+	if log.Tag, err = logTag(text, r); err != nil {
+		return log, errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("invalid log-opt tag: %v", err))
+	}
+	return log, nil
+}
+
+func logAttrs(r *container.Record) (map[string]string, error) {
 	o := r.HostConfig.LogConfig.Config
 	env := map[string]string{}
 	for _, e := range r.Config.Env {
@@ -44,13 +62,6 @@ func LogAttrs(r *container.Record) (map[string]string, error) {
 				attrs[name] = value
 			}
 		}
-	}
-	if o["tag"] != "" {
-		tag, err := logTag(o["tag"], r)
-		if err != nil {
-			return nil, errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("invalid log-opt tag: %v", err))
-		}
-		attrs["tag"] = tag
 	}
 	return attrs, nil
 }

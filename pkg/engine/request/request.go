@@ -9,10 +9,10 @@ import (
 	"time"
 
 	"github.com/berth-engine/berth/pkg/engine/container"
-	"github.com/berth-engine/berth/pkg/engine/health"
 	"github.com/berth-engine/berth/pkg/engine/spec"
 	"github.com/berth-engine/berth/pkg/engine/unit"
 	"github.com/berth-engine/berth/pkg/logs"
+	"github.com/berth-engine/berth/pkg/streams"
 	"github.com/containerd/errdefs"
 	"github.com/containerd/platforms"
 	dockerspec "github.com/moby/docker-image-spec/specs-go/v1"
@@ -85,8 +85,8 @@ func (p *Plan) Record(ctx context.Context, q Create) (*container.Record, []strin
 	if err != nil {
 		return nil, nil, err
 	}
-	if hc.AutoRemove && health.Restarts(q.Config) {
-		return nil, nil, errdefs.ErrInvalidArgument.WithMessage("can't create 'AutoRemove' container with the label " + health.RestartLabel)
+	if h := q.Config.Healthcheck; h != nil && len(h.Test) > 0 && h.Test[0] != "NONE" {
+		warnings = append(warnings, "Health checks are not run yet: this container will have no health.")
 	}
 	if err := p.supported(hc); err != nil {
 		return nil, nil, err
@@ -100,7 +100,7 @@ func (p *Plan) Record(ctx context.Context, q Create) (*container.Record, []strin
 	if r.Path, r.Args, err = command(q.Config); err != nil {
 		return nil, nil, err
 	}
-	if _, err := LogAttrs(r); err != nil {
+	if _, err := Log(r, streams.Log{}); err != nil {
 		return nil, nil, err
 	}
 	if err := p.planMounts(r); err != nil {

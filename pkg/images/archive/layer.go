@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 
-	"github.com/berth-engine/berth/pkg/decompress"
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/errdefs"
 	"github.com/google/uuid"
@@ -18,8 +17,6 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-const bufferSize = 256 << 10
-
 // WriteLayer stores a tar as a layer and returns its descriptor and the digest
 // of the tar itself (its diff ID). What is compressed by gzip or zstd is stored as
 // it is, all else is compressed by gzip: these two are what registries and other
@@ -27,9 +24,9 @@ const bufferSize = 256 << 10
 // lease.
 func WriteLayer(ctx context.Context, store content.Store, r io.Reader) (ocispec.Descriptor, digest.Digest, error) {
 	b := bufio.NewReaderSize(&interrupted{ctx, r}, bufferSize)
-	format, err := decompress.Sniff(b)
+	format, err := sniff(b)
 	if err != nil {
-		return ocispec.Descriptor{}, "", readError(err, false)
+		return ocispec.Descriptor{}, "", err
 	}
 	ref := "berth-layer-" + uuid.NewString()
 	w, err := content.OpenWriter(ctx, store, content.WithRef(ref))
@@ -38,10 +35,10 @@ func WriteLayer(ctx context.Context, store content.Store, r io.Reader) (ocispec.
 	}
 	desc, diffID := ocispec.Descriptor{MediaType: ocispec.MediaTypeImageLayerGzip}, digest.Digest("")
 	switch format {
-	case decompress.Zstd:
+	case zstandard:
 		desc.MediaType = ocispec.MediaTypeImageLayerZstd
 		diffID, err = keep(w, b)
-	case decompress.Gzip:
+	case gzipped:
 		diffID, err = keep(w, b)
 	default:
 		diffID, err = compress(w, b)
@@ -71,11 +68,11 @@ func commit(ctx context.Context, w content.Writer, desc ocispec.Descriptor) (oci
 
 // compress writes the tar inside r by gzip and returns the tar's digest.
 func compress(w io.Writer, r io.Reader) (digest.Digest, error) {
-	plain, err := decompress.Open(r)
+	plain, closer, err := decompress(r)
 	if err != nil {
-		return "", readError(err, false)
+		return "", err
 	}
-	defer plain.Close()
+	defer closer()
 	z := gzip.NewWriter(w)
 	diffID, err := digestTar(io.TeeReader(plain, z))
 	if err != nil {
@@ -94,12 +91,10 @@ func keep(w io.Writer, r io.Reader) (digest.Digest, error) {
 	done := make(chan result, 1)
 	go func() {
 		var res result
-		plain, err := decompress.Open(pr)
+		plain, closer, err := decompress(pr)
 		if err == nil {
 			res.id, err = digestTar(plain)
-			plain.Close()
-		} else {
-			err = readError(err, false)
+			closer()
 		}
 		res.err = err
 		pr.CloseWithError(errors.Join(err, io.ErrClosedPipe))

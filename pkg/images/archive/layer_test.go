@@ -11,7 +11,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/berth-engine/berth/pkg/decompress"
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/plugins/content/local"
 	"github.com/containerd/errdefs"
@@ -87,11 +86,11 @@ func TestWriteLayer(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			r, err := decompress.Open(bytes.NewReader(stored))
+			r, closer, err := decompress(bytes.NewReader(stored))
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer r.Close()
+			defer closer()
 			if got, err := io.ReadAll(r); err != nil || !bytes.Equal(got, data) {
 				t.Errorf("%d bytes, %v", len(got), err)
 			}
@@ -146,4 +145,23 @@ func TestWriteLayerBroken(t *testing.T) {
 			}
 		})
 	}
+}
+
+func FuzzDecompress(f *testing.F) {
+	data := tarOf(f, "some text")
+	f.Add(piped(f, data, "xz"))
+	f.Add(piped(f, data, "gzip"))
+	f.Add(piped(f, data, "bzip2"))
+	f.Add(zstds(f, data))
+	f.Fuzz(func(t *testing.T, in []byte) {
+		r, closer, err := decompress(bytes.NewReader(in))
+		if err != nil {
+			if !errdefs.IsInvalidArgument(err) {
+				t.Error(err)
+			}
+			return
+		}
+		defer closer()
+		_, _ = io.CopyN(io.Discard, r, 64<<20)
+	})
 }

@@ -1,7 +1,6 @@
 package jsonfile
 
 import (
-	"encoding/json"
 	"time"
 	"unicode/utf8"
 )
@@ -61,17 +60,13 @@ func appendEscaped(dst, p []byte) []byte {
 }
 
 // appendEntry appends one entry with its newline. tail is what appendTail made.
-func appendEntry(dst, line []byte, newline bool, tail []byte) []byte {
+func appendEntry(dst, line, tail []byte) []byte {
 	dst = append(dst, `{"log":"`...)
 	dst = appendEscaped(dst, line)
-	if newline {
-		dst = append(dst, '\\', 'n')
-	}
 	return append(dst, tail...)
 }
 
-// appendTail appends what follows the text of an entry. All entries of one write
-// share it. attrs is a JSON object, or nothing.
+// appendTail appends what follows the text of an entry. attrs is a JSON object, or nothing.
 func appendTail(dst []byte, source string, attrs []byte, t time.Time) []byte {
 	dst = append(dst, `","stream":"`...)
 	dst = append(dst, source...)
@@ -82,12 +77,4 @@ func appendTail(dst []byte, source string, attrs []byte, t time.Time) []byte {
 	dst = append(dst, `,"time":"`...)
 	dst = t.UTC().AppendFormat(dst, time.RFC3339Nano)
 	return append(dst, '"', '}', '\n')
-}
-
-// attributes is m as appendTail takes it.
-func attributes(m map[string]string) ([]byte, error) {
-	if len(m) == 0 {
-		return nil, nil
-	}
-	return json.Marshal(m)
 }

@@ -6,6 +6,8 @@ import (
 
 	"github.com/containerd/errdefs"
 	units "github.com/docker/go-units"
+
+	"github.com/berth-engine/berth/pkg/logs/files"
 )
 
 // What a log may grow to when the user says nothing: 5 files of 20 MB. With only
@@ -14,12 +16,6 @@ const (
 	DefaultMaxSize = 20_000_000 // bytes a file
 	DefaultMaxFile = 5          // files, the one being written included
 )
-
-type options struct {
-	maxSize  int64 // 0 = unbounded
-	maxFile  int
-	compress bool // rotated files
-}
 
 // Validate checks json-file's own log-opts. All errors are InvalidArgument.
 func Validate(opts map[string]string) error {
@@ -34,39 +30,45 @@ func Validate(opts map[string]string) error {
 	return err
 }
 
-func parse(opts map[string]string) (o options, err error) {
-	o = options{maxSize: DefaultMaxSize, maxFile: DefaultMaxFile}
+// Limits are those of valid log-opts.
+func Limits(opts map[string]string) files.Limits {
+	l, _ := parse(opts)
+	return l
+}
+
+func parse(opts map[string]string) (l files.Limits, err error) {
+	l = files.Limits{MaxSize: DefaultMaxSize, MaxFile: DefaultMaxFile}
 	size, sized := opts["max-size"]
 	switch {
 	case !sized:
 	case size == "-1": // Docker's documented default: without a bound
-		o.maxSize, o.maxFile = 0, 1
+		l.MaxSize, l.MaxFile = 0, 1
 	default:
-		if o.maxSize, err = units.FromHumanSize(size); err != nil {
-			return o, invalid("invalid max-size: %v", err)
+		if l.MaxSize, err = units.FromHumanSize(size); err != nil {
+			return l, invalid("invalid max-size: %v", err)
 		}
-		if o.maxSize <= 0 {
-			return o, invalid("max-size must be a positive number")
+		if l.MaxSize <= 0 {
+			return l, invalid("max-size must be a positive number")
 		}
-		o.maxFile = 1
+		l.MaxFile = 1
 	}
 	if s, ok := opts["max-file"]; ok {
-		if o.maxFile, err = strconv.Atoi(s); err != nil {
-			return o, invalid("invalid max-file: %v", err)
+		if l.MaxFile, err = strconv.Atoi(s); err != nil {
+			return l, invalid("invalid max-file: %v", err)
 		}
-		if o.maxFile < 1 {
-			return o, invalid("max-file cannot be less than 1")
+		if l.MaxFile < 1 {
+			return l, invalid("max-file cannot be less than 1")
 		}
 	}
 	if s, ok := opts["compress"]; ok {
-		if o.compress, err = strconv.ParseBool(s); err != nil {
-			return o, invalid("invalid compress: %v", err)
+		if l.Compress, err = strconv.ParseBool(s); err != nil {
+			return l, invalid("invalid compress: %v", err)
 		}
-		if o.compress && (o.maxFile < 2 || o.maxSize == 0) {
-			return o, invalid("compress cannot be true when max-file is less than 2 or max-size is not set")
+		if l.Compress && (l.MaxFile < 2 || l.MaxSize == 0) {
+			return l, invalid("compress cannot be true when max-file is less than 2 or max-size is not set")
 		}
 	}
-	return o, nil
+	return l, nil
 }
 
 func invalid(format string, args ...any) error {

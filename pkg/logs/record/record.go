@@ -4,12 +4,23 @@ package record
 
 import "time"
 
-// Message is one entry of a log: a line, or a part of one longer than 16 KiB.
+// MaxLine is where Docker splits longer lines, in bytes of what the container wrote.
+const MaxLine = 16 << 10
+
+// Message is one entry of a log: a line, or a part of one longer than MaxLine.
 type Message struct {
-	Line   []byte    // with its newline, when it had one
-	Source string    // "stdout" or "stderr"
-	Time   time.Time // when the container wrote it, UTC
-	Attrs  map[string]string
+	Line    []byte    // with its newline, when it had one
+	Source  string    // "stdout" or "stderr"
+	Time    time.Time // when the container wrote it, UTC
+	Attrs   map[string]string
+	Partial *Partial // of a line in parts; known to who writes only
+}
+
+// Partial says which part of a line an entry is.
+type Partial struct {
+	ID      string // the parts of one line share it
+	Ordinal int    // from 1
+	Last    bool
 }
 
 // ReadOptions says which entries are read, and for how long.
