@@ -15,6 +15,7 @@ import (
 	"github.com/moby/moby/client"
 	"github.com/spf13/cobra"
 
+	"github.com/berth-engine/berth/cmd/berth/build"
 	"github.com/berth-engine/berth/pkg/config"
 	"github.com/berth-engine/berth/pkg/version"
 )
@@ -68,8 +69,22 @@ func newRoot(dockerCLI *command.DockerCli) (*cobra.Command, *cliflags.ClientOpti
 	root.Flags().Lookup("host").Usage = fmt.Sprintf("Daemon socket to connect to (default %q)", defaultHost)
 	root.Annotations["additionalHelp"] = "The commands are Docker's; see also https://docs.docker.com/reference/cli/docker/"
 	commands.AddCommands(root, dockerCLI)
+	replaceBuild(root, dockerCLI)
 	setHelp(root, dockerCLI)
 	return root, opts
+}
+
+// replaceBuild puts our build where docker/cli has its own, which needs a plugin.
+func replaceBuild(cmd *cobra.Command, dockerCLI *command.DockerCli) {
+	for _, sub := range cmd.Commands() {
+		switch sub.Name() {
+		case "build":
+			cmd.RemoveCommand(sub)
+			cmd.AddCommand(build.NewCommand(dockerCLI))
+		case "builder", "image":
+			replaceBuild(sub, dockerCLI)
+		}
+	}
 }
 
 // setHelp words the help of a command as Berth's before it is shown. Only then:

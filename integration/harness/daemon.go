@@ -42,6 +42,9 @@ type Options struct {
 	Env    []string // further environment of berthd
 	Binary string   // of the daemon, below Bin; "" is berthd
 
+	// Host is whose network the daemon has; nil is this host's.
+	Host *OtherHost
+
 	// Containerd is the socket of a containerd that outlives the daemon, in
 	// which it uses Namespace; "" embeds one, with namespace "berth".
 	Containerd, Namespace string
@@ -136,7 +139,7 @@ func (d *Daemon) Launch(env ...string) error {
 	// Not in the test's process group: a ctrl-c ends the test, whose cleanup
 	// ends the daemon.
 	d.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if err := d.cmd.Start(); err != nil {
+	if err := d.opts.Host.start(d.cmd); err != nil {
 		return err
 	}
 	d.exited = make(chan struct{})

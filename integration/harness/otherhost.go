@@ -1,6 +1,7 @@
 package harness
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"os/exec"
@@ -80,4 +81,29 @@ func (h *OtherHost) Do(f func()) {
 	if err := <-done; err != nil {
 		h.t.Fatal(err)
 	}
+}
+
+// start begins a process in the other host's network, or in ours when h is nil.
+func (h *OtherHost) start(cmd *exec.Cmd) (err error) {
+	if h == nil {
+		return cmd.Start()
+	}
+	h.Do(func() { err = cmd.Start() })
+	return err
+}
+
+// Run runs a command in the other host's network and returns what it prints.
+func (h *OtherHost) Run(name string, args ...string) string {
+	h.t.Helper()
+	var out bytes.Buffer
+	cmd := exec.Command(name, args...)
+	cmd.Stdout, cmd.Stderr = &out, &out
+	err := h.start(cmd)
+	if err == nil {
+		err = cmd.Wait()
+	}
+	if err != nil {
+		h.t.Fatalf("%s %s: %v: %s", name, strings.Join(args, " "), err, out.String())
+	}
+	return out.String()
 }

@@ -19,6 +19,7 @@ import (
 	"sync"
 
 	"github.com/berth-engine/berth/pkg/engine/exec"
+	"github.com/berth-engine/berth/pkg/engine/health"
 	"github.com/berth-engine/berth/pkg/engine/layout"
 	"github.com/berth-engine/berth/pkg/engine/output"
 	"github.com/berth-engine/berth/pkg/engine/query"
@@ -63,6 +64,7 @@ type Engine struct {
 	updater *updater
 	stats   *stats.Stats
 	execs   *exec.Execs
+	probes  *health.Monitor
 	streams *output.Streams
 	reader  *query.Reader
 
@@ -112,32 +114,36 @@ func assemble(c Config, l layout.Layout) (*Engine, *observer, *recovery) {
 	remover := &remover{
 		Layout: l, units: units, tasks: c.Tasks, store: c.Store, volumes: c.Volumes, events: c.Events, log: c.Logger, fault: c.FaultPoint,
 	}
+	stopper := &stopper{tasks: c.Tasks, writer: writer, events: c.Events, log: c.Logger, fault: c.FaultPoint}
+	probes := health.New(health.Config{Run: execs.Run, Failed: stopper.unhealthy, Writer: writer, Events: c.Events})
 	starter := &starter{
-		Layout: l, units: units, tasks: c.Tasks, networks: c.Networks, bundler: bundler, remover: remover, writer: writer,
+		Layout: l, units: units, tasks: c.Tasks, networks: c.Networks, bundler: bundler, remover: remover, probes: probes, writer: writer,
 		events: c.Events, log: c.Logger, fault: c.FaultPoint,
 	}
 	supervisor := &supervisor{
-		tasks: c.Tasks, networks: c.Networks, bundler: bundler, starter: starter, remover: remover, execs: execs, writer: writer,
+		tasks: c.Tasks, networks: c.Networks, bundler: bundler, starter: starter, remover: remover, execs: execs, probes: probes, writer: writer,
 		events: c.Events, log: c.Logger, fault: c.FaultPoint,
 	}
-	freezer := &freezer{tasks: c.Tasks, writer: writer, events: c.Events}
+	stopper.supervisor, stopper.probes = supervisor, probes
+	freezer := &freezer{tasks: c.Tasks, probes: probes, writer: writer, events: c.Events}
 	observer := &observer{
 		units: units, tasks: c.Tasks, supervisor: supervisor, freezer: freezer, execs: execs, events: c.Events, log: c.Logger,
 	}
 	recovery := &recovery{
 		Layout: l, units: units, tasks: c.Tasks, networks: c.Networks, volumes: c.Volumes, store: c.Store, writer: writer,
-		supervisor: supervisor, starter: starter, remover: remover, log: c.Logger,
+		supervisor: supervisor, starter: starter, remover: remover, probes: probes, log: c.Logger,
 	}
 	return &Engine{
 		units: units, writer: writer, store: c.Store, events: c.Events,
 		creator: newCreator(c, l, units, bundler),
 		starter: starter,
-		stopper: &stopper{tasks: c.Tasks, supervisor: supervisor, writer: writer, events: c.Events, fault: c.FaultPoint},
+		stopper: stopper,
 		freezer: freezer,
 		remover: remover,
 		updater: &updater{host: c.Host, tasks: c.Tasks, writer: writer, events: c.Events},
 		stats:   stats.New(stats.Config{Units: units, Cgroup2: c.Host.Cgroup2, Logger: c.Logger}),
 		execs:   execs,
+		probes:  probes,
 		streams: &output.Streams{Layout: l, Units: units, Tasks: c.Tasks, Events: c.Events},
 		reader:  newReader(c, l, units, execs),
 	}, observer, recovery
@@ -184,6 +190,7 @@ func (e *Engine) Close() {
 	e.stop()
 	e.workers.Wait()
 	e.stats.Close()
+	e.probes.Close()
 	units := e.units.All()
 	for _, u := range units {
 		u.Close(errdefs.ErrUnavailable.WithMessage("the engine is shutting down"))

@@ -9,9 +9,11 @@ import (
 
 	"github.com/berth-engine/berth/pkg/engine/container"
 	"github.com/berth-engine/berth/pkg/engine/exec"
+	"github.com/berth-engine/berth/pkg/engine/health"
 	"github.com/berth-engine/berth/pkg/engine/supervise"
 	"github.com/berth-engine/berth/pkg/engine/unit"
 	"github.com/berth-engine/berth/pkg/trace"
+	ctypes "github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/events"
 )
 
@@ -24,6 +26,7 @@ type supervisor struct {
 	starter  *starter
 	remover  *remover
 	execs    *exec.Execs
+	probes   *health.Monitor
 	writer   *unit.Writer
 	events   Publisher
 	log      *slog.Logger
@@ -39,6 +42,7 @@ func (s *supervisor) exited(ctx context.Context, u *unit.Unit, exit container.Ex
 	if !v.Status.Live() {
 		return // seen already
 	}
+	s.probes.Unwatch(u.ID)
 	removed := v.Record.HostConfig.AutoRemove && !u.Kept
 	if !removed {
 		ending := v.Status
@@ -61,10 +65,12 @@ func (s *supervisor) exited(ctx context.Context, u *unit.Unit, exit container.Ex
 	released.Wait()
 	s.fault("exit.released")
 	delay, again := restartAfter(u, exit)
+	after := v.Status
+	after.Health = health.Ceased(after.Health)
 	if again {
-		u.Set(v.Status.Retrying(exit))
+		u.Set(after.Retrying(exit))
 	} else {
-		u.Set(v.Status.Ended(exit))
+		u.Set(after.Ended(exit))
 	}
 	s.execs.DropAll(u.ID)
 	s.events.Publish(u.Event(events.ActionDie, map[string]string{
@@ -100,13 +106,22 @@ func (s *supervisor) release(ctx context.Context, r *container.Record) {
 // restartAfter asks the policy about an exit.
 func restartAfter(u *unit.Unit, exit container.Exit) (time.Duration, bool) {
 	v := u.View()
-	return supervise.Decide(v.Record.HostConfig.RestartPolicy, supervise.Exit{
+	return supervise.Decide(policy(v), supervise.Exit{
 		Code:     exit.Code,
 		ByHand:   v.Status.ByHand,
 		Uptime:   exit.At.Sub(v.Status.StartedAt),
 		Restarts: v.Status.RestartCount,
 		Previous: u.Backoff,
 	})
+}
+
+// policy is what decides on restarts: the container's own, unless its health
+// failed and it asks to be restarted then.
+func policy(v *unit.View) ctypes.RestartPolicy {
+	if health.Failed(v.Record.Config, v.Status) {
+		return ctypes.RestartPolicy{Name: ctypes.RestartPolicyAlways}
+	}
+	return v.Record.HostConfig.RestartPolicy
 }
 
 // restartIn arms the timer of a restart. Owner only.
@@ -133,7 +148,7 @@ func (s *supervisor) restartDue(u *unit.Unit) {
 	s.log.Warn("restart failed", "container", u.ID, "error", err)
 	failed := v.Status
 	failed.Error = err.Error()
-	delay, again := supervise.Decide(v.Record.HostConfig.RestartPolicy, supervise.Exit{
+	delay, again := supervise.Decide(policy(v), supervise.Exit{
 		Code: code, Restarts: v.Status.RestartCount, Previous: u.Backoff,
 	})
 	if !again {

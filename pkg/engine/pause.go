@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/berth-engine/berth/pkg/engine/container"
+	"github.com/berth-engine/berth/pkg/engine/health"
 	"github.com/berth-engine/berth/pkg/engine/unit"
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/events"
@@ -56,6 +57,7 @@ func (e *Engine) Unpause(ctx context.Context, ref string) error {
 // freezer notes pauses and thaws, by us or by another containerd client.
 type freezer struct {
 	tasks  taskControl
+	probes *health.Monitor
 	writer *unit.Writer
 	events Publisher
 }
@@ -65,7 +67,10 @@ func (f *freezer) suspended(u *unit.Unit) {
 	if u.Status().State != container.Running {
 		return
 	}
-	u.Set(u.Status().Suspended())
+	f.probes.Unwatch(u.ID)
+	status := u.Status().Suspended()
+	status.Health = health.Ceased(status.Health)
+	u.Set(status)
 	f.writer.Later(u.ID)
 	f.events.Publish(u.Event(events.ActionPause, nil))
 }
@@ -76,6 +81,7 @@ func (f *freezer) resumed(u *unit.Unit) {
 		return
 	}
 	u.Set(u.Status().Resumed())
+	f.probes.Watch(u)
 	f.writer.Later(u.ID)
 	f.events.Publish(u.Event(events.ActionUnPause, nil))
 }

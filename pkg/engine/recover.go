@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/berth-engine/berth/pkg/engine/container"
+	"github.com/berth-engine/berth/pkg/engine/health"
 	"github.com/berth-engine/berth/pkg/engine/layout"
 	"github.com/berth-engine/berth/pkg/engine/supervise"
 	"github.com/berth-engine/berth/pkg/engine/unit"
@@ -38,6 +39,7 @@ type recovery struct {
 	supervisor *supervisor
 	starter    *starter
 	remover    *remover
+	probes     *health.Monitor
 	log        *slog.Logger
 }
 
@@ -117,6 +119,7 @@ func (r *recovery) adopt(ctx context.Context, u *unit.Unit, t runtime.Task, exis
 			s = s.Ended(lostExit(s))
 		}
 		s = s.Started(t.Pid, processStart(t.Pid), container.Sandbox{})
+		s.Health = health.Begun(u.View().Record.Config, s.Health)
 	}
 	if key, made, bound, ok := r.networks.Restore(u.ID); ok {
 		s.Sandbox = container.Sandbox{Key: key, Endpoints: made, Ports: bound}
@@ -225,6 +228,8 @@ func (r *recovery) settleOne(ctx context.Context, u *unit.Unit, t runtime.Task, 
 		}
 	case s.State == container.Restarting:
 		r.supervisor.restartIn(u, supervise.FirstDelay)
+	case s.State == container.Running:
+		r.probes.Watch(u)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/berth-engine/berth/pkg/engine/attach"
 	"github.com/berth-engine/berth/pkg/engine/container"
+	"github.com/berth-engine/berth/pkg/engine/health"
 	"github.com/berth-engine/berth/pkg/engine/layout"
 	"github.com/berth-engine/berth/pkg/engine/request"
 	"github.com/berth-engine/berth/pkg/engine/supervise"
@@ -56,6 +57,7 @@ type starter struct {
 	networks Networks
 	bundler  *bundler
 	remover  *remover
+	probes   *health.Monitor
 	writer   *unit.Writer
 	events   Publisher
 	log      *slog.Logger
@@ -119,7 +121,10 @@ func (s *starter) start(ctx context.Context, u *unit.Unit) (err error) {
 	}
 	s.fault("start.started")
 	u.Begin()
-	u.Set(u.Status().Started(pid, time.Now(), sandbox))
+	status := u.Status().Started(pid, time.Now(), sandbox)
+	status.Health = health.Begun(r.Config, status.Health)
+	u.Set(status)
+	s.probes.Watch(u)
 	publishNetworks(s.networks, s.events, u.ID, events.ActionConnect, sandbox)
 	s.events.Publish(u.Event(events.ActionStart, nil))
 	// A restart after a reboot depends on the record knowing that it ran.

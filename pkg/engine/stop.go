@@ -3,11 +3,13 @@ package engine
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"strings"
 	"syscall"
 	"time"
 
 	"github.com/berth-engine/berth/pkg/engine/container"
+	"github.com/berth-engine/berth/pkg/engine/health"
 	"github.com/berth-engine/berth/pkg/engine/unit"
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/events"
@@ -74,8 +76,10 @@ func (e *Engine) Restart(ctx context.Context, ref string, o StopOptions) error {
 type stopper struct {
 	tasks      taskControl
 	supervisor *supervisor
+	probes     *health.Monitor
 	writer     *unit.Writer
 	events     Publisher
+	log        *slog.Logger
 	fault      func(name string)
 }
 
@@ -101,6 +105,7 @@ func (s *stopper) halt(ctx context.Context, u *unit.Unit, o StopOptions, keep bo
 			return err
 		}
 		u.Kept = keep
+		s.probes.Unwatch(u.ID)
 		s.fault("stop.intent")
 		if status.State == container.Restarting {
 			s.supervisor.cancelRestart(u)
@@ -152,6 +157,33 @@ func (s *stopper) awaitStop(ctx context.Context, u *unit.Unit, stops uint64, tim
 		return fmt.Errorf("cannot stop container: %s: tried to kill container, but did not receive an exit event", u.ID)
 	}
 	return nil
+}
+
+// unhealthy ends a container whose health failed, if it asks for that. The intent
+// to stop is not a user's: its exit is answered by a restart (policy).
+func (s *stopper) unhealthy(ctx context.Context, u *unit.Unit) {
+	r := u.View().Record
+	sig, err := stopSignal(r, "")
+	if err != nil || !health.Failed(r.Config, u.Status()) {
+		return
+	}
+	var stops uint64
+	err = u.Do(ctx, func(ctx context.Context) error {
+		status := u.Status()
+		if status.State != container.Running || status.ByHand {
+			return errdefs.ErrNotModified
+		}
+		stops = status.Stops
+		s.log.Info("container is unhealthy, and restarted", "container", u.ID, "streak", status.Health.FailingStreak)
+		return s.signal(ctx, u, sig)
+	})
+	if err == nil {
+		err = s.awaitStop(ctx, u, stops, stopTimeout(r, nil))
+	}
+	// The exit ends ctx, and with it the wait.
+	if err != nil && ctx.Err() == nil && !errdefs.IsNotModified(err) {
+		s.log.Error("unhealthy container could not be stopped", "container", u.ID, "error", err)
+	}
 }
 
 // kill sends a signal, and waits for the end if it is SIGKILL.

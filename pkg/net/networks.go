@@ -52,14 +52,11 @@ type entry struct {
 	leases  string // folder of the address leases
 }
 
-// serves6 says whether endpoints have IPv6 addresses.
-func (n *entry) serves6() bool {
-	for _, s := range n.subnets {
-		if s.Subnet.Addr().Is6() {
-			return true
-		}
-	}
-	return false
+// serves says whether endpoints have addresses of the family of ip. Of an
+// operator's network that is not known before.
+func (n *entry) serves(ip netip.Addr) bool {
+	return n.bridge == nil && ip.Is4() ||
+		slices.ContainsFunc(n.subnets, func(s cni.Subnet) bool { return s.Subnet.Addr().Is4() == ip.Is4() })
 }
 
 // registry is the networks.

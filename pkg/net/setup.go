@@ -110,10 +110,26 @@ func (m *Manager) requests(s *sandbox, publish network.PortMap) ([]ports.Request
 	if n.net.Driver == driverHost || n.net.Driver == driverNull || n.net.Internal {
 		return nil, nil
 	}
-	for _, r := range out {
-		if r.HostIP.Is6() && !n.serves6() {
-			return nil, errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf(
-				"cannot publish port %s at host address %s: network %s has no IPv6", r.Container, r.HostIP, n.net.Name))
+	return n.serve(out)
+}
+
+// serve leaves out what the network has no addresses for; InvalidArgument where
+// that was asked for.
+func (n *entry) serve(all []ports.Request) (out []ports.Request, err error) {
+	for _, r := range all {
+		asked := r.HostIPs
+		r.HostIPs = nil
+		for _, ip := range asked {
+			switch {
+			case n.serves(ip):
+				r.HostIPs = append(r.HostIPs, ip)
+			case r.Named:
+				return nil, errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf(
+					"cannot publish port %s at host address %s: network %s has no addresses of that family", r.Container, ip, n.net.Name))
+			}
+		}
+		if len(r.HostIPs) > 0 {
+			out = append(out, r)
 		}
 	}
 	return out, nil

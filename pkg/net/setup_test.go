@@ -136,7 +136,7 @@ func TestSetupFails(t *testing.T) {
 		{"an address outside", "x", static("10.1.2.3"), nil, "no configured subnet contains IP address 10.1.2.3"},
 		{"an address in use", "x", static("172.17.0.2"), portMap(t, "7070:70/tcp"), "Address already in use"},
 		{"no such network", "x", map[string]*network.EndpointSettings{"nope": nil}, nil, "network nope not found"},
-		{"IPv6 without", "x", onBridge, portMap(t, "[::1]:7070:70/tcp"), "has no IPv6"},
+		{"IPv6 without", "x", onBridge, portMap(t, "[::1]:7070:70/tcp"), "has no addresses of that family"},
 		{"a protocol", "x", onBridge, portMap(t, "7070:70/dccp"), "invalid proto: dccp"},
 		{"an ID that is a path", "../x", onBridge, nil, "invalid characters"},
 		{"a later plugin", "x", map[string]*network.EndpointSettings{"broken": nil}, nil, `names the firewall table "not-ours"`},

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/berth-engine/berth/pkg/runtime/rootfs"
 	"github.com/berth-engine/berth/pkg/trace"
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/containerd/v2/core/snapshots"
@@ -138,27 +137,6 @@ func (r *rootfilesystems) Rootfs(ctx context.Context) ([]string, error) {
 		return nil
 	}, ownerFilter)
 	return ids, err
-}
-
-// OpenRootfs opens the container's root filesystem for reading: of a container
-// with a task as the task has it mounted, else of the snapshot. NotFound:
-// there is no snapshot.
-func (r *rootfilesystems) OpenRootfs(ctx context.Context, id string) (*rootfs.Root, error) {
-	ctx, end := trace.Start(r.in(ctx), "runtime.rootfs.open", "id", id)
-	defer end()
-	mounts, err := r.client.SnapshotService(r.config.Snapshotter).Mounts(ctx, id)
-	if err != nil {
-		return nil, fmt.Errorf("root filesystem of container %s: %w", id, err)
-	}
-	// Two overlay mounts over one upper folder do not see each other's changes
-	// reliably (Documentation/filesystems/overlayfs.rst, "Sharing and copying
-	// layers"), so a mount that exists is the better one.
-	if r.config.State != "" {
-		if root, err := rootfs.OpenMounted(bundle(r.config, id, "rootfs")); err == nil {
-			return root, nil
-		}
-	}
-	return rootfs.Open(mounts)
 }
 
 // bundle is a path in the bundle that the embedded containerd keeps of a task.

@@ -1,13 +1,16 @@
 package shim_test
 
 import (
+	"errors"
 	"io"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	taskapi "github.com/containerd/containerd/api/runtime/task/v3"
 	"github.com/containerd/errdefs"
+	"golang.org/x/sys/unix"
 
 	"github.com/berth-engine/berth/pkg/streams"
 )
@@ -84,6 +87,59 @@ func TestExecLeavesAChild(t *testing.T) {
 	}
 	if out, _ := r.demux(conn); out != "hi\n" {
 		t.Errorf("%q", out)
+	}
+	r.kill()
+	r.end()
+}
+
+// TestExecLimit: what runs too long is killed with all of its session, and what
+// ends in time is not touched.
+func TestExecLimit(t *testing.T) {
+	r := newRig(t)
+	r.create(r.config(), "sleep", "1000")
+	r.run("")
+	before, err := r.shim.Pids(t.Context(), &taskapi.PidsRequest{ID: r.id})
+	r.must(err)
+	c := r.config()
+	c.Limit = time.Second
+	r.exec("long", c, "sh", "-c", "sleep 1000 & echo hi; sleep 1000")
+	conn := r.output(streams.Request{Exec: "long", Stdout: true})
+	r.run("long")
+	if _, err := io.ReadFull(conn, make([]byte, streams.HeaderSize+len("hi\n"))); err != nil {
+		t.Fatal(err)
+	}
+	pids, err := r.shim.Pids(t.Context(), &taskapi.PidsRequest{ID: r.id})
+	r.must(err)
+	var ends []unix.PollFd
+	for _, p := range pids.Processes {
+		if p.Pid == before.Processes[0].Pid {
+			continue
+		}
+		fd, err := unix.PidfdOpen(int(p.Pid), 0)
+		r.must(err)
+		defer unix.Close(fd)
+		ends = append(ends, unix.PollFd{Fd: int32(fd), Events: unix.POLLIN})
+	}
+	if len(ends) < 2 {
+		t.Fatalf("processes: %v", pids.Processes)
+	}
+	for i := range ends {
+		for ends[i].Revents == 0 { // a signal of the Go runtime's interrupts, too
+			if _, err := unix.Poll(ends[i:i+1], -1); err != nil && !errors.Is(err, unix.EINTR) {
+				t.Fatal(err)
+			}
+		}
+	}
+	r.wait("long")
+	if status := r.delete("long"); status != 137 {
+		t.Error("status", status)
+	}
+	c.Limit = time.Hour
+	r.exec("short", c, "sh", "-c", "exit 5")
+	r.run("short")
+	r.wait("short")
+	if status := r.delete("short"); status != 5 {
+		t.Error("status", status)
 	}
 	r.kill()
 	r.end()

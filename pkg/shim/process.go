@@ -26,6 +26,8 @@ type process struct {
 	mu      sync.Mutex // guards the following
 	clients map[*client]struct{}
 	ended   bool // both outputs have ended
+	over    bool // the process is gone
+	killer  *time.Timer
 }
 
 // output is one of the process's output streams.
@@ -189,6 +191,7 @@ func (p *process) leave(c *client) {
 // something else holds them open, or the log waits for its server.
 func (p *process) finish(bound time.Duration) {
 	p.opened()
+	p.release()
 	t := time.NewTimer(bound)
 	defer t.Stop()
 	select {

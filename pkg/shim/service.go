@@ -208,6 +208,9 @@ func (s *Service) Start(ctx context.Context, r *taskapi.StartRequest) (*taskapi.
 	resp, err := s.TTRPCTaskService.Start(ctx, r)
 	if p := s.process(r.ID, r.ExecID); p != nil {
 		p.opened()
+		if err == nil && r.ExecID != "" {
+			p.limit(int(resp.Pid))
+		}
 	}
 	return resp, err
 }

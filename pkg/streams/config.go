@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/containerd/errdefs"
 )
@@ -27,6 +28,9 @@ type Config struct {
 	Stdin     bool   `json:",omitempty"` // stdin is open
 	StdinOnce bool   `json:",omitempty"` // stdin closes when the first client that may send to it half-closes
 	Log       Log    // ignored for execs
+	// Limit, of an exec, is how long it may run before it is killed, with all of
+	// its session; 0 is for ever.
+	Limit time.Duration `json:",omitempty"`
 }
 
 // Log names a container's log and how it is kept.

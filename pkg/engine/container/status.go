@@ -58,6 +58,9 @@ type Status struct {
 	// disk before the task is deleted, because with the task containerd forgets
 	// the exit code.
 	Ending *Exit `json:",omitempty"`
+	// Health is what its probes found; nil without a health check. It is shared:
+	// who changes it replaces it.
+	Health *ctypes.Health `json:",omitempty"`
 	// Stops counts its exits, so that a waiter that slept through a quick stop
 	// and start, or a restart, still notices.
 	Stops uint64 `json:"-"`
@@ -160,5 +163,6 @@ func (s Status) API() *ctypes.State {
 		Error:      s.Error,
 		StartedAt:  s.StartedAt.UTC().Format(time.RFC3339Nano),
 		FinishedAt: s.FinishedAt.UTC().Format(time.RFC3339Nano),
+		Health:     s.Health,
 	}
 }

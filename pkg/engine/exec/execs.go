@@ -53,6 +53,7 @@ type exec struct {
 	id       string
 	unit     *unit.Unit
 	ask      ctypes.ExecCreateRequest
+	limit    time.Duration // of its run; 0 has none
 	state    execState
 	exitCode *int
 	pid      int
@@ -189,7 +190,7 @@ func (x *Execs) DropAll(container string) {
 			continue
 		}
 		if ex.state != execExited {
-			code := 137
+			code := killed
 			ex.state, ex.exitCode = execExited, &code
 			close(ex.done)
 		}
@@ -212,14 +213,23 @@ func (x *Execs) ExecCreate(ctx context.Context, ref string, q ctypes.ExecCreateR
 	if _, err := attach.Keys(q.DetachKeys, q.Tty); err != nil {
 		return "", err
 	}
-	ex := &exec{id: container.NewID(), unit: u, ask: q, launched: make(chan struct{}), done: make(chan struct{})}
+	ex, err := x.create(u, q, 0)
+	if err != nil {
+		return "", err
+	}
+	return ex.id, nil
+}
+
+// create makes an exec known, and says so.
+func (x *Execs) create(u *unit.Unit, q ctypes.ExecCreateRequest, limit time.Duration) (*exec, error) {
+	ex := &exec{id: container.NewID(), unit: u, ask: q, limit: limit, launched: make(chan struct{}), done: make(chan struct{})}
 	x.add(ex)
 	if err := runnable(u); err != nil { // it ended meanwhile, and its execs were dropped before
 		x.remove(ex)
-		return "", err
+		return nil, err
 	}
 	x.Events.Publish(u.Event(events.Action("exec_create: "+strings.Join(q.Cmd, " ")), map[string]string{"execID": ex.id}))
-	return ex.id, nil
+	return ex, nil
 }
 
 // runnable says why no command can run in a container.

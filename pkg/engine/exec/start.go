@@ -89,7 +89,9 @@ func (x *Execs) task(ctx context.Context, ex *exec, size *[2]uint, detached bool
 	if err != nil {
 		return nil, err
 	}
-	io := attach.IO(streams.Config{ID: u.ID, Exec: ex.id, Socket: x.Socket(u.ID), Tty: ex.ask.Tty, Stdin: ex.ask.AttachStdin, StdinOnce: true})
+	io := attach.IO(streams.Config{
+		ID: u.ID, Exec: ex.id, Socket: x.Socket(u.ID), Tty: ex.ask.Tty, Stdin: ex.ask.AttachStdin, StdinOnce: true, Limit: ex.limit,
+	})
 	if err := x.Tasks.Exec(context.WithoutCancel(ctx), u.ID, ex.id, process, io); err != nil {
 		return nil, err
 	}

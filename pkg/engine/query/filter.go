@@ -13,6 +13,7 @@ import (
 	"github.com/berth-engine/berth/pkg/engine/unit"
 	"github.com/berth-engine/berth/pkg/filters"
 	"github.com/containerd/errdefs"
+	ctypes "github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/network"
 )
 
@@ -213,9 +214,13 @@ func byNoLabel(f filters.Args) (func(*unit.View) bool, error) {
 	}, nil
 }
 
-// byHealth matches "none" only: no container has a health check yet.
 func byHealth(f filters.Args) (func(*unit.View) bool, error) {
-	return func(*unit.View) bool { return f.Match("health", "none") }, nil
+	for _, h := range f["health"] {
+		if err := ctypes.ValidateHealthStatus(ctypes.HealthStatus(h)); err != nil {
+			return nil, errdefs.ErrInvalidArgument.WithMessage(err.Error())
+		}
+	}
+	return func(v *unit.View) bool { return f.Match("health", string(health(v.Status).Status)) }, nil
 }
 
 // byTask matches swarm tasks, which there are none of.

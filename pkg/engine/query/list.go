@@ -66,7 +66,7 @@ func summary(v *unit.View) ctypes.Summary {
 		Status:          statusText(v.Status, time.Now()),
 		NetworkSettings: &ctypes.NetworkSettingsSummary{Networks: endpoints(v)},
 		Mounts:          r.Mounts,
-		Health:          &ctypes.HealthSummary{Status: ctypes.NoHealthcheck},
+		Health:          health(v.Status),
 	}
 	if s.Labels == nil {
 		s.Labels = map[string]string{}
@@ -76,12 +76,26 @@ func summary(v *unit.View) ctypes.Summary {
 	return s
 }
 
+func health(s container.Status) *ctypes.HealthSummary {
+	if s.Health == nil {
+		return &ctypes.HealthSummary{Status: ctypes.NoHealthcheck}
+	}
+	return &ctypes.HealthSummary{Status: s.Health.Status, FailingStreak: s.Health.FailingStreak}
+}
+
 // statusText is the STATUS column, in Docker's words.
 func statusText(s container.Status, now time.Time) string {
 	since := func(t time.Time) string { return units.HumanDuration(now.Sub(t)) }
 	switch s.State {
 	case container.Running:
-		return "Up " + since(s.StartedAt)
+		switch h := health(s).Status; h {
+		case ctypes.NoHealthcheck:
+			return "Up " + since(s.StartedAt)
+		case ctypes.Starting:
+			return fmt.Sprintf("Up %s (health: starting)", since(s.StartedAt))
+		default:
+			return fmt.Sprintf("Up %s (%s)", since(s.StartedAt), h)
+		}
 	case container.Paused:
 		return fmt.Sprintf("Up %s (Paused)", since(s.StartedAt))
 	case container.Restarting:

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/berth-engine/berth/pkg/engine/container"
+	"github.com/berth-engine/berth/pkg/engine/health"
 	"github.com/berth-engine/berth/pkg/engine/spec"
 	"github.com/berth-engine/berth/pkg/engine/unit"
 	"github.com/berth-engine/berth/pkg/logs"
@@ -85,8 +86,8 @@ func (p *Plan) Record(ctx context.Context, q Create) (*container.Record, []strin
 	if err != nil {
 		return nil, nil, err
 	}
-	if h := q.Config.Healthcheck; h != nil && len(h.Test) > 0 && h.Test[0] != "NONE" {
-		warnings = append(warnings, "Health checks are not run yet: this container will have no health.")
+	if hc.AutoRemove && health.Restarts(q.Config) {
+		return nil, nil, errdefs.ErrInvalidArgument.WithMessage("can't create 'AutoRemove' container with the label " + health.RestartLabel)
 	}
 	if err := p.supported(hc); err != nil {
 		return nil, nil, err

@@ -18,6 +18,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/berth-engine/berth/pkg/decompress"
 	"github.com/berth-engine/berth/pkg/images/blob"
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/errdefs"
@@ -45,11 +46,11 @@ type Image struct {
 // for each name. The context should carry a lease. InvalidArgument for an
 // archive that is broken, hostile or no image ("unrecognized image format").
 func Read(ctx context.Context, store content.Store, r io.Reader) ([]Image, error) {
-	plain, closer, err := decompress(r)
+	plain, err := decompress.Open(r)
 	if err != nil {
-		return nil, err
+		return nil, readError(err, false)
 	}
-	defer closer()
+	defer plain.Close()
 	s := &scan{store: store, ref: "berth-load-" + uuid.NewString(), blobs: map[string]ocispec.Descriptor{}, links: map[string]string{}}
 	if err := s.read(ctx, plain); err != nil {
 		return nil, err
@@ -257,7 +258,7 @@ func readError(err error, first bool) error {
 		return invalid("unrecognized image format")
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		return invalid("invalid archive: it ends too early")
-	case errors.Is(err, tar.ErrHeader), errors.Is(err, tar.ErrFieldTooLong), errors.Is(err, errCompressed):
+	case errors.Is(err, tar.ErrHeader), errors.Is(err, tar.ErrFieldTooLong), errors.Is(err, decompress.ErrBroken):
 		return invalid("invalid archive: %v", err)
 	}
 	return fmt.Errorf("read archive: %w", err)

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/berth-engine/berth/pkg/decompress"
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/errdefs"
 	"github.com/google/uuid"
@@ -17,6 +18,8 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
+const bufferSize = 256 << 10
+
 // WriteLayer stores a tar as a layer and returns its descriptor and the digest
 // of the tar itself (its diff ID). What is compressed by gzip or zstd is stored as
 // it is, all else is compressed by gzip: these two are what registries and other
@@ -24,9 +27,9 @@ import (
 // lease.
 func WriteLayer(ctx context.Context, store content.Store, r io.Reader) (ocispec.Descriptor, digest.Digest, error) {
 	b := bufio.NewReaderSize(&interrupted{ctx, r}, bufferSize)
-	format, err := sniff(b)
+	format, err := decompress.Sniff(b)
 	if err != nil {
-		return ocispec.Descriptor{}, "", err
+		return ocispec.Descriptor{}, "", readError(err, false)
 	}
 	ref := "berth-layer-" + uuid.NewString()
 	w, err := content.OpenWriter(ctx, store, content.WithRef(ref))
@@ -35,10 +38,10 @@ func WriteLayer(ctx context.Context, store content.Store, r io.Reader) (ocispec.
 	}
 	desc, diffID := ocispec.Descriptor{MediaType: ocispec.MediaTypeImageLayerGzip}, digest.Digest("")
 	switch format {
-	case zstandard:
+	case decompress.Zstd:
 		desc.MediaType = ocispec.MediaTypeImageLayerZstd
 		diffID, err = keep(w, b)
-	case gzipped:
+	case decompress.Gzip:
 		diffID, err = keep(w, b)
 	default:
 		diffID, err = compress(w, b)
@@ -68,11 +71,11 @@ func commit(ctx context.Context, w content.Writer, desc ocispec.Descriptor) (oci
 
 // compress writes the tar inside r by gzip and returns the tar's digest.
 func compress(w io.Writer, r io.Reader) (digest.Digest, error) {
-	plain, closer, err := decompress(r)
+	plain, err := decompress.Open(r)
 	if err != nil {
-		return "", err
+		return "", readError(err, false)
 	}
-	defer closer()
+	defer plain.Close()
 	z := gzip.NewWriter(w)
 	diffID, err := digestTar(io.TeeReader(plain, z))
 	if err != nil {
@@ -91,10 +94,12 @@ func keep(w io.Writer, r io.Reader) (digest.Digest, error) {
 	done := make(chan result, 1)
 	go func() {
 		var res result
-		plain, closer, err := decompress(pr)
+		plain, err := decompress.Open(pr)
 		if err == nil {
 			res.id, err = digestTar(plain)
-			closer()
+			plain.Close()
+		} else {
+			err = readError(err, false)
 		}
 		res.err = err
 		pr.CloseWithError(errors.Join(err, io.ErrClosedPipe))

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/berth-engine/berth/pkg/decompress"
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/plugins/content/local"
 	"github.com/containerd/errdefs"
@@ -86,11 +87,11 @@ func TestWriteLayer(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			r, closer, err := decompress(bytes.NewReader(stored))
+			r, err := decompress.Open(bytes.NewReader(stored))
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer closer()
+			defer r.Close()
 			if got, err := io.ReadAll(r); err != nil || !bytes.Equal(got, data) {
 				t.Errorf("%d bytes, %v", len(got), err)
 			}
@@ -145,23 +146,4 @@ func TestWriteLayerBroken(t *testing.T) {
 			}
 		})
 	}
-}
-
-func FuzzDecompress(f *testing.F) {
-	data := tarOf(f, "some text")
-	f.Add(piped(f, data, "xz"))
-	f.Add(piped(f, data, "gzip"))
-	f.Add(piped(f, data, "bzip2"))
-	f.Add(zstds(f, data))
-	f.Fuzz(func(t *testing.T, in []byte) {
-		r, closer, err := decompress(bytes.NewReader(in))
-		if err != nil {
-			if !errdefs.IsInvalidArgument(err) {
-				t.Error(err)
-			}
-			return
-		}
-		defer closer()
-		_, _ = io.CopyN(io.Discard, r, 64<<20)
-	})
 }

@@ -9,14 +9,18 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/containerd/errdefs"
+	"github.com/moby/moby/api/types/network"
 	"golang.org/x/sys/unix"
 )
 
 // Allocator knows which host ports are taken, and by whom.
 type Allocator struct {
-	log *slog.Logger
+	log     *slog.Logger
+	most    int64 // sockets
+	sockets atomic.Int64
 
 	mu    sync.Mutex // guards what follows; not held over system calls
 	taken map[protoPort]map[netip.Addr]string
@@ -33,11 +37,22 @@ type protoPort struct {
 type holding struct {
 	bindings []Binding
 	sockets  []int
+	loose    int // ports without a socket, for want of files
 }
 
 // NewAllocator returns one in which nothing is taken.
 func NewAllocator(log *slog.Logger) *Allocator {
-	return &Allocator{log: log, taken: map[protoPort]map[netip.Addr]string{}, held: map[string]*holding{}}
+	return &Allocator{log: log, most: mostSockets(), taken: map[protoPort]map[netip.Addr]string{}, held: map[string]*holding{}}
+}
+
+// mostSockets leaves half of the files that this process may open to the rest
+// of it.
+func mostSockets() int64 {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		return 512
+	}
+	return int64(min(limit.Cur, 1<<20) / 2)
 }
 
 // Bind grants all requests to owner or none. label names the owner to people.
@@ -46,17 +61,23 @@ func (a *Allocator) Bind(owner, label string, requests []Request) ([]Binding, er
 	first, last := ephemeral()
 	h := &holding{}
 	for _, r := range requests {
-		b, fd, err := a.bindOne(label, r, first, last)
-		if err != nil {
+		if err := a.bindOne(h, label, r, first, last); err != nil {
 			a.drop(h)
-			return nil, err
+			return nil, name(err)
 		}
-		h.bindings, h.sockets = append(h.bindings, b), append(h.sockets, fd)
+	}
+	a.keep(owner, h)
+	return h.bindings, nil
+}
+
+// keep ends what Bind and Restore do.
+func (a *Allocator) keep(owner string, h *holding) {
+	if h.loose > 0 {
+		a.log.Warn("sockets do not hold all published ports: too many files are open", "container", owner, "ports", h.loose)
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.held[owner] = h
-	return h.bindings, nil
 }
 
 // Restore takes what owner had before this process began. A port that a
@@ -66,23 +87,18 @@ func (a *Allocator) Restore(owner, label string, bindings []Binding) {
 	h := &holding{bindings: bindings}
 	for _, b := range bindings {
 		proto, err := Protocol(b.Container.Proto())
-		if err != nil {
+		if err != nil || b.Host.Port() == 0 {
 			continue
 		}
 		a.mu.Lock()
 		a.takeLocked(protoPort{proto, b.Host.Port()}, b.Host.Addr(), label)
 		a.mu.Unlock()
-		fd, err := hold(proto, b.Host)
-		if err != nil {
+		if err := a.socket(h, proto, b.Host); err != nil {
 			a.log.Warn("a published port is used by another program as well",
 				"container", owner, "port", b.Host.String(), "error", err)
-			fd = -1
 		}
-		h.sockets = append(h.sockets, fd)
 	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.held[owner] = h
+	a.keep(owner, h)
 }
 
 // Release gives back what owner has. Nothing is no error.
@@ -107,13 +123,14 @@ func (a *Allocator) Close() {
 	}
 }
 
-func (a *Allocator) bindOne(label string, r Request, first, last uint16) (Binding, int, error) {
+// bindOne adds what r gets to h.
+func (a *Allocator) bindOne(h *holding, label string, r Request, first, last uint16) error {
 	proto, err := Protocol(r.Container.Proto())
 	if err != nil {
-		return Binding{}, -1, err
+		return err
 	}
 	if r.First != 0 && r.First == r.Last {
-		return a.try(label, r, proto, r.First)
+		return a.try(h, label, r, proto, r.First)
 	}
 	start := r.First
 	if r.First == 0 {
@@ -124,15 +141,14 @@ func (a *Allocator) bindOne(label string, r Request, first, last uint16) (Bindin
 	err = errors.New("no port is left")
 	for i := range size {
 		port := r.First + uint16((int(start-r.First)+i)%size)
-		b, fd, tryErr := a.try(label, r, proto, port)
-		if tryErr == nil {
-			return b, fd, nil
+		if err = a.try(h, label, r, proto, port); err == nil {
+			return nil
 		}
-		if err = tryErr; errors.Is(err, unix.EADDRNOTAVAIL) || errors.Is(err, unix.EACCES) {
+		if errors.Is(err, unix.EADDRNOTAVAIL) || errors.Is(err, unix.EACCES) {
 			break // no port of this address will do
 		}
 	}
-	return Binding{}, -1, err
+	return err
 }
 
 // cursor returns where to begin to look for a port of the engine's choice:
@@ -148,29 +164,97 @@ func (a *Allocator) cursor(first, last uint16) uint16 {
 	return c
 }
 
-func (a *Allocator) try(label string, r Request, proto byte, port uint16) (Binding, int, error) {
-	host := netip.AddrPortFrom(r.HostIP, port)
-	key := protoPort{proto, port}
+// try adds port at all of r's addresses to h, or at none.
+func (a *Allocator) try(h *holding, label string, r Request, proto byte, port uint16) error {
+	var got holding
+	for _, ip := range r.HostIPs {
+		host := netip.AddrPortFrom(ip, port)
+		if err := a.take(&got, label, r.Container, proto, host); err != nil {
+			a.drop(&got)
+			return err
+		}
+	}
+	h.bindings, h.sockets = append(h.bindings, got.bindings...), append(h.sockets, got.sockets...)
+	h.loose += got.loose
+	return nil
+}
+
+func (a *Allocator) take(h *holding, label string, container network.Port, proto byte, host netip.AddrPort) error {
+	key := protoPort{proto, host.Port()}
 	a.mu.Lock()
-	holder, busy := a.holderLocked(key, r.HostIP)
+	holder, busy := a.holderLocked(key, host.Addr())
 	if !busy {
-		a.takeLocked(key, r.HostIP, label)
+		a.takeLocked(key, host.Addr(), label)
 	}
 	a.mu.Unlock()
 	if busy {
-		return Binding{}, -1, errdefs.ErrUnknown.WithMessage(fmt.Sprintf(
-			"Bind for %s failed: port is already allocated (port %d is held by container %s)", host, port, holder))
+		return errdefs.ErrUnknown.WithMessage(fmt.Sprintf(
+			"Bind for %s failed: port is already allocated (port %d is held by container %s)", host, host.Port(), holder))
+	}
+	h.bindings = append(h.bindings, Binding{Container: container, Host: host})
+	if err := a.socket(h, proto, host); err != nil {
+		return &bindError{host: host, proto: proto, what: string(container.Proto()), err: err}
+	}
+	return nil
+}
+
+// bindError is a port that the kernel refused.
+type bindError struct {
+	host    netip.AddrPort
+	proto   byte
+	what    string
+	program string // that has it, if known
+	err     error
+}
+
+func (e *bindError) Error() string {
+	return fmt.Sprintf("failed to bind host port %s/%s: %v%s", e.host, e.what, e.err, e.program)
+}
+
+func (e *bindError) Unwrap() error { return e.err }
+
+// name adds to an error that will be shown what program has the port. That takes
+// a look at every process.
+func name(err error) error {
+	var e *bindError
+	if errors.As(err, &e) && errors.Is(err, unix.EADDRINUSE) {
+		e.program = program(e.proto, e.host)
+	}
+	return err
+}
+
+// socket adds one that holds host to h. Where files would run short, so that
+// the daemon could not work any more, a port is without.
+func (a *Allocator) socket(h *holding, proto byte, host netip.AddrPort) error {
+	if a.sockets.Add(1) > a.most {
+		a.sockets.Add(-1)
+		h.loose++
+		return inUse(proto, host)
 	}
 	fd, err := hold(proto, host)
+	if err != nil || fd < 0 {
+		a.sockets.Add(-1)
+	}
+	switch {
+	case errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE):
+		h.loose++
+		return nil
+	case err == nil && fd >= 0:
+		h.sockets = append(h.sockets, fd)
+	}
+	return err
+}
+
+// inUse looks whether host can be had, without keeping it.
+func inUse(proto byte, host netip.AddrPort) error {
+	fd, err := hold(proto, host)
 	if errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) {
-		a.log.Warn("no socket holds a published port: too many are open", "port", host.String())
-		err = nil
+		return nil
 	}
-	if err != nil {
-		a.giveBack(key, r.HostIP)
-		return Binding{}, -1, fmt.Errorf("failed to bind host port %s/%s: %w", host, r.Container.Proto(), err)
+	if fd >= 0 {
+		_ = unix.Close(fd)
 	}
-	return Binding{Container: r.Container, Host: host}, fd, nil
+	return err
 }
 
 // holderLocked: an address and "all addresses" of the same family exclude
@@ -203,9 +287,8 @@ func (a *Allocator) giveBack(key protoPort, ip netip.Addr) {
 // drop closes the sockets before the ports may be granted again.
 func (a *Allocator) drop(h *holding) {
 	for _, fd := range h.sockets {
-		if fd >= 0 {
-			_ = unix.Close(fd) // nothing was written
-		}
+		_ = unix.Close(fd) // nothing was written
+		a.sockets.Add(-1)
 	}
 	for _, b := range h.bindings {
 		if proto, err := Protocol(b.Container.Proto()); err == nil {

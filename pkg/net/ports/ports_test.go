@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"os"
 	"strings"
 	"syscall"
 	"testing"
@@ -12,6 +13,7 @@ import (
 	"github.com/berth-engine/berth/pkg/net/nettest"
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/network"
+	"golang.org/x/sys/unix"
 )
 
 func TestMain(m *testing.M) { nettest.Main(m) }
@@ -23,13 +25,13 @@ func TestParse(t *testing.T) {
 		port, ip, hostPort string
 		want               string // "" is InvalidArgument
 	}{
-		{"80/tcp", "", "8080", "80/tcp 0.0.0.0 8080-8080"},
-		{"80/tcp", "", "", "80/tcp 0.0.0.0 0-0"},
-		{"80/tcp", "", "0", "80/tcp 0.0.0.0 0-0"},
+		{"80/tcp", "", "8080", "80/tcp 0.0.0.0,:: 8080-8080"},
+		{"80/tcp", "", "", "80/tcp 0.0.0.0,:: 0-0"},
+		{"80/tcp", "", "0", "80/tcp 0.0.0.0,:: 0-0"},
 		{"53/udp", "127.0.0.1", "53", "53/udp 127.0.0.1 53-53"},
 		{"9/sctp", "::1", "8000-8010", "9/sctp ::1 8000-8010"},
 		{"80/tcp", "::ffff:10.0.0.1", "65535", "80/tcp 10.0.0.1 65535-65535"},
-		{"80/tcp", "", "80-80", "80/tcp 0.0.0.0 80-80"},
+		{"80/tcp", "", "80-80", "80/tcp 0.0.0.0,:: 80-80"},
 		{"80/tcp", "", "65536", ""},
 		{"80/tcp", "", "-1", ""},
 		{"80/tcp", "", "+80", ""},
@@ -63,7 +65,11 @@ func TestParse(t *testing.T) {
 }
 
 func text(r Request) string {
-	return fmt.Sprintf("%s %s %d-%d", r.Container, r.HostIP, r.First, r.Last)
+	var ips []string
+	for _, ip := range r.HostIPs {
+		ips = append(ips, ip.String())
+	}
+	return fmt.Sprintf("%s %s %d-%d", r.Container, strings.Join(ips, ","), r.First, r.Last)
 }
 
 func FuzzParseHostPort(f *testing.F) {
@@ -85,7 +91,7 @@ func TestParseOrder(t *testing.T) {
 		network.MustParsePort("80/udp"):  {{HostPort: "1000"}},
 		network.MustParsePort("443/tcp"): {{HostPort: "1000"}},
 	}
-	want := "80/tcp 0.0.0.0 1000-1001, 80/udp 0.0.0.0 1000-1000, 443/tcp 0.0.0.0 1000-1000, 80/tcp 0.0.0.0 0-0"
+	want := "80/tcp 0.0.0.0,:: 1000-1001, 80/udp 0.0.0.0,:: 1000-1000, 443/tcp 0.0.0.0,:: 1000-1000, 80/tcp 0.0.0.0,:: 0-0"
 	for range 20 {
 		got, err := Parse(m, any4)
 		if err != nil {
@@ -102,7 +108,11 @@ func TestParseOrder(t *testing.T) {
 }
 
 func request(port, ip string, first, last uint16) Request {
-	return Request{network.MustParsePort(port), netip.MustParseAddr(ip), first, last}
+	r := Request{Container: network.MustParsePort(port), First: first, Last: last, Named: true}
+	for a := range strings.SplitSeq(ip, ",") {
+		r.HostIPs = append(r.HostIPs, netip.MustParseAddr(a))
+	}
+	return r
 }
 
 func newAllocator(t *testing.T) *Allocator {
@@ -145,6 +155,9 @@ func TestConflicts(t *testing.T) {
 		{"a range steps over", "range", request("80/tcp", "0.0.0.0", 8080, 8082), "0.0.0.0:8081"},
 		{"a range steps on", "range2", request("80/tcp", "0.0.0.0", 8080, 8082), "0.0.0.0:8082"},
 		{"a range is full", "range3", request("80/tcp", "0.0.0.0", 8080, 8082), taken("0.0.0.0", 8082, "range2")},
+		{"both families", "dual", request("80/tcp", "0.0.0.0,::", 6060, 6061), "0.0.0.0:6060 [::]:6060"},
+		{"both where one has one", "dual2", request("80/tcp", "0.0.0.0,::", 8080, 8084), "0.0.0.0:8083 [::]:8083"},
+		{"both, with the other family's taken", "dual3", request("80/tcp", "0.0.0.0,::", 6060, 6060), taken("0.0.0.0", 6060, "dual")},
 		{"not an address of the host", "far", request("80/tcp", "203.0.113.1", 80, 80),
 			"failed to bind host port 203.0.113.1:80/tcp: cannot assign requested address"},
 	} {
@@ -190,8 +203,13 @@ func TestHostSockets(t *testing.T) {
 	}
 	defer u.Close()
 	a := newAllocator(t)
+	self, err := os.ReadFile("/proc/self/comm")
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, r := range []Request{request("80/tcp", "0.0.0.0", 8080, 8080), request("53/udp", "127.0.0.1", 53, 53)} {
-		want := fmt.Sprintf("failed to bind host port %s:%d/%s: address already in use", r.HostIP, r.First, r.Container.Proto())
+		want := fmt.Sprintf("failed to bind host port %s:%d/%s: address already in use (%s, process %d)",
+			r.HostIPs[0], r.First, r.Container.Proto(), strings.TrimSpace(string(self)), os.Getpid())
 		if got := bind(t, a, "web", r); got != want {
 			t.Errorf("got %q, want %q", got, want)
 		}
@@ -291,5 +309,71 @@ func TestOutOfDescriptors(t *testing.T) {
 	}
 	if got != "0.0.0.0:8080" {
 		t.Errorf("got %q", got)
+	}
+}
+
+// Half of the files are left to the rest of the process; ports without a socket
+// are checked all the same.
+func TestFewDescriptors(t *testing.T) {
+	l, err := net.Listen("tcp4", "0.0.0.0:9003")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	a := newAllocator(t)
+	a.most = 2
+	if got := bind(t, a, "web", request("80/tcp", "0.0.0.0", 9000, 9000), request("81/tcp", "0.0.0.0,::", 9001, 9001)); got != "0.0.0.0:9000 0.0.0.0:9001 [::]:9001" {
+		t.Errorf("got %q", got)
+	}
+	if n := a.sockets.Load(); n != 2 {
+		t.Errorf("%d sockets", n)
+	}
+	if got := bind(t, a, "api", request("80/tcp", "0.0.0.0", 9003, 9003)); !strings.Contains(got, "address already in use") {
+		t.Errorf("got %q", got)
+	}
+	a.Release("web")
+	if n := a.sockets.Load(); n != 0 {
+		t.Errorf("%d sockets after release", n)
+	}
+}
+
+// 8,000 ports must not be slow to get or to give back.
+func BenchmarkBind8000(b *testing.B) {
+	a := NewAllocator(slog.New(slog.DiscardHandler))
+	defer a.Close()
+	var all []Request
+	for p := range uint16(8000) {
+		all = append(all, request("80/tcp", "0.0.0.0", 10000+p, 10000+p))
+	}
+	for b.Loop() {
+		if _, err := a.Bind("web", "web", all); err != nil {
+			b.Fatal(err)
+		}
+		a.Release("web")
+	}
+}
+
+func FuzzListener(f *testing.F) {
+	f.Add("   0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 4711 1", uint16(8080))
+	f.Fuzz(func(t *testing.T, line string, port uint16) {
+		if inode, ok := listener(line, unix.IPPROTO_TCP, port); ok && (inode == "" || !strings.Contains(line, inode)) {
+			t.Errorf("inode %q", inode)
+		}
+	})
+}
+
+func TestListener(t *testing.T) {
+	line := "   0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 4711 1"
+	for _, tt := range []struct {
+		line string
+		port uint16
+		want string
+	}{
+		{line, 8080, "4711"}, {line, 8081, ""}, {strings.Replace(line, " 0A ", " 01 ", 1), 8080, ""},
+		{"  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode", 8080, ""}, {"", 8080, ""},
+	} {
+		if inode, ok := listener(tt.line, unix.IPPROTO_TCP, tt.port); ok != (tt.want != "") || ok && inode != tt.want {
+			t.Errorf("%q: %q, %v", tt.line, inode, ok)
+		}
 	}
 }

@@ -20,20 +20,25 @@ import (
 // Request is one binding that a container wants.
 type Request struct {
 	Container network.Port
-	HostIP    netip.Addr // unspecified: each of the host's
-	First     uint16     // of the host's ports, any one of which will do;
-	Last      uint16     // both 0: one that the engine chooses
+	HostIPs   []netip.Addr // unspecified: each of the host's. They get the same port.
+	First     uint16       // of the host's ports, any one of which will do;
+	Last      uint16       // both 0: one that the engine chooses
+	// Named says that the client gave the address; otherwise a family that the
+	// network does not serve is left out.
+	Named bool
 }
 
-// Binding is a request that was granted.
+// Binding is what was granted at one address. Without a port of the host the
+// container's is reached at its own address.
 type Binding struct {
 	Container network.Port   `json:"container"`
 	Host      netip.AddrPort `json:"host"`
 }
 
 // Parse turns what a client asked for into requests in a fixed order. fallback
-// is the address of bindings that name none. InvalidArgument, in Docker's
-// words, for ports and protocols that cannot be.
+// is the address of bindings that name none; 0.0.0.0 then means :: as well, as
+// Docker has it. InvalidArgument, in Docker's words, for ports and protocols that
+// cannot be.
 func Parse(m network.PortMap, fallback netip.Addr) ([]Request, error) {
 	var out []Request
 	for port, bindings := range m {
@@ -49,20 +54,24 @@ func Parse(m network.PortMap, fallback netip.Addr) ([]Request, error) {
 				return nil, err
 			}
 			ip := b.HostIP.Unmap()
-			if !ip.IsValid() {
-				ip = fallback
-			}
 			if ip.Zone() != "" {
 				return nil, errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("invalid host IP address: %s", ip))
 			}
-			out = append(out, Request{Container: port, HostIP: ip, First: first, Last: last})
+			r := Request{Container: port, HostIPs: []netip.Addr{ip}, First: first, Last: last, Named: ip.IsValid()}
+			if !r.Named {
+				r.HostIPs = []netip.Addr{fallback}
+				if fallback == netip.IPv4Unspecified() {
+					r.HostIPs = append(r.HostIPs, netip.IPv6Unspecified())
+				}
+			}
+			out = append(out, r)
 		}
 	}
 	// Fixed host ports first: a port that we choose must not be one that the
 	// same container names.
 	slices.SortFunc(out, func(a, b Request) int {
 		return cmp.Or(cmp.Compare(b.First, a.First), cmp.Compare(a.Container.Num(), b.Container.Num()),
-			cmp.Compare(a.Container.Proto(), b.Container.Proto()), a.HostIP.Compare(b.HostIP))
+			cmp.Compare(a.Container.Proto(), b.Container.Proto()), slices.CompareFunc(a.HostIPs, b.HostIPs, netip.Addr.Compare))
 	})
 	return out, nil
 }

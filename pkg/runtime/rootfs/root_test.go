@@ -41,10 +41,10 @@ func TestOverlay(t *testing.T) {
 		layers int
 		open   func(dirs []string) (*Root, error)
 	}{
-		"fsmount":        {2, fsmountOverlay},
-		"fsmount-many":   {100, fsmountOverlay},
-		"thread":         {2, threadOverlay},
-		"thread-many":    {100, threadOverlay},
+		"fsmount":        {2, by(fsmountOverlay)},
+		"fsmount-many":   {100, by(fsmountOverlay)},
+		"thread":         {2, by(threadOverlay)},
+		"thread-many":    {100, by(threadOverlay)},
 		"mounts":         {3, func(dirs []string) (*Root, error) { return Open(overlayMount(dirs)) }},
 		"mounts-one":     {1, func(dirs []string) (*Root, error) { return Open(overlayMount(dirs)) }},
 		"mounts-no-work": {2, func(dirs []string) (*Root, error) { return Open(viewMount(dirs)) }},
@@ -67,7 +67,7 @@ func TestOverlay(t *testing.T) {
 			if got, err := r.ReadFile("all", 10); err != nil || string(got) != "0" {
 				t.Errorf("the topmost: %q, %v", got, err)
 			}
-			if fd, err := r.openat("all", unix.O_RDWR); !errors.Is(err, unix.EROFS) {
+			if fd, err := unix.Openat(int(r.Dir().Fd()), "all", unix.O_RDWR|unix.O_CLOEXEC, 0); !errors.Is(err, unix.EROFS) {
 				unix.Close(fd)
 				t.Errorf("open for writing: %v", err)
 			}
@@ -77,6 +77,10 @@ func TestOverlay(t *testing.T) {
 			}
 		})
 	}
+}
+
+func by(open func(overlay) (*Root, error)) func([]string) (*Root, error) {
+	return func(dirs []string) (*Root, error) { return open(overlay{lower: dirs}) }
 }
 
 func overlayMount(dirs []string) []mount.Mount {
@@ -144,7 +148,7 @@ func TestTraps(t *testing.T) {
 	); err != nil {
 		t.Fatal(err)
 	}
-	r, err := clone(dir)
+	r, err := clone(dir, readonly)
 	if err != nil {
 		t.Fatal(err)
 	}

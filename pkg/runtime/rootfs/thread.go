@@ -10,9 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// threadOverlay makes the mount with mount(2) in a mount namespace that lives
-// as long as one thread, and keeps a detached copy of it.
-func threadOverlay(layers []string) (*Root, error) {
+// inNamespace runs f in a mount namespace that lives as long as one thread, in
+// which nothing that it mounts reaches the host's.
+func inNamespace(f func() (*Root, error)) (*Root, error) {
 	type result struct {
 		root *Root
 		err  error
@@ -22,43 +22,48 @@ func threadOverlay(layers []string) (*Root, error) {
 		// Never unlocked: the thread ends with the goroutine, and the
 		// namespace with it.
 		runtime.LockOSThread()
-		root, err := mountInNamespace(layers)
+		root, err := func() (*Root, error) {
+			if err := unix.Unshare(unix.CLONE_NEWNS | unix.CLONE_FS); err != nil {
+				return nil, os.NewSyscallError("unshare", err)
+			}
+			if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+				return nil, os.NewSyscallError("mount", err)
+			}
+			return f()
+		}()
 		done <- result{root, err}
 	}()
 	r := <-done
 	return r.root, r.err
 }
 
-// mountInNamespace changes the namespace and the working folder of its thread.
-func mountInNamespace(layers []string) (*Root, error) {
-	if err := unix.Unshare(unix.CLONE_NEWNS | unix.CLONE_FS); err != nil {
-		return nil, os.NewSyscallError("unshare", err)
-	}
-	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
-		return nil, os.NewSyscallError("mount", err)
-	}
-	// The options fit into a page (mount(2)); relative names make room there
-	// for every image that the overlay snapshotter itself can mount.
-	base := commonDir(layers)
-	if err := unix.Chdir(base); err != nil {
-		return nil, &os.PathError{Op: "chdir", Path: base, Err: err}
-	}
-	names := make([]string, len(layers))
-	for i, dir := range layers {
-		name, err := filepath.Rel(base, dir)
+// threadOverlay makes the mount with mount(2) and keeps a detached copy of it.
+func threadOverlay(o overlay) (*Root, error) {
+	return inNamespace(func() (*Root, error) {
+		dirs := o.lower
+		if o.upper != "" {
+			dirs = append([]string{o.upper}, o.lower...)
+		}
+		base := commonDir(dirs)
+		if err := unix.Chdir(base); err != nil {
+			return nil, &os.PathError{Op: "chdir", Path: base, Err: err}
+		}
+		options, err := o.data(base)
 		if err != nil {
 			return nil, err
 		}
-		names[i] = escape(name)
-	}
-	options := "lowerdir=" + strings.Join(names, ":")
-	if len(options) >= os.Getpagesize() {
-		return nil, errors.New("too many layers for this kernel")
-	}
-	if err := unix.Mount("overlay", base, "overlay", unix.MS_RDONLY, options); err != nil {
-		return nil, &os.PathError{Op: "mount", Path: base, Err: err}
-	}
-	return clone(base)
+		if len(options) >= os.Getpagesize() {
+			return nil, errors.New("too many layers for this kernel")
+		}
+		var flags uintptr
+		if o.upper == "" {
+			flags = unix.MS_RDONLY
+		}
+		if err := unix.Mount("overlay", base, "overlay", flags, options); err != nil {
+			return nil, &os.PathError{Op: "mount", Path: base, Err: err}
+		}
+		return clone(base, o.attr())
+	})
 }
 
 // commonDir is the deepest folder that holds all dirs, which are absolute.

@@ -1,4 +1,4 @@
-package archive
+package decompress
 
 import (
 	"bufio"
@@ -49,7 +49,7 @@ func (c *countingReader) ReadByte() (byte, error) {
 func newXZ(r *bufio.Reader) (*xzReader, error) {
 	x := &xzReader{r: &countingReader{r: r}}
 	if err := x.streamHeader(); err != nil {
-		return nil, fmt.Errorf("%w: %w", errCompressed, short(err))
+		return nil, fmt.Errorf("%w: %w", ErrBroken, short(err))
 	}
 	return x, nil
 }
@@ -102,7 +102,7 @@ func (x *xzReader) streamHeader() error {
 	if _, err := io.ReadFull(x.r, head[:]); err != nil {
 		return err
 	}
-	if string(head[:6]) != magics[xzipped] || head[6] != 0 || binary.LittleEndian.Uint32(head[8:]) != crc32.ChecksumIEEE(head[6:8]) {
+	if string(head[:6]) != magics[XZ] || head[6] != 0 || binary.LittleEndian.Uint32(head[8:]) != crc32.ChecksumIEEE(head[6:8]) {
 		return errors.New("xz: broken stream header")
 	}
 	switch head[7] {
