@@ -42,6 +42,7 @@ func TestContract(t *testing.T) {
 			began := time.Now()
 			c.images(pulled)
 			c.volumes()
+			c.networks()
 			c.container()
 			c.process()
 			c.build()
@@ -95,6 +96,10 @@ func (c *talk) system(began time.Time) {
 			c.t.Errorf("event %s is not in %s", want, seen)
 		}
 	}
+	c.ask("PluginList", "", nil, nil, 200)
+}
+
+func (c *talk) networks() {
 	for _, name := range []string{"bridge", "host", "none"} {
 		var n struct{ Name, Driver string }
 		if c.into(&n, "NetworkInspect", name, nil, nil, 200); n.Name != name {
@@ -105,7 +110,18 @@ func (c *talk) system(began time.Time) {
 	if c.into(&networks, "NetworkList", "", nil, nil, 200); len(networks) != 3 {
 		c.t.Errorf("networks: %+v", networks)
 	}
-	c.ask("PluginList", "", nil, nil, 200)
+	var made struct {
+		ID string `json:"Id"`
+	}
+	c.into(&made, "NetworkCreate", "", nil, map[string]any{"Name": "app", "Labels": map[string]string{"a": "b"}}, 201)
+	c.ask("NetworkCreate", "", nil, map[string]any{"Name": "app"}, 409)
+	c.ask("NetworkDelete", made.ID, nil, nil, 204)
+	c.ask("NetworkDelete", "bridge", nil, nil, 403)
+	c.ask("NetworkCreate", "", nil, map[string]any{"Name": "app"}, 201)
+	var pruned struct{ NetworksDeleted []string }
+	if c.into(&pruned, "NetworkPrune", "", nil, map[string]any{}, 200); len(pruned.NetworksDeleted) != 1 {
+		c.t.Errorf("pruned: %+v", pruned)
+	}
 }
 
 func (c *talk) images(pulled string) {

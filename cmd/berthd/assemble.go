@@ -81,7 +81,7 @@ func assemble(ctx context.Context, cfg *config.Config, db *store.DB, log *slog.L
 	}); err != nil {
 		return nil, err
 	}
-	if p.networks, err = openNetworks(ctx, cfg, log); err != nil {
+	if p.networks, err = openNetworks(ctx, cfg, p.bus, log); err != nil {
 		return nil, err
 	}
 	if p.volumes, err = volumes.Open(volumes.Config{Root: filepath.Join(cfg.DataRoot, "volumes"), Logger: log}); err != nil {
@@ -214,10 +214,10 @@ func containerDefaults(cfg *config.Config) spec.Defaults {
 	}
 }
 
-func openNetworks(ctx context.Context, cfg *config.Config, log *slog.Logger) (*net.Manager, error) {
+func openNetworks(ctx context.Context, cfg *config.Config, bus *events.Bus, log *slog.Logger) (*net.Manager, error) {
 	c := net.Config{
 		ExecRoot: cfg.ExecRoot, DataRoot: cfg.DataRoot, BIP: cfg.BIP, MTU: cfg.MTU,
-		CNIPath: []string{"/opt/cni/bin"}, CNIConf: "/etc/cni/net.d", Log: log,
+		CNIPath: []string{"/opt/cni/bin"}, CNIConf: "/etc/cni/net.d", Events: bus.Publish, Log: log,
 	}
 	if c.DisableBridge = cfg.Bridge == "none"; !c.DisableBridge {
 		c.Bridge = cfg.Bridge

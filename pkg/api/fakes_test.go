@@ -280,25 +280,6 @@ func (f *fakeImages) Prune(context.Context, filters.Args) (image.PruneReport, er
 	return image.PruneReport{ImagesDeleted: []image.DeleteResponse{{Deleted: "sha256:" + someID}}, SpaceReclaimed: 7}, nil
 }
 
-// fakeNetworks has one network.
-type fakeNetworks struct{}
-
-func aNetwork() network.Network {
-	return network.Network{Name: "bridge", ID: someID, Scope: "local", Driver: "bridge", EnableIPv4: true,
-		IPAM: network.IPAM{Driver: "default"}, Created: time.Unix(1, 0)}
-}
-
-func (fakeNetworks) List(filters.Args) ([]network.Summary, error) {
-	return []network.Summary{{Network: aNetwork()}}, nil
-}
-
-func (fakeNetworks) Inspect(ref string, _ bool, _ string) (network.Inspect, error) {
-	if ref != "bridge" && ref != someID {
-		return network.Inspect{}, errdefs.ErrNotFound.WithMessage("network " + ref + " not found")
-	}
-	return network.Inspect{Network: aNetwork(), Status: &network.Status{}}, nil
-}
-
 // fakeDaemon tells of two events.
 type fakeDaemon struct{ since, until time.Time }
 

@@ -113,6 +113,8 @@ func TestAnswers(t *testing.T) {
 		{"many platforms, old", "POST", "/v1.51/images/load?platform={}&platform={}", "", 400, "multiple platform parameters are not supported in this API version; use API version 1.52 or later"},
 		{"events backwards", "GET", "/events?since=10&until=5", "", 400, "`since` time (10) cannot be after `until` time (5)"},
 		{"events, unknown filter", "GET", `/events?filters={"x":["y"]}`, "", 400, "invalid filter 'x'"},
+		{"a predefined network", "POST", "/networks/create", `{"Name":"bridge"}`, 403, "operation is not permitted on predefined bridge network "},
+		{"a subnet", "POST", "/networks/create", `{"Name":"x","IPAM":{"Config":[{"Subnet":"10.1"}]}}`, 400, `invalid JSON: netip.ParsePrefix("10.1"): no '/'`},
 		{"verbose", "GET", "/networks/bridge?verbose=x", "", 400, "invalid value for verbose: x"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"slices"
 	"strconv"
 
 	"github.com/berth-engine/berth/pkg/net/bridge"
+	"github.com/berth-engine/berth/pkg/net/define"
 	"github.com/berth-engine/berth/pkg/net/ipam"
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/network"
@@ -15,14 +17,11 @@ import (
 )
 
 // openDefaultBridge returns the network "bridge", with its bridge made.
-func (r *registry) openDefaultBridge() (*entry, error) {
-	n, err := r.predefined(network.NetworkBridge, driverBridge)
-	if err != nil {
-		return nil, err
-	}
+func (r *registry) openDefaultBridge(known map[string]stored) (*entry, error) {
+	n := r.predefined(network.NetworkBridge, define.DriverBridge, known)
 	n.Options = map[string]string{
-		optDefaultBridge: "true", optICC: "true", optMasquerade: "true",
-		optHostBinding: r.cfg.HostIP.String(), optBridgeName: r.cfg.Bridge, optMTU: strconv.Itoa(r.cfg.MTU),
+		define.OptDefaultBridge: "true", define.OptICC: "true", define.OptMasquerade: "true",
+		define.OptHostBinding: r.cfg.HostIP.String(), define.OptBridgeName: r.cfg.Bridge, define.OptMTU: strconv.Itoa(r.cfg.MTU),
 	}
 	// Daemons that start at the same time must not choose the same subnet: the
 	// bridge carries the choice, so the lock is kept until it is there.
@@ -48,15 +47,14 @@ func (r *registry) openDefaultBridge() (*entry, error) {
 		return nil, err
 	}
 	n.IPAM.Config = []network.IPAMConfig{{Subnet: gateway.Masked(), Gateway: gateway.Addr()}}
-	e, err := r.bridgeEntry(n)
+	e, err := r.entryOf(n)
 	if err != nil {
 		return nil, err
 	}
 	if _, err := e.bridge.Ensure(); err != nil {
 		return nil, err
 	}
-	e.predefined = true
-	return e, r.save(n)
+	return e, r.save(e)
 }
 
 // chooseGateway decides the default bridge's address: what is configured; what
@@ -82,7 +80,7 @@ func chooseGateway(bip, existing, recorded netip.Prefix, pools []ipam.AddressPoo
 			return recorded, nil
 		}
 	}
-	subnet, err := ipam.Choose(pools, used)
+	subnet, err := ipam.Choose(slices.DeleteFunc(slices.Clone(pools), func(p ipam.AddressPool) bool { return p.Base.Addr().Is6() }), used)
 	if err != nil {
 		return netip.Prefix{}, err
 	}

@@ -12,7 +12,7 @@ type layout struct{ data, exec string }
 // networks has a file for each network that must outlive a reboot.
 func (l layout) networks() string { return filepath.Join(l.data, "networks") }
 
-func (l layout) network(name string) string { return filepath.Join(l.networks(), name+".json") }
+func (l layout) network(name string) string { return filepath.Join(l.networks(), name+".conflist") }
 
 // sandboxes has a file for each container's network.
 func (l layout) sandboxes() string { return l.state("sandboxes") }
@@ -41,9 +41,12 @@ func (l layout) make() error {
 	return nil
 }
 
+// tmpPrefix is of files that are being written.
+const tmpPrefix = ".tmp-"
+
 // writeFile replaces path as a whole or not at all.
 func writeFile(path string, b []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".tmp-")
+	f, err := os.CreateTemp(filepath.Dir(path), tmpPrefix)
 	if err != nil {
 		return err
 	}

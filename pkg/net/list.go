@@ -4,23 +4,15 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
-	"math"
 	"net/netip"
 	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/berth-engine/berth/pkg/filters"
-	"github.com/berth-engine/berth/pkg/net/cni"
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/network"
 )
-
-// namePattern is Docker's for names that a network may have here; it keeps
-// them usable as file names, too.
-var namePattern = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]*$`)
-
-func validName(s string) bool { return len(s) <= 128 && namePattern.MatchString(s) }
 
 // Lookup finds a network by ID, name or ID prefix. NotFound, with Docker's
 // words, when there is none; InvalidArgument when several IDs begin with ref.
@@ -33,14 +25,18 @@ func (m *Manager) Lookup(ref string) (network.Network, error) {
 }
 
 func (r *registry) find(ref string) (*entry, error) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.findLocked(ref)
+}
+
+func (r *registry) findLocked(ref string) (*entry, error) {
 	if ref == network.NetworkDefault {
 		ref = network.NetworkBridge
 		if r.cfg.DisableBridge {
 			ref = network.NetworkNone
 		}
 	}
-	r.mu.RLock()
-	defer r.mu.RUnlock()
 	if n, ok := r.byName[ref]; ok {
 		return n, nil
 	}
@@ -140,7 +136,7 @@ func (m *Manager) Inspect(ref string, _ bool, scope string) (network.Inspect, er
 	out := network.Inspect{Network: n.copy(), Containers: map[string]network.EndpointResource{}}
 	for _, s := range m.sandboxes.all() {
 		for _, e := range s.Endpoints {
-			if e.Network == n.net.Name && s.Ready {
+			if e.Network == n.net.Name && s.Ready && !e.Pending {
 				out.Containers[s.ID] = e.resource(s.Name)
 			}
 		}
@@ -166,28 +162,11 @@ func (m *Manager) subnetStatus(n *entry) network.SubnetStatuses {
 	}
 	out := network.SubnetStatuses{}
 	for _, s := range n.subnets {
-		leases, err := m.plugins.Leases(n.leases, s)
+		inUse, available, err := m.plugins.Usage(n.leases, s)
 		if err != nil {
 			continue // such a subnet cannot have got here
 		}
-		out[s.Subnet] = status(s, uint64(leases))
+		out[s.Subnet] = network.SubnetStatus{IPsInUse: inUse, DynamicIPsAvailable: available}
 	}
 	return out
-}
-
-// status counts: network address, broadcast address, gateway and reserved ones
-// are in use as well.
-func status(s cni.Subnet, leases uint64) network.SubnetStatus {
-	inUse := leases + 1 + uint64(len(s.Reserved))
-	if s.Subnet.Addr().Is4() {
-		inUse++
-	}
-	if s.Gateway.IsValid() {
-		inUse++
-	}
-	size := uint64(math.MaxUint64)
-	if host := s.Subnet.Addr().BitLen() - s.Subnet.Bits(); host < 64 {
-		size = 1 << host
-	}
-	return network.SubnetStatus{IPsInUse: inUse, DynamicIPsAvailable: size - min(size, inUse)}
 }

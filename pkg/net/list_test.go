@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/berth-engine/berth/pkg/filters"
+	"github.com/berth-engine/berth/pkg/net/define"
 	"github.com/containerd/errdefs"
 )
 
@@ -14,12 +15,12 @@ func TestLookup(t *testing.T) {
 	m := open(t)
 	n, err := m.Lookup("bridge")
 	if err != nil || n.Driver != "bridge" || n.Scope != "local" || len(n.ID) != 64 || n.Created.IsZero() ||
-		n.Options[optBridgeName] != "berth0" || n.Options[optMTU] != "1500" {
+		n.Options[define.OptBridgeName] != "berth0" || n.Options[define.OptMTU] != "1500" {
 		t.Errorf("%+v, %v", n, err)
 	}
-	n.Options[optMTU] = "changed by the caller"
+	n.Options[define.OptMTU] = "changed by the caller"
 	for _, ref := range []string{n.ID, n.ID[:12], "default"} {
-		if got, err := m.Lookup(ref); err != nil || got.Name != "bridge" || got.Options[optMTU] != "1500" {
+		if got, err := m.Lookup(ref); err != nil || got.Name != "bridge" || got.Options[define.OptMTU] != "1500" {
 			t.Errorf("%s: %+v, %v", ref, got, err)
 		}
 	}

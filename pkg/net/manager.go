@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"slices"
 
 	"github.com/berth-engine/berth/pkg/net/bridge"
 	"github.com/berth-engine/berth/pkg/net/cni"
@@ -19,6 +20,7 @@ import (
 	"github.com/berth-engine/berth/pkg/net/ipam"
 	"github.com/berth-engine/berth/pkg/net/ports"
 	"github.com/containernetworking/cni/libcni"
+	"github.com/moby/moby/api/types/events"
 )
 
 // DefaultBridge is the bridge of the network "bridge" unless configured.
@@ -40,6 +42,8 @@ type Config struct {
 
 	CNIPath []string // where plugins that are not ours are executed from
 	CNIConf string   // folder of conflists that appear as networks; "" is none
+
+	Events func(events.Message) // told of networks that are made and removed; nil: nobody is
 
 	Log *slog.Logger
 }
@@ -70,7 +74,7 @@ func New(ctx context.Context, c Config) (_ *Manager, err error) {
 		return nil, err
 	}
 	m := &Manager{cfg: c, log: c.Log, ports: ports.NewAllocator(c.Log), dirs: dirs,
-		networks:  &registry{cfg: c, dirs: dirs, byName: map[string]*entry{}},
+		networks:  &registry{cfg: c, dirs: dirs, byName: map[string]*entry{}, held: map[string]int{}},
 		sandboxes: &sandboxes{dirs: dirs, log: c.Log, byID: map[string]*sandbox{}}}
 	if m.links, err = bridge.NewDeleter(); err != nil {
 		return nil, err
@@ -114,11 +118,17 @@ func (c *Config) complete() error {
 	if c.Pools == nil {
 		c.Pools = ipam.DefaultPools()
 	}
+	if !slices.ContainsFunc(c.Pools, func(p ipam.AddressPool) bool { return p.Base.Addr().Is6() }) {
+		c.Pools = append(slices.Clone(c.Pools), ipam.UniqueLocal(c.DataRoot))
+	}
 	if c.MTU == 0 {
 		c.MTU = bridge.DefaultMTU()
 	}
 	if !c.HostIP.IsValid() {
 		c.HostIP = netip.IPv4Unspecified()
+	}
+	if c.Events == nil {
+		c.Events = func(events.Message) {}
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
@@ -142,7 +152,7 @@ func (m *Manager) Close(ctx context.Context, idle bool) error {
 	if idle {
 		err = m.firewall.Drop(ctx)
 		for _, n := range m.networks.all() {
-			if n.bridge != nil {
+			if n.bridge != nil && !n.foreign {
 				err = errors.Join(err, n.bridge.Delete())
 			}
 		}

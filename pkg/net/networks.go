@@ -3,40 +3,21 @@ package net
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
 	"net/netip"
 	"os"
 	"slices"
-	"strconv"
 	"sync"
 	"time"
 
 	"github.com/berth-engine/berth/pkg/net/bridge"
 	"github.com/berth-engine/berth/pkg/net/cni"
+	"github.com/berth-engine/berth/pkg/net/define"
 	"github.com/berth-engine/berth/pkg/net/firewall"
+	"github.com/containerd/errdefs"
 	"github.com/containernetworking/cni/libcni"
 	"github.com/moby/moby/api/types/network"
-)
-
-// Names of bridge options, as Docker has them.
-const (
-	optDefaultBridge = "com.docker.network.bridge.default_bridge"
-	optICC           = "com.docker.network.bridge.enable_icc"
-	optMasquerade    = "com.docker.network.bridge.enable_ip_masquerade"
-	optHostBinding   = "com.docker.network.bridge.host_binding_ipv4"
-	optBridgeName    = "com.docker.network.bridge.name"
-	optMTU           = "com.docker.network.driver.mtu"
-)
-
-// Drivers, as Docker names them.
-const (
-	driverBridge = "bridge"
-	driverHost   = "host"
-	driverNull   = "null"
 )
 
 // entry is one network. It is not changed after it was made.
@@ -44,12 +25,17 @@ type entry struct {
 	net        network.Network
 	list       *libcni.NetworkConfigList
 	predefined bool
+	operator   bool // of a conflist that an operator installed
 
 	// Of bridge networks, else nil.
 	bridge  *bridge.Bridge
 	rules   *firewall.Network
 	subnets []cni.Subnet
 	leases  string // folder of the address leases
+	options define.Bridge
+	// foreign says that the bridge was there before the network: it stays when
+	// the network goes.
+	foreign bool
 }
 
 // serves says whether endpoints have addresses of the family of ip. Of an
@@ -64,8 +50,11 @@ type registry struct {
 	cfg  Config
 	dirs layout
 
-	mu     sync.RWMutex // guards byName
+	mu     sync.RWMutex // guards what follows
 	byName map[string]*entry
+	// held counts the sandboxes that are about to have an endpoint on a network
+	// and are not among the records yet.
+	held map[string]int
 }
 
 func (r *registry) all() []*entry {
@@ -81,57 +70,96 @@ func (r *registry) byExactName(name string) (*entry, bool) {
 	return n, ok
 }
 
-// load fills the registry: Docker's predefined ones and the operator's
-// conflists.
-func (r *registry) load() error {
+// hold finds a network that an endpoint is about to be made on: until release
+// it cannot be removed.
+func (r *registry) hold(ref string) (n *entry, release func(), err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for name, driver := range map[string]string{network.NetworkHost: driverHost, network.NetworkNone: driverNull} {
-		n, err := r.predefined(name, driver)
+	if n, err = r.findLocked(ref); err != nil {
+		return nil, nil, err
+	}
+	if n.net.ConfigOnly {
+		return nil, nil, errdefs.ErrPermissionDenied.WithMessage("cannot create endpoint on configuration-only network")
+	}
+	name := n.net.Name
+	r.held[name]++
+	return n, func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if r.held[name]--; r.held[name] == 0 {
+			delete(r.held, name)
+		}
+	}, nil
+}
+
+// load fills the registry: Docker's predefined networks, the users' and the
+// operator's conflists.
+func (r *registry) load() error {
+	stored, err := r.readAll()
+	if err != nil {
+		return err
+	}
+	for name, driver := range map[string]string{network.NetworkHost: define.DriverHost, network.NetworkNone: define.DriverNull} {
+		e, err := r.entryOf(r.predefined(name, driver, stored))
+		if err == nil {
+			err = r.save(e)
+		}
 		if err != nil {
 			return err
 		}
-		e := &entry{net: n, predefined: true}
-		if e.list, err = conflist(name, map[string]any{"type": map[string]string{
-			driverHost: cni.TypeHost, driverNull: cni.TypeNone}[driver]}); err != nil {
-			return err
-		}
-		if err := r.save(n); err != nil {
-			return err
-		}
-		r.byName[name] = e
+		r.add(e)
 	}
 	if !r.cfg.DisableBridge {
-		e, err := r.openDefaultBridge()
+		e, err := r.openDefaultBridge(stored)
 		if err != nil {
 			return fmt.Errorf("network %s: %w", network.NetworkBridge, err)
 		}
-		r.byName[network.NetworkBridge] = e
+		r.add(e)
 	}
+	for name, s := range stored {
+		if !define.Predefined(name) {
+			r.reopen(s)
+		}
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	r.loadConflistsLocked()
 	return nil
 }
 
-// predefined returns the record of a network that always exists. Its ID stays
-// the same for as long as the root does.
-func (r *registry) predefined(name, driver string) (network.Network, error) {
+// reopen takes up a network that a user made; its bridge is made again if it is
+// gone. What is wrong with one does not hinder the others.
+func (r *registry) reopen(s stored) {
+	e, err := r.entryOf(s.Network)
+	if err != nil {
+		r.cfg.Log.Error("a network is left out", "network", s.Network.Name, "error", err)
+		return
+	}
+	e.foreign = s.ForeignBridge
+	if e.bridge != nil {
+		if _, err := e.bridge.Ensure(); err != nil {
+			r.cfg.Log.Error("containers cannot be started on a network", "network", s.Network.Name, "error", err)
+		}
+	}
+	r.add(e)
+}
+
+func (r *registry) add(e *entry) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.byName[e.net.Name] = e
+}
+
+// predefined returns the definition of a network that always exists. Its ID
+// stays the same for as long as the root does.
+func (r *registry) predefined(name, driver string, known map[string]stored) network.Network {
 	n := network.Network{Name: name, ID: stableID(r.cfg.DataRoot, name), Created: time.Now().UTC(),
 		Scope: "local", Driver: driver, EnableIPv4: true,
 		IPAM: network.IPAM{Driver: "default"}, Options: map[string]string{}, Labels: map[string]string{}}
-	b, err := os.ReadFile(r.dirs.network(name))
-	if errors.Is(err, fs.ErrNotExist) {
-		return n, nil
+	if old, ok := known[name]; ok {
+		n.Created, n.IPAM.Config = old.Network.Created, old.Network.IPAM.Config
 	}
-	if err != nil {
-		return n, err
-	}
-	var old network.Network
-	if err := json.Unmarshal(b, &old); err != nil {
-		r.cfg.Log.Warn("the record of a network cannot be read; it is written anew", "network", name, "error", err)
-		return n, nil
-	}
-	n.Created, n.IPAM.Config = old.Created, old.IPAM.Config
-	return n, nil
+	return n
 }
 
 func stableID(root, name string) string {
@@ -139,51 +167,60 @@ func stableID(root, name string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-func (r *registry) save(n network.Network) error {
-	b, err := json.Marshal(n)
-	if err != nil {
-		return err
+// entryOf makes the conflist of n, and what else its driver needs.
+func (r *registry) entryOf(n network.Network) (*entry, error) {
+	e := &entry{net: n, predefined: define.Predefined(n.Name)}
+	var err error
+	switch n.Driver {
+	case define.DriverBridge:
+		err = r.bridged(e)
+	case define.DriverHost:
+		e.list, err = conflist(n.Name, map[string]any{"type": cni.TypeHost})
+	case define.DriverNull: // also of configuration-only networks, which nobody is on
+		e.list, err = conflist(n.Name, map[string]any{"type": cni.TypeNone})
+	default:
+		err = errdefs.ErrNotFound.WithMessage(fmt.Sprintf("plugin %q not found", n.Driver))
 	}
-	return writeFile(r.dirs.network(n.Name), b)
+	return e, err
 }
 
-// bridgeEntry makes the conflist, rules and bridge of n, a bridge network.
-func (r *registry) bridgeEntry(n network.Network) (*entry, error) {
-	mtu, _ := strconv.Atoi(n.Options[optMTU]) // absent: the kernel's
-	e := &entry{net: n, leases: r.dirs.leases(n.Name),
-		bridge: &bridge.Bridge{Name: n.Options[optBridgeName], MTU: mtu},
-		rules: &firewall.Network{Bridge: n.Options[optBridgeName], Internal: n.Internal,
-			ICC: n.Options[optICC] != "false", Masquerade: n.Options[optMasquerade] != "false"},
+// drivers are those that users can make networks of.
+func drivers() []string { return []string{define.DriverBridge} }
+
+// bridged completes the entry of a bridge network.
+func (r *registry) bridged(e *entry) (err error) {
+	n := e.net
+	if e.options, err = define.ParseBridge(n.Options, n.Internal); err != nil {
+		return err
 	}
+	name, mtu := e.options.Name, e.options.MTU
+	if name == "" {
+		name = "br-" + n.ID[:12]
+	}
+	if mtu == 0 {
+		mtu = r.cfg.MTU
+	}
+	e.leases = r.dirs.leases(n.Name)
+	e.bridge = &bridge.Bridge{Name: name, MTU: mtu}
+	e.rules = &firewall.Network{Bridge: name, Internal: n.Internal, ICC: e.options.ICC, Masquerade: e.options.Masquerade}
 	for _, c := range n.IPAM.Config {
-		s := cni.Subnet{Subnet: c.Subnet, Range: c.IPRange, Gateway: c.Gateway}
-		for _, aux := range c.AuxAddress {
-			s.Reserved = append(s.Reserved, aux)
-		}
+		s := cni.Subnet{Subnet: c.Subnet, Range: c.IPRange, Gateway: c.Gateway, Reserved: slices.Collect(maps.Values(c.AuxAddress))}
+		slices.SortFunc(s.Reserved, netip.Addr.Compare)
 		e.subnets = append(e.subnets, s)
 		e.rules.Subnets = append(e.rules.Subnets, c.Subnet)
 		if c.Gateway.IsValid() {
 			e.bridge.Gateways = append(e.bridge.Gateways, netip.PrefixFrom(c.Gateway, c.Subnet.Bits()))
 		}
 	}
-	var err error
 	e.list, err = conflist(n.Name,
-		map[string]any{"type": cni.TypeBridge, "bridge": e.bridge.Name, "mtu": mtu,
+		map[string]any{"type": cni.TypeBridge, "bridge": name, "mtu": mtu, "internal": n.Internal,
 			"ipam":         map[string]any{"type": "berth-ipam", "dataDir": e.leases, "subnets": e.subnets},
 			"capabilities": map[string]bool{"ips": true, "mac": true, "defaultRoute": true}},
-		map[string]any{"type": cni.TypeFirewall, "table": r.cfg.table(), "bridge": e.bridge.Name,
+		map[string]any{"type": cni.TypeFirewall, "table": r.cfg.table(), "bridge": name,
 			"subnets": e.rules.Subnets, "masquerade": e.rules.Masquerade, "icc": e.rules.ICC, "internal": e.rules.Internal},
 		map[string]any{"type": cni.TypePorts, "table": r.cfg.table(),
 			"capabilities": map[string]bool{"portMappings": true}})
-	return e, err
-}
-
-func conflist(name string, plugins ...map[string]any) (*libcni.NetworkConfigList, error) {
-	b, err := json.Marshal(map[string]any{"cniVersion": cni.Version, "name": name, "plugins": plugins})
-	if err != nil {
-		return nil, err
-	}
-	return libcni.NetworkConfFromBytes(b)
+	return err
 }
 
 // loadConflistsLocked adds the networks that the operator describes. A broken one is
@@ -201,7 +238,7 @@ func (r *registry) loadConflistsLocked() {
 		if err == nil && r.byName[list.Name] != nil {
 			err = fmt.Errorf("a network with name %s already exists", list.Name)
 		}
-		if err == nil && !validName(list.Name) {
+		if err == nil && !define.ValidName(list.Name) {
 			err = fmt.Errorf("invalid network name %q", list.Name)
 		}
 		if err != nil {
@@ -212,7 +249,7 @@ func (r *registry) loadConflistsLocked() {
 		if st, err := os.Stat(f); err == nil {
 			created = st.ModTime().UTC()
 		}
-		r.byName[list.Name] = &entry{list: list, net: network.Network{
+		r.byName[list.Name] = &entry{list: list, operator: true, net: network.Network{
 			Name: list.Name, ID: stableID(r.cfg.DataRoot, list.Name), Created: created, Scope: "local",
 			Driver: list.Plugins[0].Network.Type, EnableIPv4: true, IPAM: network.IPAM{Driver: "default"},
 			Options: map[string]string{}, Labels: map[string]string{}}}

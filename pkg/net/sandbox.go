@@ -9,10 +9,13 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
 
+	"github.com/berth-engine/berth/pkg/net/bridge"
+	"github.com/berth-engine/berth/pkg/net/define"
 	"github.com/berth-engine/berth/pkg/net/firewall"
 	"github.com/berth-engine/berth/pkg/net/ipam"
 	"github.com/berth-engine/berth/pkg/net/ports"
@@ -38,13 +41,61 @@ type endpoint struct {
 	Network  string                    `json:"network"` // its name
 	IfName   string                    `json:"ifName"`
 	Settings *network.EndpointSettings `json:"settings"`
+	Outward  bool                      `json:"outward,omitempty"` // the network leads elsewhere
+	// Pending says that it is being added to a sandbox that was complete, or
+	// taken away from it; a crash in between ends in its being taken away.
+	Pending bool `json:"pending,omitempty"`
+
+	Prefix  string          `json:"-"` // of its interface's name
+	Options define.Endpoint `json:"-"`
+}
+
+// copy is for a record that replaces s.
+func (s *sandbox) copy() *sandbox {
+	c := *s
+	c.Endpoints = slices.Clone(s.Endpoints)
+	return &c
+}
+
+// first is the endpoint with the default route; nil when there is none.
+func (s *sandbox) first() *endpoint {
+	if len(s.Endpoints) == 0 {
+		return nil
+	}
+	return &s.Endpoints[0]
+}
+
+// on finds the endpoint on a network; -1 when there is none.
+func (s *sandbox) on(network string) int {
+	return slices.IndexFunc(s.Endpoints, func(e endpoint) bool { return e.Network == network })
+}
+
+// route gives the namespace the default route of the first endpoint that has
+// one, for IPv4 and for IPv6.
+func (s *sandbox) route() error {
+	if s.Key == "" || len(s.Endpoints) == 0 {
+		return nil
+	}
+	var routes []bridge.DefaultRoute
+	var done4, done6 bool
+	for _, e := range s.Endpoints {
+		if gw := e.Settings.Gateway; gw.IsValid() && !done4 {
+			routes, done4 = append(routes, bridge.DefaultRoute{IfName: e.IfName, Gateway: gw}), true
+		}
+		if gw := e.Settings.IPv6Gateway; gw.IsValid() && !done6 {
+			routes, done6 = append(routes, bridge.DefaultRoute{IfName: e.IfName, Gateway: gw}), true
+		}
+	}
+	return bridge.SetDefaultRoutes(s.Key, routes)
 }
 
 // settings returns copies, by the engine's names.
 func (s *sandbox) settings() map[string]*network.EndpointSettings {
 	out := make(map[string]*network.EndpointSettings, len(s.Endpoints))
 	for _, e := range s.Endpoints {
-		out[e.Ref] = e.Settings.Copy()
+		if !e.Pending {
+			out[e.Ref] = e.Settings.Copy()
+		}
 	}
 	return out
 }
@@ -75,7 +126,12 @@ func (s *sandbox) published() (owner string, out []firewall.Mapping) {
 				To: netip.AddrPortFrom(to, b.Container.Num())})
 		}
 	}
-	return ipam.Owner{ID: s.ID, IfName: first.IfName}.String(), out
+	return s.owner(&first), out
+}
+
+// owner names an endpoint to the firewall, as its plugin does.
+func (s *sandbox) owner(e *endpoint) string {
+	return ipam.Owner{ID: s.ID, IfName: e.IfName}.String()
 }
 
 // sandboxes is the records, on disk and in memory.

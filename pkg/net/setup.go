@@ -13,6 +13,8 @@ import (
 
 	"github.com/berth-engine/berth/pkg/net/bridge"
 	"github.com/berth-engine/berth/pkg/net/cni"
+	"github.com/berth-engine/berth/pkg/net/define"
+	"github.com/berth-engine/berth/pkg/net/netns"
 	"github.com/berth-engine/berth/pkg/net/ports"
 	"github.com/containerd/errdefs"
 	"github.com/containernetworking/cni/libcni"
@@ -27,67 +29,147 @@ const undoTimeout = 30 * time.Second
 
 // Setup makes the sandbox of container id with one endpoint per network, and
 // publishes ports. Nothing remains when it fails. name stands for the container
-// in messages and in network inspect.
+// in messages and in network inspect. A namespace that is still there, because
+// other containers are in it, is used again.
 //
 // key is the path of the network namespace, "" for the host's. made are the
 // endpoints under the keys of wanted, with addresses, gateway, MAC and IDs
 // filled in; bound has the host address and port of each binding.
+//
+// Setup, Connect, Disconnect and Teardown of one container must not overlap.
 func (m *Manager) Setup(ctx context.Context, id, name string, wanted map[string]*network.EndpointSettings, publish network.PortMap) (key string, made map[string]*network.EndpointSettings, bound network.PortMap, err error) {
 	if err := utils.ValidateContainerID(id); err != nil {
 		return "", nil, nil, errdefs.ErrInvalidArgument.WithMessage(err.Error())
 	}
-	// A container that is being started has no sandbox: what is there was left.
-	if err := m.Teardown(ctx, id); err != nil {
+	kept, err := m.clear(ctx, id)
+	if err != nil {
 		return "", nil, nil, fmt.Errorf("removing the sandbox of an earlier start: %w", err)
 	}
-	s, err := m.plan(id, name, wanted)
-	if err != nil {
-		return "", nil, nil, err
+	s, err := m.setup(ctx, id, name, wanted, publish, kept)
+	if err == nil {
+		return s.Key, s.settings(), s.bound(), nil
 	}
-	requests, err := m.requests(s, publish)
-	if err != nil {
-		return "", nil, nil, err
+	undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
+	defer cancel()
+	var undoErr error
+	if kept {
+		_, undoErr = m.clear(undo, id)
+	} else {
+		undoErr = m.Teardown(undo, id)
 	}
-	if err := m.build(ctx, s, requests); err != nil {
-		undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
-		defer cancel()
-		return "", nil, nil, errors.Join(err, m.Teardown(undo, id))
-	}
-	return s.Key, s.settings(), s.bound(), nil
+	return "", nil, nil, errors.Join(err, undoErr)
 }
 
-// plan says what there will be.
-func (m *Manager) plan(id, name string, wanted map[string]*network.EndpointSettings) (*sandbox, error) {
+func (m *Manager) setup(ctx context.Context, id, name string, wanted map[string]*network.EndpointSettings, publish network.PortMap, kept bool) (*sandbox, error) {
+	s, release, err := m.plan(id, name, wanted)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	requests, err := m.requests(s, publish)
+	if err != nil {
+		return nil, err
+	}
+	return s, m.build(ctx, s, requests, kept)
+}
+
+// plan says what there will be. Until release the networks cannot be removed.
+func (m *Manager) plan(id, name string, wanted map[string]*network.EndpointSettings) (_ *sandbox, release func(), err error) {
 	s := &sandbox{ID: id, Name: name, Key: m.dirs.pin(id)}
-	for ref, settings := range wanted {
-		n, err := m.networks.find(ref)
-		if err != nil {
-			return nil, err
+	var releases []func()
+	all := func() {
+		for _, f := range releases {
+			f()
 		}
-		if len(wanted) > 1 && (n.net.Driver == driverHost || n.net.Driver == driverNull) {
-			return nil, errdefs.ErrInvalidArgument.WithMessage(
+	}
+	defer func() {
+		if err != nil {
+			all()
+		}
+	}()
+	for ref, settings := range wanted {
+		e, n, done, err := m.planEndpoint(ref, settings)
+		if err != nil {
+			return nil, nil, err
+		}
+		releases = append(releases, done)
+		if len(wanted) > 1 && (n.net.Driver == define.DriverHost || n.net.Driver == define.DriverNull) {
+			return nil, nil, errdefs.ErrInvalidArgument.WithMessage(
 				fmt.Sprintf("container cannot be connected to network endpoints: %s and others", n.net.Name))
 		}
-		if n.net.Driver == driverHost {
+		if n.net.Driver == define.DriverHost {
 			s.Key = ""
 		}
-		if settings = settings.Copy(); settings == nil {
-			settings = &network.EndpointSettings{}
-		}
-		settings.NetworkID, settings.EndpointID = n.net.ID, newID()
-		s.Endpoints = append(s.Endpoints, endpoint{Ref: ref, Network: n.net.Name, Settings: settings})
+		s.Endpoints = append(s.Endpoints, e)
 	}
-	slices.SortFunc(s.Endpoints, func(a, b endpoint) int {
-		return cmp.Or(cmp.Compare(b.Settings.GwPriority, a.Settings.GwPriority), cmp.Compare(a.Network, b.Network))
-	})
+	s.order()
 	for i := range s.Endpoints {
-		s.Endpoints[i].IfName = fmt.Sprintf("eth%d", i)
+		if err := s.name(i); err != nil {
+			return nil, nil, err
+		}
 		if i > 0 && s.Endpoints[i].Network == s.Endpoints[i-1].Network {
-			return nil, errdefs.ErrInvalidArgument.WithMessage(
+			return nil, nil, errdefs.ErrInvalidArgument.WithMessage(
 				fmt.Sprintf("endpoint for network %s is given twice", s.Endpoints[i].Network))
 		}
 	}
-	return s, nil
+	return s, all, nil
+}
+
+// planEndpoint says what an endpoint will be, but for its interface's name.
+func (m *Manager) planEndpoint(ref string, settings *network.EndpointSettings) (e endpoint, n *entry, release func(), err error) {
+	n, release, err = m.networks.hold(ref)
+	if err != nil {
+		return e, nil, nil, err
+	}
+	if settings = settings.Copy(); settings == nil {
+		settings = &network.EndpointSettings{}
+	}
+	if e.Options, err = define.ParseEndpoint(n.net, settings); err != nil {
+		release()
+		return e, nil, nil, err
+	}
+	settings.NetworkID, settings.EndpointID = n.net.ID, newID()
+	e.Ref, e.Network, e.Settings = ref, n.net.Name, settings
+	e.Prefix = cmp.Or(n.options.IfPrefix, "eth")
+	e.Outward = n.net.Driver != define.DriverHost && n.net.Driver != define.DriverNull && !n.net.Internal
+	return e, n, release, nil
+}
+
+// order: the first has the default route and the published ports. That is one
+// that leads out, then priority decides, then the network's name.
+func (s *sandbox) order() {
+	outward := func(e endpoint) int {
+		if e.Outward {
+			return 0
+		}
+		return 1
+	}
+	slices.SortStableFunc(s.Endpoints, func(a, b endpoint) int {
+		return cmp.Or(cmp.Compare(outward(a), outward(b)),
+			cmp.Compare(b.Settings.GwPriority, a.Settings.GwPriority), cmp.Compare(a.Network, b.Network))
+	})
+}
+
+// name gives endpoint i its interface's name: what was asked for, or the
+// network's prefix with the first number that is free.
+func (s *sandbox) name(i int) error {
+	taken := func(name string) bool {
+		return slices.ContainsFunc(s.Endpoints, func(e endpoint) bool { return e.IfName == name })
+	}
+	e := &s.Endpoints[i]
+	if want := e.Options.IfName; want != "" {
+		if taken(want) {
+			return errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("interface name %q is used twice", want))
+		}
+		e.IfName = want
+		return nil
+	}
+	for number := 0; e.IfName == ""; number++ {
+		if name := fmt.Sprintf("%s%d", e.Prefix, number); !taken(name) {
+			e.IfName = name
+		}
+	}
+	return nil
 }
 
 func newID() string {
@@ -99,16 +181,17 @@ func newID() string {
 // requests are the ports to bind; none where nothing can be published, as in
 // the host's own namespace.
 func (m *Manager) requests(s *sandbox, publish network.PortMap) ([]ports.Request, error) {
-	out, err := ports.Parse(publish, m.cfg.HostIP)
-	if err != nil || len(out) == 0 || len(s.Endpoints) == 0 {
-		return nil, err
+	fallback := m.cfg.HostIP
+	var n *entry
+	if first := s.first(); first != nil && first.Outward {
+		n, _ = m.networks.byExactName(first.Network)
 	}
-	n, err := m.networks.find(s.Endpoints[0].Network)
-	if err != nil {
-		return nil, err
+	if n != nil && n.options.HostIP.IsValid() {
+		fallback = n.options.HostIP
 	}
-	if n.net.Driver == driverHost || n.net.Driver == driverNull || n.net.Internal {
-		return nil, nil
+	out, err := ports.Parse(publish, fallback)
+	if err != nil || len(out) == 0 || n == nil {
+		return nil, err
 	}
 	return n.serve(out)
 }
@@ -135,35 +218,50 @@ func (n *entry) serve(all []ports.Request) (out []ports.Request, err error) {
 	return out, nil
 }
 
-// build makes s. What it made before it failed is Teardown's.
-func (m *Manager) build(ctx context.Context, s *sandbox, requests []ports.Request) error {
-	if len(requests) > 0 {
-		bindings, err := m.ports.Bind(s.ID, s.Name, requests)
-		if err != nil {
-			return fmt.Errorf("driver failed programming external connectivity on endpoint %s (%s): %w",
-				s.Name, s.Endpoints[0].Settings.EndpointID, err)
-		}
-		s.Bindings = bindings
+// bind has the ports of s granted.
+func (m *Manager) bind(s *sandbox, requests []ports.Request) error {
+	if len(requests) == 0 {
+		return nil
+	}
+	bindings, err := m.ports.Bind(s.ID, s.Name, requests)
+	if err != nil {
+		return fmt.Errorf("driver failed programming external connectivity on endpoint %s (%s): %w",
+			s.Name, s.Endpoints[0].Settings.EndpointID, err)
+	}
+	s.Bindings = bindings
+	return nil
+}
+
+// build makes s, in the namespace that is there if it was kept. What it made
+// before it failed is Teardown's.
+func (m *Manager) build(ctx context.Context, s *sandbox, requests []ports.Request, kept bool) error {
+	if err := m.bind(s, requests); err != nil {
+		return err
 	}
 	if err := m.sandboxes.put(s); err != nil {
 		return err
 	}
-	if s.Key != "" {
+	if s.Key != "" && !kept {
 		if err := bridge.CreateNetNS(s.Key); err != nil {
 			return err
 		}
 	}
-	done := *s
-	done.Endpoints, done.Ready = slices.Clone(s.Endpoints), true
+	done := s.copy()
+	done.Ready = true
 	for i := range done.Endpoints {
 		if err := m.attach(ctx, s, i, &done.Endpoints[i]); err != nil {
 			return err
 		}
 	}
-	if err := m.sandboxes.put(&done); err != nil {
+	if len(done.Endpoints) > 1 { // one has its routes from its plugin
+		if err := done.route(); err != nil {
+			return err
+		}
+	}
+	if err := m.sandboxes.put(done); err != nil {
 		return err
 	}
-	*s = done
+	*s = *done
 	return nil
 }
 
@@ -182,7 +280,25 @@ func (m *Manager) attach(ctx context.Context, s *sandbox, i int, e *endpoint) er
 		return err
 	}
 	e.Settings = e.Settings.Copy()
-	return e.fill(r)
+	if err := e.fill(r); err != nil {
+		return err
+	}
+	return e.dress(s.Key)
+}
+
+// dress gives the interface what no CNI capability names.
+func (e *endpoint) dress(key string) error {
+	if key == "" || len(e.Options.Sysctls)+len(e.Options.LinkLocal) == 0 {
+		return nil
+	}
+	return netns.At(key, func() error {
+		for _, s := range e.Options.Sysctls {
+			if err := bridge.Sysctl(s.Path(e.IfName), s.Value); err != nil {
+				return errdefs.ErrInvalidArgument.WithMessage(err.Error())
+			}
+		}
+		return bridge.AddAddresses(e.IfName, e.Options.LinkLocal)
+	})
 }
 
 // hostNS is where endpoints of the network "host" are.
@@ -197,16 +313,17 @@ func (s *sandbox) runtimeConf(i int) *libcni.RuntimeConf {
 	}
 	if c := e.Settings.IPAMConfig; c != nil {
 		var ips []string
-		for _, a := range []netip.Addr{c.IPv4Address, c.IPv6Address} {
-			if a.IsValid() {
-				ips = append(ips, a.String())
-			}
+		if c.IPv4Address.IsValid() {
+			ips = append(ips, c.IPv4Address.Unmap().String())
+		}
+		if c.IPv6Address.IsValid() {
+			ips = append(ips, c.IPv6Address.String())
 		}
 		if len(ips) > 0 {
 			args["ips"] = ips
 		}
 	}
-	if i == 0 && len(s.Bindings) > 0 {
+	if i == 0 && e.Outward && len(s.Bindings) > 0 {
 		mappings := make([]cni.PortMapping, len(s.Bindings))
 		for j, b := range s.Bindings {
 			mappings[j] = cni.PortMapping{HostPort: b.Host.Port(), HostIP: b.Host.Addr().String(),
@@ -233,7 +350,7 @@ func (e *endpoint) fill(r *current.Result) error {
 	for _, ip := range r.IPs {
 		a, _ := netip.AddrFromSlice(ip.Address.IP)
 		gw, _ := netip.AddrFromSlice(ip.Gateway)
-		a, gw = a.Unmap(), gw.Unmap()
+		a, gw = a.Unmap(), gw.Unmap() // no gateway: zero
 		ones, _ := ip.Address.Mask.Size()
 		switch {
 		case a.Is4() && !e.Settings.IPAddress.IsValid():

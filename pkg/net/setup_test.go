@@ -121,8 +121,13 @@ func TestSetupFails(t *testing.T) {
 	}
 	m := open(t, func(c *Config) { c.CNIConf = dir })
 	start(t, m, "web", portMap(t, "8080:80/tcp"))
+	create(t, m, network.CreateRequest{Name: "user", IPAM: subnets("172.20.0.0/16")})
+	if _, _, _, err := m.Setup(t.Context(), "one", "one", map[string]*network.EndpointSettings{"user": nil}, nil); err != nil {
+		t.Fatal(err)
+	}
+	defer teardown(t, m, "one")
 	static := func(ip string) map[string]*network.EndpointSettings {
-		return map[string]*network.EndpointSettings{"bridge": {IPAMConfig: &network.EndpointIPAMConfig{IPv4Address: netip.MustParseAddr(ip)}}}
+		return map[string]*network.EndpointSettings{"user": {IPAMConfig: &network.EndpointIPAMConfig{IPv4Address: netip.MustParseAddr(ip)}}}
 	}
 	for _, tt := range []struct {
 		name  string
@@ -133,8 +138,8 @@ func TestSetupFails(t *testing.T) {
 	}{
 		{"a port of another container", "x", onBridge, portMap(t, "7070:70/tcp", "8080:80/tcp"),
 			"Bind for 0.0.0.0:8080 failed: port is already allocated"},
-		{"an address outside", "x", static("10.1.2.3"), nil, "no configured subnet contains IP address 10.1.2.3"},
-		{"an address in use", "x", static("172.17.0.2"), portMap(t, "7070:70/tcp"), "Address already in use"},
+		{"an address outside", "x", static("10.1.2.3"), nil, "no configured subnet or ip-range contain the IP address 10.1.2.3"},
+		{"an address in use", "x", static("172.20.0.2"), portMap(t, "7070:70/tcp"), "Address already in use"},
 		{"no such network", "x", map[string]*network.EndpointSettings{"nope": nil}, nil, "network nope not found"},
 		{"IPv6 without", "x", onBridge, portMap(t, "[::1]:7070:70/tcp"), "has no addresses of that family"},
 		{"a protocol", "x", onBridge, portMap(t, "7070:70/dccp"), "invalid proto: dccp"},
@@ -157,13 +162,15 @@ func TestSetupFails(t *testing.T) {
 	start(t, m, "after", portMap(t, "7070:70/tcp"))
 }
 
+// Also on a network whose subnet was chosen.
 func TestStaticAddress(t *testing.T) {
 	m := open(t)
-	_, made, _, err := m.Setup(t.Context(), "s", "s", map[string]*network.EndpointSettings{"bridge": {
+	create(t, m, network.CreateRequest{Name: "user"})
+	_, made, _, err := m.Setup(t.Context(), "s", "s", map[string]*network.EndpointSettings{"user": {
 		MacAddress: network.HardwareAddr{2, 0, 0, 1, 2, 3},
-		IPAMConfig: &network.EndpointIPAMConfig{IPv4Address: netip.MustParseAddr("172.17.9.9")}}}, nil)
-	if err != nil || made["bridge"].IPAddress.String() != "172.17.9.9" || made["bridge"].MacAddress.String() != "02:00:00:01:02:03" {
-		t.Errorf("%+v, %v", made["bridge"], err)
+		IPAMConfig: &network.EndpointIPAMConfig{IPv4Address: netip.MustParseAddr("172.18.9.9")}}}, nil)
+	if err != nil || made["user"].IPAddress.String() != "172.18.9.9" || made["user"].MacAddress.String() != "02:00:00:01:02:03" {
+		t.Errorf("%+v, %v", made["user"], err)
 	}
 	teardown(t, m, "s")
 }

@@ -24,10 +24,7 @@ func (m *Manager) Teardown(ctx context.Context, id string) error {
 		m.ports.Release(id)
 		return nil
 	}
-	var err error
-	for i := len(s.Endpoints) - 1; i >= 0; i-- {
-		err = errors.Join(err, m.detach(ctx, s, i))
-	}
+	err := m.detachAll(ctx, s)
 	if s.Key != "" {
 		err = errors.Join(err, bridge.DeleteNetNS(s.Key))
 	}
@@ -36,6 +33,26 @@ func (m *Manager) Teardown(ctx context.Context, id string) error {
 	}
 	m.ports.Release(id)
 	return m.sandboxes.remove(id)
+}
+
+// clear is Teardown but for the namespace; kept says that there is one.
+func (m *Manager) clear(ctx context.Context, id string) (kept bool, err error) {
+	s, ok := m.sandboxes.get(id)
+	if !ok || s.Key == "" || !bridge.IsNetNS(s.Key) {
+		return false, m.Teardown(ctx, id)
+	}
+	if err := m.detachAll(ctx, s); err != nil {
+		return false, err
+	}
+	m.ports.Release(id)
+	return true, m.sandboxes.put(&sandbox{ID: s.ID, Name: s.Name, Key: s.Key})
+}
+
+func (m *Manager) detachAll(ctx context.Context, s *sandbox) (err error) {
+	for i := len(s.Endpoints) - 1; i >= 0; i-- {
+		err = errors.Join(err, m.detach(ctx, s, i))
+	}
+	return err
 }
 
 func (m *Manager) detach(ctx context.Context, s *sandbox, i int) error {
@@ -84,9 +101,11 @@ func (m *Manager) Reconcile(ctx context.Context, live []string) error {
 		keep[id] = true
 	}
 	var err error
-	for id := range m.sandboxes.all() {
+	for id, s := range m.sandboxes.all() {
 		if !keep[id] {
 			err = errors.Join(err, m.Teardown(ctx, id))
+		} else {
+			err = errors.Join(err, m.settle(ctx, s))
 		}
 	}
 	err = errors.Join(err, m.removeNamespaces(keep))

@@ -2,6 +2,8 @@
 package networks
 
 import (
+	"context"
+
 	"github.com/berth-engine/berth/pkg/filters"
 	"github.com/moby/moby/api/types/network"
 )
@@ -13,4 +15,7 @@ type Backend interface {
 	// Inspect finds a network by name, ID or ID prefix; scope, when not "",
 	// must be its own.
 	Inspect(ref string, verbose bool, scope string) (network.Inspect, error)
+	Create(ctx context.Context, q network.CreateRequest) (network.CreateResponse, error)
+	Remove(ctx context.Context, ref string) error
+	Prune(ctx context.Context, f filters.Args) (network.PruneReport, error)
 }

@@ -10,5 +10,8 @@ func Routes(b Backend) []api.Route {
 	return []api.Route{
 		{Operation: "NetworkList", Handler: h.list},
 		{Operation: "NetworkInspect", Handler: h.inspect},
+		{Operation: "NetworkCreate", Handler: h.create},
+		{Operation: "NetworkDelete", Handler: h.remove},
+		{Operation: "NetworkPrune", Handler: h.prune},
 	}
 }

@@ -102,6 +102,34 @@ func (b Bridge) Delete() error {
 	return DeleteLink(b.Name)
 }
 
+// Leave takes the bridge's addresses off it, and leaves it, which is somebody
+// else's, where it is. Absent is no error.
+func (b Bridge) Leave() error {
+	link, err := netlink.LinkByName(b.Name)
+	if errors.As(err, &netlink.LinkNotFoundError{}) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("bridge %s: %w", b.Name, err)
+	}
+	for _, g := range b.Gateways {
+		err := netlink.AddrDel(link, &netlink.Addr{IPNet: ipNet(g)})
+		if err != nil && !errors.Is(err, syscall.EADDRNOTAVAIL) {
+			return fmt.Errorf("bridge %s: removing %s: %w", b.Name, g, err)
+		}
+	}
+	return nil
+}
+
+// Exists says whether an interface is called name.
+func Exists(name string) (bool, error) {
+	_, err := netlink.LinkByName(name)
+	if errors.As(err, &netlink.LinkNotFoundError{}) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
 // Existing returns the first IPv4 address of the bridge called name. NotFound
 // when there is no such bridge or it has none.
 func Existing(name string) (netip.Prefix, error) {

@@ -55,6 +55,12 @@ func DeleteNetNS(path string) error {
 	return nil
 }
 
+// IsNetNS says whether a namespace is pinned at path.
+func IsNetNS(path string) bool {
+	var st unix.Statfs_t
+	return unix.Statfs(path, &st) == nil && st.Type == unix.NSFS_MAGIC
+}
+
 func loopbackUp() error {
 	// Always index 1: the kernel registers it first in each namespace.
 	if err := netlink.LinkSetUp(&netlink.GenericLink{LinkAttrs: netlink.LinkAttrs{Index: 1}}); err != nil {

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/berth-engine/berth/pkg/net/bridge"
 	"github.com/berth-engine/berth/pkg/net/ipam"
@@ -21,8 +23,9 @@ import (
 // container to a bridge, with addresses.
 type BridgeConf struct {
 	types.PluginConf
-	Bridge string `json:"bridge"`
-	MTU    int    `json:"mtu,omitempty"` // 0 leaves the kernel's
+	Bridge   string `json:"bridge"`
+	MTU      int    `json:"mtu,omitempty"`      // 0 leaves the kernel's
+	Internal bool   `json:"internal,omitempty"` // containers get no default route
 	// Isolated containers do not reach each other over the bridge. This is the
 	// bridge's own doing: rules for forwarded packets see frames between its
 	// ports only where br_netfilter is loaded and on.
@@ -92,13 +95,23 @@ func (s *Set) pool(dir string, n Subnet) (*ipam.Pool, error) {
 	return p, err
 }
 
-// Leases returns how many addresses of the subnet are leased.
-func (s *Set) Leases(dir string, n Subnet) (int, error) {
+// Usage returns how many addresses of the subnet are in use, and how many
+// dynamic ones are left.
+func (s *Set) Usage(dir string, n Subnet) (inUse, available uint64, err error) {
 	p, err := s.pool(dir, n)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
-	return p.Leases(), nil
+	inUse, available = p.Usage()
+	return inUse, available, nil
+}
+
+// Forget drops what is held in memory of a folder of leases, which its network
+// has no more use for.
+func (s *Set) Forget(dir string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	maps.DeleteFunc(s.pools, func(key string, _ *ipam.Pool) bool { return strings.HasPrefix(key, dir+" ") })
 }
 
 func owner(a *skel.CmdArgs) ipam.Owner { return ipam.Owner{ID: a.ContainerID, IfName: a.IfName} }
@@ -122,16 +135,8 @@ func (p bridgePlugin) add(_ context.Context, a *skel.CmdArgs) (_ types.Result, e
 			err = errors.Join(err, release(pools, e.Addrs, owner(a)))
 		}
 	}()
-	static, err := staticIPs(c)
-	if err != nil {
+	if err := p.lease(e, c, pools, owner(a)); err != nil {
 		return nil, err
-	}
-	for i, pool := range pools {
-		addr, err := pool.Lease(static[i], owner(a))
-		if err != nil {
-			return nil, err
-		}
-		e.Addrs = append(e.Addrs, netip.PrefixFrom(addr, c.IPAM.Subnets[i].Subnet.Bits()))
 	}
 	if e.MAC == nil {
 		e.MAC = bridge.MAC(e.Addrs[0].Addr())
@@ -142,11 +147,60 @@ func (p bridgePlugin) add(_ context.Context, a *skel.CmdArgs) (_ types.Result, e
 	return e.result(c, a), nil
 }
 
-// endpointOf is an endpoint as its configuration gives it, before leases.
-type endpoint struct{ bridge.Endpoint }
+// endpoint is one as its configuration and its leases give it.
+type endpoint struct {
+	bridge.Endpoint
+	subnets []Subnet // of each of Addrs
+}
+
+// lease gives e one address a family: the one that was asked for, or one of
+// the first subnet that has any left. What it leased before it failed is in e.
+func (p bridgePlugin) lease(e *endpoint, c *BridgeConf, pools []*ipam.Pool, o ipam.Owner) error {
+	static, err := staticIPs(c)
+	if err != nil {
+		return err
+	}
+	for _, is4 := range []bool{true, false} {
+		var full error
+		for i, n := range c.IPAM.Subnets {
+			if n.Subnet.Addr().Is4() != is4 || wantsOther(static, i, is4) {
+				continue
+			}
+			addr, err := pools[i].Lease(static[i], o)
+			if errdefs.IsResourceExhausted(err) {
+				full = err
+				continue
+			}
+			if err != nil {
+				return err
+			}
+			e.Addrs, e.subnets = append(e.Addrs, netip.PrefixFrom(addr, n.Subnet.Bits())), append(e.subnets, n)
+			full = nil
+			break
+		}
+		if full != nil {
+			return full
+		}
+	}
+	if c.Internal || c.Runtime.DefaultRoute != nil && !*c.Runtime.DefaultRoute {
+		return nil
+	}
+	for _, n := range e.subnets {
+		if n.Gateway.IsValid() {
+			e.Gateways = append(e.Gateways, n.Gateway)
+		}
+	}
+	return nil
+}
+
+// wantsOther says whether an address of the family was asked for in another
+// subnet than the i-th.
+func wantsOther(static []netip.Addr, i int, is4 bool) bool {
+	return !static[i].IsValid() && slices.ContainsFunc(static, func(a netip.Addr) bool { return a.IsValid() && a.Is4() == is4 })
+}
 
 func (p bridgePlugin) endpoint(a *skel.CmdArgs, c *BridgeConf) (*endpoint, error) {
-	e := &endpoint{bridge.Endpoint{
+	e := &endpoint{Endpoint: bridge.Endpoint{
 		HostName: bridge.HostName(a.ContainerID, a.IfName),
 		Name:     a.IfName, NetNS: a.Netns, MTU: c.MTU, Hairpin: true, Isolated: c.Isolated,
 	}}
@@ -156,14 +210,6 @@ func (p bridgePlugin) endpoint(a *skel.CmdArgs, c *BridgeConf) (*endpoint, error
 			return nil, errdefs.ErrInvalidArgument.WithMessage("invalid MAC address: " + c.Runtime.MAC)
 		}
 		e.MAC = mac
-	}
-	if c.Runtime.DefaultRoute == nil || *c.Runtime.DefaultRoute {
-		for _, s := range c.IPAM.Subnets {
-			sameFamily := func(g netip.Addr) bool { return g.Is4() == s.Gateway.Is4() }
-			if s.Gateway.IsValid() && !slices.ContainsFunc(e.Gateways, sameFamily) {
-				e.Gateways = append(e.Gateways, s.Gateway)
-			}
-		}
 	}
 	return e, nil
 }
@@ -197,7 +243,7 @@ next:
 			}
 		}
 		return nil, errdefs.ErrInvalidArgument.WithMessage(
-			fmt.Sprintf("invalid endpoint settings:\nno configured subnet contains IP address %s", a))
+			fmt.Sprintf("no configured subnet or ip-range contain the IP address %s", a))
 	}
 	return out, nil
 }
@@ -210,7 +256,7 @@ func (e *endpoint) result(c *BridgeConf, a *skel.CmdArgs) *current.Result {
 	for i, p := range e.Addrs {
 		ip := &current.IPConfig{Interface: &inside, Address: net.IPNet{
 			IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}}
-		if g := c.IPAM.Subnets[i].Gateway; g.IsValid() {
+		if g := e.subnets[i].Gateway; g.IsValid() && !c.Internal {
 			ip.Gateway = g.AsSlice()
 		}
 		r.IPs = append(r.IPs, ip)

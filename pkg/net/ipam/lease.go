@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -72,10 +73,9 @@ func New(c Config) (*Pool, error) {
 	}
 	p.first, p.last = c.Range.Masked().Addr(), lastAddr(c.Range)
 	p.next = p.first
-	if c.Subnet.Bits() < c.Subnet.Addr().BitLen()-1 { // RFC 3021: a /31 has neither
-		p.reserved[c.Subnet.Addr()] = true // also IPv6's subnet-router anycast
-		if c.Subnet.Addr().Is4() {
-			p.reserved[lastAddr(c.Subnet)] = true
+	for _, a := range []netip.Addr{c.Subnet.Addr(), lastAddr(c.Subnet)} {
+		if !Usable(c.Subnet, a) {
+			p.reserved[a] = true
 		}
 	}
 	return p, nil
@@ -190,12 +190,28 @@ func (p *Pool) ReleaseIf(drop func(Owner) bool) error {
 	return err
 }
 
-// Leases returns the number of leased addresses.
-func (p *Pool) Leases() int {
+// Usage returns how many addresses of the subnet are leased or reserved, and
+// how many dynamic ones are left; both end at 2^64-1.
+func (p *Pool) Usage() (inUse, available uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	_ = p.loadLocked() // a folder that cannot be read has nothing to count
-	return len(p.owners)
+	dynamic := uint64(0)
+	for a := range p.owners {
+		if p.cfg.Range.Contains(a) {
+			dynamic++
+		}
+	}
+	for a := range p.reserved {
+		if p.cfg.Range.Contains(a) {
+			dynamic++
+		}
+	}
+	size := uint64(math.MaxUint64)
+	if host := p.first.BitLen() - p.cfg.Range.Bits(); host < 64 {
+		size = 1 << host
+	}
+	return uint64(len(p.owners) + len(p.reserved)), size - min(size, dynamic)
 }
 
 // loadLocked reads the folder once. Entries that are no address of ours are

@@ -1,6 +1,7 @@
 package ipam
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"net"
 	"net/netip"
@@ -30,6 +31,31 @@ func DefaultPools() []AddressPool {
 		{netip.MustParsePrefix("172.28.0.0/14"), 16},
 		{netip.MustParsePrefix("192.168.0.0/16"), 20},
 	}
+}
+
+// UniqueLocal is the pool that IPv6 subnets are chosen of when none is
+// configured, as dockerd has it: /64s of a unique local /48 (RFC 4193) whose
+// global ID follows from seed, so that hosts differ and one stays the same.
+func UniqueLocal(seed string) AddressPool {
+	sum := sha256.Sum256([]byte(seed))
+	var b [16]byte
+	b[0] = 0xfd
+	copy(b[1:6], sum[:])
+	return AddressPool{netip.PrefixFrom(netip.AddrFrom16(b), 48), 64}
+}
+
+// Usable says whether an interface in subnet can have the address a: the
+// network's and IPv4's broadcast address are nobody's. A subnet of two has
+// neither (RFC 3021, RFC 6164).
+func Usable(subnet netip.Prefix, a netip.Addr) bool {
+	if !subnet.Contains(a) {
+		return false
+	}
+	if subnet.Bits() >= subnet.Addr().BitLen()-1 {
+		return true
+	}
+	// For IPv6 the first is the routers' anycast address (RFC 4291).
+	return a != subnet.Masked().Addr() && (a.Is6() || a != lastAddr(subnet))
 }
 
 // Choose returns the first subnet of pools that overlaps nothing in used.

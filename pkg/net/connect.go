@@ -1,0 +1,197 @@
+package net
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/berth-engine/berth/pkg/net/define"
+	"github.com/containerd/errdefs"
+	"github.com/moby/moby/api/types/network"
+)
+
+// Check says whether a container may have an endpoint on a network with these
+// settings, as Setup and Connect will.
+func (m *Manager) Check(ref string, settings *network.EndpointSettings) error {
+	n, err := m.networks.find(ref)
+	if err != nil || settings == nil {
+		return err
+	}
+	_, err = define.ParseEndpoint(n.net, settings)
+	return err
+}
+
+// Connect gives the sandbox of a running container one endpoint more, or
+// changes nothing. What it answers is as Setup's. publish are the ports that
+// the container wants: they are published now if no network led out before.
+func (m *Manager) Connect(ctx context.Context, id, ref string, settings *network.EndpointSettings, publish network.PortMap) (made map[string]*network.EndpointSettings, bound network.PortMap, err error) {
+	s, err := m.complete(id)
+	if err != nil {
+		return nil, nil, err
+	}
+	e, n, release, err := m.planEndpoint(ref, settings)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer release()
+	if s.on(e.Network) >= 0 {
+		return nil, nil, errdefs.ErrPermissionDenied.WithMessage(
+			fmt.Sprintf("endpoint with name %s already exists in network %s", s.Name, e.Network))
+	}
+	if s.Key == "" || n.net.Driver == define.DriverHost || n.net.Driver == define.DriverNull {
+		return nil, nil, errdefs.ErrInvalidArgument.WithMessage(
+			"container sharing network namespace with another container or host cannot be connected to any other network")
+	}
+	// It comes last, so that it neither has the default route nor ports yet.
+	planned := s.copy()
+	e.Pending = true
+	planned.Endpoints = append(planned.Endpoints, e)
+	last := len(planned.Endpoints) - 1
+	if err := planned.name(last); err != nil {
+		return nil, nil, err
+	}
+	done, err := m.join(ctx, planned, last, publish)
+	if err != nil {
+		undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
+		defer cancel()
+		return nil, nil, errors.Join(err, m.settle(undo, planned))
+	}
+	return done.settings(), done.bound(), nil
+}
+
+// join makes the last endpoint of planned, which is recorded first.
+func (m *Manager) join(ctx context.Context, planned *sandbox, last int, publish network.PortMap) (*sandbox, error) {
+	if err := m.sandboxes.put(planned); err != nil {
+		return nil, err
+	}
+	done := planned.copy()
+	if err := m.attach(ctx, planned, last, &done.Endpoints[last]); err != nil {
+		return nil, err
+	}
+	done.Endpoints[last].Pending = false
+	done.order()
+	if err := m.lead(ctx, planned, done, publish); err != nil {
+		return nil, err
+	}
+	return done, m.sandboxes.put(done)
+}
+
+// Disconnect takes a running container off a network. What it answers is as
+// Setup's. NotFound when it is not on it.
+func (m *Manager) Disconnect(ctx context.Context, id, ref string, publish network.PortMap) (made map[string]*network.EndpointSettings, bound network.PortMap, err error) {
+	s, err := m.complete(id)
+	if err != nil {
+		return nil, nil, err
+	}
+	i := slices.IndexFunc(s.Endpoints, func(e endpoint) bool { return e.Ref == ref })
+	if i < 0 {
+		if n, err := m.networks.find(ref); err == nil {
+			i = s.on(n.net.Name)
+		}
+	}
+	if i < 0 {
+		return nil, nil, errdefs.ErrNotFound.WithMessage(fmt.Sprintf("container %s is not connected to network %s", id, ref))
+	}
+	leaving := s.copy()
+	leaving.Endpoints[i].Pending = true
+	if err := m.sandboxes.put(leaving); err != nil {
+		return nil, nil, err
+	}
+	done, err := m.leave(ctx, leaving, i, publish)
+	if err != nil {
+		return nil, nil, err
+	}
+	return done.settings(), done.bound(), nil
+}
+
+// leave removes endpoint i of s, which is pending.
+func (m *Manager) leave(ctx context.Context, s *sandbox, i int, publish network.PortMap) (*sandbox, error) {
+	if err := m.detach(ctx, s, i); err != nil {
+		return nil, err
+	}
+	done := s.copy()
+	done.Endpoints = slices.Delete(done.Endpoints, i, i+1)
+	if err := m.lead(ctx, s, done, publish); err != nil {
+		return nil, err
+	}
+	return done, m.sandboxes.put(done)
+}
+
+// settle takes away the endpoints that a failure or a crash left pending.
+func (m *Manager) settle(ctx context.Context, s *sandbox) error {
+	for {
+		i := slices.IndexFunc(s.Endpoints, func(e endpoint) bool { return e.Pending })
+		if i < 0 {
+			return nil
+		}
+		var err error
+		if s, err = m.leave(ctx, s, i, nil); err != nil {
+			return err
+		}
+	}
+}
+
+// complete finds the sandbox of a running container.
+func (m *Manager) complete(id string) (*sandbox, error) {
+	s, ok := m.sandboxes.get(id)
+	if !ok || !s.Ready {
+		return nil, errdefs.ErrConflict.WithMessage(fmt.Sprintf("container %s has no network", id))
+	}
+	return s, nil
+}
+
+// lead gives the first endpoint of after the default route, and, where that is
+// another than before's or no longer leads out, the published ports.
+func (m *Manager) lead(ctx context.Context, before, after *sandbox, publish network.PortMap) error {
+	if err := after.route(); err != nil {
+		return err
+	}
+	was, is := before.publisher(), after.publisher()
+	if was == is {
+		return nil
+	}
+	switch {
+	case is == "": // nothing leads out any more
+		m.ports.Release(after.ID)
+		after.Bindings = nil
+	case len(after.Bindings) == 0:
+		requests, err := m.requests(after, publish)
+		if err != nil {
+			return err
+		}
+		if err := m.bind(after, requests); err != nil {
+			return err
+		}
+	}
+	if was != "" && len(before.Bindings) > 0 {
+		if err := m.firewall.Unpublish(ctx, was); err != nil {
+			return err
+		}
+	}
+	owner, mappings := after.published()
+	if len(mappings) == 0 {
+		return nil
+	}
+	return m.firewall.Publish(ctx, owner, mappings)
+}
+
+// publisher is the firewall's name of the endpoint that has the published
+// ports; "" when no network leads out.
+func (s *sandbox) publisher() string {
+	if e := s.first(); e != nil && e.Outward {
+		return s.owner(e)
+	}
+	return ""
+}
+
+// Rename gives a container another name, in messages and in network inspect.
+func (m *Manager) Rename(id, name string) error {
+	s, ok := m.sandboxes.get(id)
+	if !ok {
+		return nil
+	}
+	renamed := s.copy()
+	renamed.Name = name
+	return m.sandboxes.put(renamed)
+}
