@@ -13,8 +13,8 @@ import (
 
 // Check says whether a container may have an endpoint on a network with these
 // settings, as Setup and Connect will.
-func (m *Manager) Check(ref string, settings *network.EndpointSettings) error {
-	n, err := m.networks.find(ref)
+func (w *wirer) Check(ref string, settings *network.EndpointSettings) error {
+	n, err := w.networks.find(ref)
 	if err != nil || settings == nil {
 		return err
 	}
@@ -25,12 +25,12 @@ func (m *Manager) Check(ref string, settings *network.EndpointSettings) error {
 // Connect gives the sandbox of a running container one endpoint more, or
 // changes nothing. What it answers is as Setup's. publish are the ports that
 // the container wants: they are published now if no network led out before.
-func (m *Manager) Connect(ctx context.Context, id, ref string, settings *network.EndpointSettings, publish network.PortMap) (made map[string]*network.EndpointSettings, bound network.PortMap, err error) {
-	s, err := m.complete(id)
+func (w *wirer) Connect(ctx context.Context, id, ref string, settings *network.EndpointSettings, publish network.PortMap) (made map[string]*network.EndpointSettings, bound network.PortMap, err error) {
+	s, err := w.complete(id)
 	if err != nil {
 		return nil, nil, err
 	}
-	e, n, release, err := m.planEndpoint(ref, settings)
+	e, n, release, err := w.planEndpoint(ref, settings)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -51,42 +51,42 @@ func (m *Manager) Connect(ctx context.Context, id, ref string, settings *network
 	if err := planned.name(last); err != nil {
 		return nil, nil, err
 	}
-	done, err := m.join(ctx, planned, last, publish)
+	done, err := w.join(ctx, planned, last, publish)
 	if err != nil {
 		undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
 		defer cancel()
-		return nil, nil, errors.Join(err, m.settle(undo, planned))
+		return nil, nil, errors.Join(err, w.settle(undo, planned))
 	}
 	return done.settings(), done.bound(), nil
 }
 
 // join makes the last endpoint of planned, which is recorded first.
-func (m *Manager) join(ctx context.Context, planned *sandbox, last int, publish network.PortMap) (*sandbox, error) {
-	if err := m.sandboxes.put(planned); err != nil {
+func (w *wirer) join(ctx context.Context, planned *sandbox, last int, publish network.PortMap) (*sandbox, error) {
+	if err := w.sandboxes.put(planned); err != nil {
 		return nil, err
 	}
 	done := planned.copy()
-	if err := m.attach(ctx, planned, last, &done.Endpoints[last]); err != nil {
+	if err := w.attach(ctx, planned, last, &done.Endpoints[last]); err != nil {
 		return nil, err
 	}
 	done.Endpoints[last].Pending = false
 	done.order()
-	if err := m.lead(ctx, planned, done, publish); err != nil {
+	if err := w.lead(ctx, planned, done, publish); err != nil {
 		return nil, err
 	}
-	return done, m.sandboxes.put(done)
+	return done, w.sandboxes.put(done)
 }
 
 // Disconnect takes a running container off a network. What it answers is as
 // Setup's. NotFound when it is not on it.
-func (m *Manager) Disconnect(ctx context.Context, id, ref string, publish network.PortMap) (made map[string]*network.EndpointSettings, bound network.PortMap, err error) {
-	s, err := m.complete(id)
+func (w *wirer) Disconnect(ctx context.Context, id, ref string, publish network.PortMap) (made map[string]*network.EndpointSettings, bound network.PortMap, err error) {
+	s, err := w.complete(id)
 	if err != nil {
 		return nil, nil, err
 	}
 	i := slices.IndexFunc(s.Endpoints, func(e endpoint) bool { return e.Ref == ref })
 	if i < 0 {
-		if n, err := m.networks.find(ref); err == nil {
+		if n, err := w.networks.find(ref); err == nil {
 			i = s.on(n.net.Name)
 		}
 	}
@@ -95,10 +95,10 @@ func (m *Manager) Disconnect(ctx context.Context, id, ref string, publish networ
 	}
 	leaving := s.copy()
 	leaving.Endpoints[i].Pending = true
-	if err := m.sandboxes.put(leaving); err != nil {
+	if err := w.sandboxes.put(leaving); err != nil {
 		return nil, nil, err
 	}
-	done, err := m.leave(ctx, leaving, i, publish)
+	done, err := w.leave(ctx, leaving, i, publish)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -106,35 +106,35 @@ func (m *Manager) Disconnect(ctx context.Context, id, ref string, publish networ
 }
 
 // leave removes endpoint i of s, which is pending.
-func (m *Manager) leave(ctx context.Context, s *sandbox, i int, publish network.PortMap) (*sandbox, error) {
-	if err := m.detach(ctx, s, i); err != nil {
+func (w *wirer) leave(ctx context.Context, s *sandbox, i int, publish network.PortMap) (*sandbox, error) {
+	if err := w.detach(ctx, s, i); err != nil {
 		return nil, err
 	}
 	done := s.copy()
 	done.Endpoints = slices.Delete(done.Endpoints, i, i+1)
-	if err := m.lead(ctx, s, done, publish); err != nil {
+	if err := w.lead(ctx, s, done, publish); err != nil {
 		return nil, err
 	}
-	return done, m.sandboxes.put(done)
+	return done, w.sandboxes.put(done)
 }
 
 // settle takes away the endpoints that a failure or a crash left pending.
-func (m *Manager) settle(ctx context.Context, s *sandbox) error {
+func (w *wirer) settle(ctx context.Context, s *sandbox) error {
 	for {
 		i := slices.IndexFunc(s.Endpoints, func(e endpoint) bool { return e.Pending })
 		if i < 0 {
 			return nil
 		}
 		var err error
-		if s, err = m.leave(ctx, s, i, nil); err != nil {
+		if s, err = w.leave(ctx, s, i, nil); err != nil {
 			return err
 		}
 	}
 }
 
 // complete finds the sandbox of a running container.
-func (m *Manager) complete(id string) (*sandbox, error) {
-	s, ok := m.sandboxes.get(id)
+func (w *wirer) complete(id string) (*sandbox, error) {
+	s, ok := w.sandboxes.get(id)
 	if !ok || !s.Ready {
 		return nil, errdefs.ErrConflict.WithMessage(fmt.Sprintf("container %s has no network", id))
 	}
@@ -143,7 +143,7 @@ func (m *Manager) complete(id string) (*sandbox, error) {
 
 // lead gives the first endpoint of after the default route, and, where that is
 // another than before's or no longer leads out, the published ports.
-func (m *Manager) lead(ctx context.Context, before, after *sandbox, publish network.PortMap) error {
+func (w *wirer) lead(ctx context.Context, before, after *sandbox, publish network.PortMap) error {
 	if err := after.route(); err != nil {
 		return err
 	}
@@ -153,19 +153,19 @@ func (m *Manager) lead(ctx context.Context, before, after *sandbox, publish netw
 	}
 	switch {
 	case is == "": // nothing leads out any more
-		m.ports.Release(after.ID)
+		w.ports.Release(after.ID)
 		after.Bindings = nil
 	case len(after.Bindings) == 0:
-		requests, err := m.requests(after, publish)
+		requests, err := w.requests(after, publish)
 		if err != nil {
 			return err
 		}
-		if err := m.bind(after, requests); err != nil {
+		if err := w.bind(after, requests); err != nil {
 			return err
 		}
 	}
 	if was != "" && len(before.Bindings) > 0 {
-		if err := m.firewall.Unpublish(ctx, was); err != nil {
+		if err := w.firewall.Unpublish(ctx, was); err != nil {
 			return err
 		}
 	}
@@ -173,7 +173,7 @@ func (m *Manager) lead(ctx context.Context, before, after *sandbox, publish netw
 	if len(mappings) == 0 {
 		return nil
 	}
-	return m.firewall.Publish(ctx, owner, mappings)
+	return w.firewall.Publish(ctx, owner, mappings)
 }
 
 // publisher is the firewall's name of the endpoint that has the published
@@ -186,12 +186,12 @@ func (s *sandbox) publisher() string {
 }
 
 // Rename gives a container another name, in messages and in network inspect.
-func (m *Manager) Rename(id, name string) error {
-	s, ok := m.sandboxes.get(id)
+func (w *wirer) Rename(id, name string) error {
+	s, ok := w.sandboxes.get(id)
 	if !ok {
 		return nil
 	}
 	renamed := s.copy()
 	renamed.Name = name
-	return m.sandboxes.put(renamed)
+	return w.sandboxes.put(renamed)
 }

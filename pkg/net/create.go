@@ -6,12 +6,24 @@ import (
 	"fmt"
 
 	"github.com/berth-engine/berth/pkg/net/bridge"
+	"github.com/berth-engine/berth/pkg/net/cni"
 	"github.com/berth-engine/berth/pkg/net/define"
+	"github.com/berth-engine/berth/pkg/net/firewall"
 	"github.com/berth-engine/berth/pkg/net/ipam"
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/events"
 	"github.com/moby/moby/api/types/network"
 )
+
+// maker makes and removes networks.
+type maker struct {
+	networks  *registry
+	sandboxes *sandboxes // say which are used
+	firewall  *firewall.Table
+	links     *bridge.Deleter
+	plugins   *cni.Set
+	events    func(events.Message)
+}
 
 // Create makes a network. Conflict when one of its name exists;
 // InvalidArgument, PermissionDenied and NotFound in Docker's words for what
@@ -19,7 +31,7 @@ import (
 //
 // The file comes first: a crash behind it leaves a network, which is complete
 // at the next start, and before it nothing.
-func (m *Manager) Create(ctx context.Context, q network.CreateRequest) (network.CreateResponse, error) {
+func (m *maker) Create(ctx context.Context, q network.CreateRequest) (network.CreateResponse, error) {
 	n, err := define.New(q, drivers(), m.networks.configuration)
 	if err != nil {
 		return network.CreateResponse{}, err
@@ -102,7 +114,7 @@ func (r *registry) ownBridge(e *entry) error {
 }
 
 // make brings a planned network into being.
-func (m *Manager) make(ctx context.Context, e *entry) error {
+func (m *maker) make(ctx context.Context, e *entry) error {
 	if err := m.networks.save(e); err != nil {
 		return err
 	}
@@ -117,7 +129,7 @@ func (m *Manager) make(ctx context.Context, e *entry) error {
 
 // unmake takes back what make made, the file last: until then the next start
 // finds what is left. Absent is no error.
-func (m *Manager) unmake(ctx context.Context, e *entry) error {
+func (m *maker) unmake(ctx context.Context, e *entry) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
 	defer cancel()
 	if e.bridge != nil {
@@ -128,7 +140,7 @@ func (m *Manager) unmake(ctx context.Context, e *entry) error {
 	return m.networks.forget(e.net.Name)
 }
 
-func (m *Manager) unmakeBridge(ctx context.Context, e *entry) error {
+func (m *maker) unmakeBridge(ctx context.Context, e *entry) error {
 	if e.foreign {
 		if err := e.bridge.Leave(); err != nil {
 			return err
@@ -144,8 +156,8 @@ func (m *Manager) unmakeBridge(ctx context.Context, e *entry) error {
 }
 
 // publish tells of a change of a network.
-func (m *Manager) publish(action events.Action, e *entry) {
-	m.cfg.Events(events.Message{
+func (m *maker) publish(action events.Action, e *entry) {
+	m.events(events.Message{
 		Type: events.NetworkEventType, Action: action, Scope: e.net.Scope,
 		Actor: events.Actor{ID: e.net.ID, Attributes: map[string]string{"name": e.net.Name, "type": e.net.Driver}},
 	})

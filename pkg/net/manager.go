@@ -48,16 +48,18 @@ type Config struct {
 	Log *slog.Logger
 }
 
-// Manager keeps the networks of one daemon.
+// Manager keeps the networks of one daemon: the maker's are their making and
+// removal, the wirer's the containers on them.
 type Manager struct {
-	cfg      Config
-	log      *slog.Logger
-	plugins  *cni.Set
-	cni      *libcni.CNIConfig
-	firewall *firewall.Table
-	links    *bridge.Deleter
-	ports    *ports.Allocator
+	*maker
+	*wirer
 
+	cfg       Config
+	log       *slog.Logger
+	plugins   *cni.Set
+	firewall  *firewall.Table
+	links     *bridge.Deleter
+	ports     *ports.Allocator
 	dirs      layout
 	networks  *registry
 	sandboxes *sandboxes
@@ -89,7 +91,10 @@ func New(ctx context.Context, c Config) (_ *Manager, err error) {
 		}
 		return m.firewall, func() error { return nil }, nil
 	}, m.links.Delete)
-	m.cni = libcni.NewCNIConfigWithCacheDir(c.CNIPath, m.dirs.notes(), m.plugins.Exec())
+	m.maker = &maker{networks: m.networks, sandboxes: m.sandboxes, firewall: m.firewall, links: m.links,
+		plugins: m.plugins, events: c.Events}
+	m.wirer = &wirer{networks: m.networks, sandboxes: m.sandboxes, firewall: m.firewall, ports: m.ports,
+		cni: libcni.NewCNIConfigWithCacheDir(c.CNIPath, dirs.notes(), m.plugins.Exec()), hostIP: c.HostIP, dirs: dirs, log: c.Log}
 	if err := m.open(ctx); err != nil {
 		return nil, errors.Join(err, m.close())
 	}

@@ -17,7 +17,7 @@ import (
 
 // Remove deletes a network. PermissionDenied when it is predefined, an
 // operator's, or has endpoints, whose containers the message names.
-func (m *Manager) Remove(ctx context.Context, ref string) error {
+func (m *maker) Remove(ctx context.Context, ref string) error {
 	unlock, err := lockLinks()
 	if err != nil {
 		return err
@@ -39,7 +39,7 @@ func (m *Manager) Remove(ctx context.Context, ref string) error {
 
 // takeOut takes a network that nothing uses out of the registry, so that nothing
 // can begin to use it.
-func (m *Manager) takeOut(ref string) (*entry, error) {
+func (m *maker) takeOut(ref string) (*entry, error) {
 	r := m.networks
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -94,7 +94,7 @@ func (b *sandboxes) users(name string) (out []string) {
 
 // Prune removes the networks that nothing uses and f lets through. Filters:
 // label, label!, until.
-func (m *Manager) Prune(ctx context.Context, f filters.Args) (network.PruneReport, error) {
+func (m *maker) Prune(ctx context.Context, f filters.Args) (network.PruneReport, error) {
 	if err := f.Validate("label", "label!", "until"); err != nil {
 		return network.PruneReport{}, err
 	}
@@ -112,12 +112,12 @@ func (m *Manager) Prune(ctx context.Context, f filters.Args) (network.PruneRepor
 			out.NetworksDeleted = append(out.NetworksDeleted, name)
 		}
 	}
-	m.cfg.Events(events.Message{Type: events.NetworkEventType, Action: events.ActionPrune, Scope: "local",
+	m.events(events.Message{Type: events.NetworkEventType, Action: events.ActionPrune, Scope: "local",
 		Actor: events.Actor{Attributes: map[string]string{"reclaimed": "0"}}})
 	return out, nil
 }
 
-func (m *Manager) prunable(f filters.Args, until time.Time) map[string]bool {
+func (m *maker) prunable(f filters.Args, until time.Time) map[string]bool {
 	out := map[string]bool{}
 	for _, n := range m.networks.all() {
 		switch {

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"slices"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"github.com/berth-engine/berth/pkg/net/bridge"
 	"github.com/berth-engine/berth/pkg/net/cni"
 	"github.com/berth-engine/berth/pkg/net/define"
+	"github.com/berth-engine/berth/pkg/net/firewall"
 	"github.com/berth-engine/berth/pkg/net/netns"
 	"github.com/berth-engine/berth/pkg/net/ports"
 	"github.com/containerd/errdefs"
@@ -27,6 +29,18 @@ import (
 // undoTimeout bounds what is done after a caller's context has ended.
 const undoTimeout = 30 * time.Second
 
+// wirer makes the sandboxes of containers and the endpoints in them.
+type wirer struct {
+	networks  *registry
+	sandboxes *sandboxes
+	firewall  *firewall.Table
+	ports     *ports.Allocator
+	cni       *libcni.CNIConfig
+	hostIP    netip.Addr // where ports are published that name no address
+	dirs      layout
+	log       *slog.Logger
+}
+
 // Setup makes the sandbox of container id with one endpoint per network, and
 // publishes ports. Nothing remains when it fails. name stands for the container
 // in messages and in network inspect. A namespace that is still there, because
@@ -37,15 +51,15 @@ const undoTimeout = 30 * time.Second
 // filled in; bound has the host address and port of each binding.
 //
 // Setup, Connect, Disconnect and Teardown of one container must not overlap.
-func (m *Manager) Setup(ctx context.Context, id, name string, wanted map[string]*network.EndpointSettings, publish network.PortMap) (key string, made map[string]*network.EndpointSettings, bound network.PortMap, err error) {
+func (w *wirer) Setup(ctx context.Context, id, name string, wanted map[string]*network.EndpointSettings, publish network.PortMap) (key string, made map[string]*network.EndpointSettings, bound network.PortMap, err error) {
 	if err := utils.ValidateContainerID(id); err != nil {
 		return "", nil, nil, errdefs.ErrInvalidArgument.WithMessage(err.Error())
 	}
-	kept, err := m.clear(ctx, id)
+	kept, err := w.clear(ctx, id)
 	if err != nil {
 		return "", nil, nil, fmt.Errorf("removing the sandbox of an earlier start: %w", err)
 	}
-	s, err := m.setup(ctx, id, name, wanted, publish, kept)
+	s, err := w.setup(ctx, id, name, wanted, publish, kept)
 	if err == nil {
 		return s.Key, s.settings(), s.bound(), nil
 	}
@@ -53,29 +67,29 @@ func (m *Manager) Setup(ctx context.Context, id, name string, wanted map[string]
 	defer cancel()
 	var undoErr error
 	if kept {
-		_, undoErr = m.clear(undo, id)
+		_, undoErr = w.clear(undo, id)
 	} else {
-		undoErr = m.Teardown(undo, id)
+		undoErr = w.Teardown(undo, id)
 	}
 	return "", nil, nil, errors.Join(err, undoErr)
 }
 
-func (m *Manager) setup(ctx context.Context, id, name string, wanted map[string]*network.EndpointSettings, publish network.PortMap, kept bool) (*sandbox, error) {
-	s, release, err := m.plan(id, name, wanted)
+func (w *wirer) setup(ctx context.Context, id, name string, wanted map[string]*network.EndpointSettings, publish network.PortMap, kept bool) (*sandbox, error) {
+	s, release, err := w.plan(id, name, wanted)
 	if err != nil {
 		return nil, err
 	}
 	defer release()
-	requests, err := m.requests(s, publish)
+	requests, err := w.requests(s, publish)
 	if err != nil {
 		return nil, err
 	}
-	return s, m.build(ctx, s, requests, kept)
+	return s, w.build(ctx, s, requests, kept)
 }
 
 // plan says what there will be. Until release the networks cannot be removed.
-func (m *Manager) plan(id, name string, wanted map[string]*network.EndpointSettings) (_ *sandbox, release func(), err error) {
-	s := &sandbox{ID: id, Name: name, Key: m.dirs.pin(id)}
+func (w *wirer) plan(id, name string, wanted map[string]*network.EndpointSettings) (_ *sandbox, release func(), err error) {
+	s := &sandbox{ID: id, Name: name, Key: w.dirs.pin(id)}
 	var releases []func()
 	all := func() {
 		for _, f := range releases {
@@ -88,7 +102,7 @@ func (m *Manager) plan(id, name string, wanted map[string]*network.EndpointSetti
 		}
 	}()
 	for ref, settings := range wanted {
-		e, n, done, err := m.planEndpoint(ref, settings)
+		e, n, done, err := w.planEndpoint(ref, settings)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -116,8 +130,8 @@ func (m *Manager) plan(id, name string, wanted map[string]*network.EndpointSetti
 }
 
 // planEndpoint says what an endpoint will be, but for its interface's name.
-func (m *Manager) planEndpoint(ref string, settings *network.EndpointSettings) (e endpoint, n *entry, release func(), err error) {
-	n, release, err = m.networks.hold(ref)
+func (w *wirer) planEndpoint(ref string, settings *network.EndpointSettings) (e endpoint, n *entry, release func(), err error) {
+	n, release, err = w.networks.hold(ref)
 	if err != nil {
 		return e, nil, nil, err
 	}
@@ -180,11 +194,11 @@ func newID() string {
 
 // requests are the ports to bind; none where nothing can be published, as in
 // the host's own namespace.
-func (m *Manager) requests(s *sandbox, publish network.PortMap) ([]ports.Request, error) {
-	fallback := m.cfg.HostIP
+func (w *wirer) requests(s *sandbox, publish network.PortMap) ([]ports.Request, error) {
+	fallback := w.hostIP
 	var n *entry
 	if first := s.first(); first != nil && first.Outward {
-		n, _ = m.networks.byExactName(first.Network)
+		n, _ = w.networks.byExactName(first.Network)
 	}
 	if n != nil && n.options.HostIP.IsValid() {
 		fallback = n.options.HostIP
@@ -219,11 +233,11 @@ func (n *entry) serve(all []ports.Request) (out []ports.Request, err error) {
 }
 
 // bind has the ports of s granted.
-func (m *Manager) bind(s *sandbox, requests []ports.Request) error {
+func (w *wirer) bind(s *sandbox, requests []ports.Request) error {
 	if len(requests) == 0 {
 		return nil
 	}
-	bindings, err := m.ports.Bind(s.ID, s.Name, requests)
+	bindings, err := w.ports.Bind(s.ID, s.Name, requests)
 	if err != nil {
 		return fmt.Errorf("driver failed programming external connectivity on endpoint %s (%s): %w",
 			s.Name, s.Endpoints[0].Settings.EndpointID, err)
@@ -234,11 +248,11 @@ func (m *Manager) bind(s *sandbox, requests []ports.Request) error {
 
 // build makes s, in the namespace that is there if it was kept. What it made
 // before it failed is Teardown's.
-func (m *Manager) build(ctx context.Context, s *sandbox, requests []ports.Request, kept bool) error {
-	if err := m.bind(s, requests); err != nil {
+func (w *wirer) build(ctx context.Context, s *sandbox, requests []ports.Request, kept bool) error {
+	if err := w.bind(s, requests); err != nil {
 		return err
 	}
-	if err := m.sandboxes.put(s); err != nil {
+	if err := w.sandboxes.put(s); err != nil {
 		return err
 	}
 	if s.Key != "" && !kept {
@@ -249,7 +263,7 @@ func (m *Manager) build(ctx context.Context, s *sandbox, requests []ports.Reques
 	done := s.copy()
 	done.Ready = true
 	for i := range done.Endpoints {
-		if err := m.attach(ctx, s, i, &done.Endpoints[i]); err != nil {
+		if err := w.attach(ctx, s, i, &done.Endpoints[i]); err != nil {
 			return err
 		}
 	}
@@ -258,7 +272,7 @@ func (m *Manager) build(ctx context.Context, s *sandbox, requests []ports.Reques
 			return err
 		}
 	}
-	if err := m.sandboxes.put(done); err != nil {
+	if err := w.sandboxes.put(done); err != nil {
 		return err
 	}
 	*s = *done
@@ -266,12 +280,12 @@ func (m *Manager) build(ctx context.Context, s *sandbox, requests []ports.Reques
 }
 
 // attach makes endpoint i of s and fills in e.
-func (m *Manager) attach(ctx context.Context, s *sandbox, i int, e *endpoint) error {
-	n, err := m.networks.find(e.Network)
+func (w *wirer) attach(ctx context.Context, s *sandbox, i int, e *endpoint) error {
+	n, err := w.networks.find(e.Network)
 	if err != nil {
 		return err
 	}
-	result, err := m.cni.AddNetworkList(ctx, n.list, s.runtimeConf(i))
+	result, err := w.cni.AddNetworkList(ctx, n.list, s.runtimeConf(i))
 	if err != nil {
 		return cni.Cause(err)
 	}
