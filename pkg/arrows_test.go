@@ -32,18 +32,18 @@ var arrows = map[string][]string{
 	"cmd/berth":                    {"pkg/config"},
 	"cmd/berthd":                   {"pkg/config", "pkg/api", "pkg/engine", "pkg/images", "pkg/net", "pkg/volumes", "pkg/build", "pkg/system", "pkg/metrics", "pkg/runtime", "pkg/logs", "pkg/store", "pkg/engine/container"},
 	"cmd/containerd-shim-berth-v2": {"pkg/shim", "pkg/logs"},
-	"cmd/berth-cni":                {"pkg/net"},
+	"cmd/berth-cni":                {"pkg/net", "pkg/net/nettest"},
 	"cmd/berth-init":               {},
 
 	"pkg/api":     {"pkg/engine", "pkg/images", "pkg/net", "pkg/volumes", "pkg/build", "pkg/system", "pkg/logs", "pkg/engine/container"},
 	"pkg/engine":  {"pkg/runtime", "pkg/logs", "pkg/store", "pkg/engine/container"},
 	"pkg/images":  {"pkg/runtime", "pkg/store"},
-	"pkg/net":     {"pkg/store", "pkg/net/records", "pkg/net/netns"},
+	"pkg/net":     {"pkg/store", "pkg/net/records", "pkg/net/netns", "pkg/net/nettest"},
 	"pkg/volumes": {"pkg/store"},
 	"pkg/build":   {"pkg/runtime", "pkg/store"},
 	"pkg/system":  {},
 	"pkg/metrics": {},
-	"pkg/shim":    {"pkg/logs", "pkg/net/records", "pkg/net/netns"},
+	"pkg/shim":    {"pkg/logs", "pkg/net/records", "pkg/net/netns", "pkg/net/nettest"},
 	"pkg/runtime": {},
 	"pkg/logs":    {},
 	"pkg/store":   {},
@@ -53,6 +53,8 @@ var arrows = map[string][]string{
 	"pkg/net/records": {},
 	// Other network namespaces, which the shim enters as well.
 	"pkg/net/netns": {},
+	// Namespaces for tests.
+	"pkg/net/nettest": {"pkg/net", "pkg/net/netns"},
 
 	// Pure: the record of a container and its transitions.
 	"pkg/engine/container": {},
@@ -70,7 +72,7 @@ var outside = map[string][]string{
 	"github.com/docker/cli":          {"cmd/berth", "test"},
 	"github.com/spf13/cobra":         {"cmd/berth"},
 	"go.etcd.io/bbolt":               {"pkg/store", "pkg/runtime"}, // the embedded containerd's database is one too
-	"github.com/google/nftables":     {"pkg/net", "test"},
+	"github.com/google/nftables":     {"pkg/net", "pkg/shim", "test"},
 	"github.com/opencontainers/runc": {"cmd/containerd-shim-berth-v2", "pkg/shim"},
 	// Tasks are called in pkg/runtime alone; images and build take its client.
 	"github.com/containerd/containerd/v2/client":         {"pkg/runtime", "pkg/images", "pkg/build", "test"},

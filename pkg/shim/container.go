@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/containerd/errdefs"
 
+	"github.com/berth-engine/berth/pkg/shim/resolver"
 	"github.com/berth-engine/berth/pkg/streams"
 )
 
@@ -32,6 +34,7 @@ type container struct {
 
 	mu        sync.Mutex // guards the following
 	processes map[string]*process
+	names     *resolver.Resolver // nil if the container has none
 }
 
 // newContainer listens on the container's socket. A link in the bundle leads whoever cleans up
@@ -121,6 +124,25 @@ func (c *container) close(bound time.Duration) {
 		c.remove(exec, bound)
 	}
 	c.stopListening()
+	c.mu.Lock()
+	names := c.names
+	c.names = nil
+	c.mu.Unlock()
+	if names != nil {
+		names.Close()
+	}
+}
+
+// answer begins to answer the names that the container asks for.
+func (c *container) answer(cfg *streams.Names) error {
+	if cfg == nil {
+		return nil
+	}
+	r, err := resolver.Open(*cfg, slog.With("container", c.id))
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.names = r
+	return err
 }
 
 func (c *container) stopListening() {

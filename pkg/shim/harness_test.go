@@ -79,7 +79,7 @@ func setUp() error {
 	if err := os.WriteFile(filepath.Join(root, "bin/busybox"), busybox, 0o755); err != nil {
 		return err
 	}
-	for _, name := range []string{"sh", "cat", "sleep", "seq", "dd", "yes", "head", "stty", "tr"} {
+	for _, name := range []string{"sh", "cat", "sleep", "seq", "dd", "yes", "head", "stty", "tr", "nslookup"} {
 		if err := os.Symlink("busybox", filepath.Join(root, "bin", name)); err != nil {
 			return err
 		}
@@ -101,6 +101,7 @@ type rig struct {
 	pidfd    int
 	conn     net.Conn
 	eventsAt string
+	inNetNS  string // that the container is in; "" makes one
 }
 
 const namespace = "berth-test"
@@ -166,7 +167,7 @@ func (r *rig) spec(tty bool, argv ...string) *specs.Spec {
 		},
 		Linux: &specs.Linux{
 			CgroupsPath: "/" + r.id,
-			Namespaces:  []specs.LinuxNamespace{{Type: specs.PIDNamespace}, {Type: specs.MountNamespace}, {Type: specs.IPCNamespace}, {Type: specs.UTSNamespace}, {Type: specs.NetworkNamespace}},
+			Namespaces:  []specs.LinuxNamespace{{Type: specs.PIDNamespace}, {Type: specs.MountNamespace}, {Type: specs.IPCNamespace}, {Type: specs.UTSNamespace}, {Type: specs.NetworkNamespace, Path: r.inNetNS}},
 		},
 	}
 }

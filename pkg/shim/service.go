@@ -96,8 +96,14 @@ func (s *Service) Create(ctx context.Context, r *taskapi.CreateTaskRequest) (*ta
 		return nil, errgrpc.ToGRPC(err)
 	}
 	r.Stdin, r.Stdout, r.Stderr = p.paths()
+	answering := make(chan error, 1) // beside the runtime, which takes longer
+	go func() { answering <- c.answer(cfg.Names) }()
 	resp, err := s.TTRPCTaskService.Create(ctx, r)
 	p.opened()
+	if nameErr := <-answering; err == nil && nameErr != nil {
+		err = errgrpc.ToGRPC(nameErr)
+		_, _ = s.TTRPCTaskService.Delete(ctx, &taskapi.DeleteRequest{ID: r.ID}) // containerd calls the shim's delete action as well
+	}
 	if err != nil {
 		s.drop(r.ID)
 		c.close(drainBound)

@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"net/netip"
 	"path/filepath"
 	"strings"
 	"time"
@@ -31,6 +32,22 @@ type Config struct {
 	// Limit, of an exec, is how long it may run before it is killed, with all of
 	// its session; 0 is for ever.
 	Limit time.Duration `json:",omitempty"`
+	// Names, of a container, is nil where it asks name servers itself.
+	Names *Names `json:",omitempty"`
+}
+
+// Names says how names are answered inside a container.
+type Names struct {
+	NetNS   string   // absolute path of its network namespace
+	View    string   // absolute path of what package records says of the container
+	Servers []Server `json:",omitempty"` // that are asked for other names, in this order
+	Ndots   bool     `json:",omitempty"` // names without a dot are not asked of them
+}
+
+// Server is a name server.
+type Server struct {
+	Addr netip.Addr
+	Host bool `json:",omitempty"` // it is asked from the host's network namespace, not the container's
 }
 
 // Log names a container's log and how it is kept.
@@ -86,6 +103,8 @@ func (c *Config) validate() error {
 		return fmt.Errorf("socket %q is no clean absolute path", c.Socket)
 	case c.Log.Path != "" && !cleanAbs(c.Log.Path):
 		return fmt.Errorf("log path %q is no clean absolute path", c.Log.Path)
+	case c.Names != nil && (!cleanAbs(c.Names.NetNS) || !cleanAbs(c.Names.View)):
+		return fmt.Errorf("names of %q and %q: no clean absolute paths", c.Names.NetNS, c.Names.View)
 	}
 	return nil
 }

@@ -101,6 +101,15 @@ func configure(t testing.TB, dev, addr string) net.IP {
 	return a.IP
 }
 
+// NetNS makes a network namespace like a container's and gives its path.
+func NetNS(t testing.TB) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "netns")
+	must(t, bridge.CreateNetNS(path))
+	t.Cleanup(func() { must(t, bridge.DeleteNetNS(path)) })
+	return path
+}
+
 // In runs f in the namespace at path; sockets that it opens stay there.
 func In(t testing.TB, path string, f func() error) {
 	t.Helper()
