@@ -87,7 +87,7 @@ func New(ctx context.Context, c Config) (*Engine, error) {
 			return nil, fmt.Errorf("engine: %w", err)
 		}
 	}
-	e, observer, recovery := assemble(c, l)
+	e, observer, recovery, boot := assemble(c, l)
 	run, stop := context.WithCancel(context.WithoutCancel(ctx))
 	e.stop = stop
 	// Subscribed before the look around: an exit in between is seen twice
@@ -97,12 +97,14 @@ func New(ctx context.Context, c Config) (*Engine, error) {
 		e.Close()
 		return nil, fmt.Errorf("engine: recovery: %w", err)
 	}
+	boot.plan()
 	e.workers.Go(func() { observer.dispatch(run, events) })
+	e.workers.Go(func() { boot.run(run) })
 	return e, nil
 }
 
 // assemble hands each part what it needs of the configuration and of the others.
-func assemble(c Config, l layout.Layout) (*Engine, *observer, *recovery) {
+func assemble(c Config, l layout.Layout) (*Engine, *observer, *recovery, *boot) {
 	units := unit.NewRegistry()
 	writer := unit.NewWriter(c.Store, units.Get, c.Logger)
 	bundler := &bundler{
@@ -131,7 +133,7 @@ func assemble(c Config, l layout.Layout) (*Engine, *observer, *recovery) {
 	}
 	recovery := &recovery{
 		Layout: l, units: units, tasks: c.Tasks, networks: c.Networks, volumes: c.Volumes, store: c.Store, writer: writer,
-		supervisor: supervisor, starter: starter, remover: remover, probes: probes, log: c.Logger,
+		supervisor: supervisor, remover: remover, probes: probes, log: c.Logger,
 	}
 	return &Engine{
 		units: units, writer: writer, store: c.Store, events: c.Events,
@@ -146,7 +148,7 @@ func assemble(c Config, l layout.Layout) (*Engine, *observer, *recovery) {
 		probes:  probes,
 		streams: &output.Streams{Layout: l, Units: units, Tasks: c.Tasks, Events: c.Events},
 		reader:  newReader(c, l, units, execs),
-	}, observer, recovery
+	}, observer, recovery, &boot{units: units, supervisor: supervisor}
 }
 
 func newCreator(c Config, l layout.Layout, units *unit.Registry, b *bundler) *creator {

@@ -132,20 +132,24 @@ func (s *supervisor) restartIn(u *unit.Unit, delay time.Duration) {
 	})
 }
 
-// restartDue starts a container again after its delay. A start that fails
-// counts as an exit: the policy decides on it, too. Owner only.
+// restartDue starts a container again after its delay. Owner only.
 func (s *supervisor) restartDue(u *unit.Unit) {
-	v := u.View()
-	if v.Status.State != container.Restarting {
-		return // stopped or started by hand meanwhile
+	if u.Status().State == container.Restarting { // not stopped or started by hand meanwhile
+		s.attempt(u)
 	}
+}
+
+// attempt starts a container. A start that fails counts as an exit: the policy
+// decides on it, too. Owner only.
+func (s *supervisor) attempt(u *unit.Unit) {
+	v := u.View()
 	ctx := context.Background()
 	err := s.starter.start(ctx, u)
 	if err == nil {
 		return
 	}
 	code, err := supervise.StartError(err)
-	s.log.Warn("restart failed", "container", u.ID, "error", err)
+	s.log.Warn("container could not be started", "container", u.ID, "error", err)
 	failed := v.Status
 	failed.Error = err.Error()
 	delay, again := supervise.Decide(policy(v), supervise.Exit{

@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"os"
 	"sync"
@@ -10,10 +9,8 @@ import (
 	"github.com/berth-engine/berth/pkg/engine/container"
 	"github.com/berth-engine/berth/pkg/engine/health"
 	"github.com/berth-engine/berth/pkg/engine/layout"
-	"github.com/berth-engine/berth/pkg/engine/supervise"
 	"github.com/berth-engine/berth/pkg/engine/unit"
 	"github.com/berth-engine/berth/pkg/runtime"
-	"github.com/containerd/errdefs"
 )
 
 // recovery brings record and truth together; it is how every start of berthd
@@ -37,7 +34,6 @@ type recovery struct {
 	store      Store
 	writer     *unit.Writer
 	supervisor *supervisor
-	starter    *starter
 	remover    *remover
 	probes     *health.Monitor
 	log        *slog.Logger
@@ -193,8 +189,7 @@ func (r *recovery) sweepLeftovers(ctx context.Context, containers []string) erro
 	return nil
 }
 
-// settle handles what happened while nobody watched, before anybody can ask, and
-// has started what should run.
+// settle handles what happened while nobody watched, before anybody can ask.
 func (r *recovery) settle(ctx context.Context, tasks map[string]runtime.Task) {
 	ctx = context.WithoutCancel(ctx)
 	var settled sync.WaitGroup
@@ -209,9 +204,6 @@ func (r *recovery) settle(ctx context.Context, tasks map[string]runtime.Task) {
 		})
 	}
 	settled.Wait()
-	for _, u := range units {
-		u.Post(func() { r.startAtBoot(ctx, u) })
-	}
 }
 
 func (r *recovery) settleOne(ctx context.Context, u *unit.Unit, t runtime.Task, exists bool) {
@@ -226,26 +218,11 @@ func (r *recovery) settleOne(ctx context.Context, u *unit.Unit, t runtime.Task, 
 		if err := r.remover.now(ctx, u, RemoveOptions{Volumes: true}); err != nil {
 			r.log.Error("interrupted removal could not be finished", "container", u.ID, "error", err)
 		}
-	case s.State == container.Restarting:
-		r.supervisor.restartIn(u, supervise.FirstDelay)
 	case s.State == container.Running:
 		r.probes.Watch(u)
 	}
-}
-
-// startAtBoot starts a container at rest whose policy says so. Owner only.
-func (r *recovery) startAtBoot(ctx context.Context, u *unit.Unit) {
-	v := u.View()
-	s := v.Status
-	if s.Active() || s.Gone() {
-		return
-	}
-	if !supervise.AtBoot(v.Record.HostConfig.RestartPolicy, !s.StartedAt.IsZero(), supervise.Exit{
-		Code: s.ExitCode, ByHand: s.ByHand, Restarts: s.RestartCount, Uptime: s.FinishedAt.Sub(s.StartedAt),
-	}) {
-		return
-	}
-	if err := r.starter.byUser(ctx, u); err != nil && !errdefs.IsNotFound(err) {
-		r.log.Error("container could not be started", "container", u.ID, "error", fmt.Errorf("at boot: %w", err))
+	if u.Timer != nil { // of an exit that was settled: boot restarts in order
+		u.Timer.Stop()
+		u.Timer = nil
 	}
 }
