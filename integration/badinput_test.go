@@ -47,7 +47,8 @@ func TestBadInput(t *testing.T) {
 		{"unknown restart policy", "POST", create, `{"Image":"berth-test","HostConfig":{"RestartPolicy":{"Name":"maybe"}}}`, 400, "invalid restart policy"},
 		{"unknown log driver", "POST", create, `{"Image":"berth-test","HostConfig":{"LogConfig":{"Type":"nolog"}}}`, 400, "no log driver named 'nolog' is registered"},
 		{"unknown runtime", "POST", create, `{"Image":"berth-test","HostConfig":{"Runtime":"noc"}}`, 400, "unknown or invalid runtime name: noc"},
-		{"links", "POST", create, `{"Image":"berth-test","HostConfig":{"Links":["taken:t"]}}`, 501, "links between containers"},
+		{"link to nobody", "POST", create, `{"Image":"berth-test","HostConfig":{"Links":["nobody:n"]}}`, 400, "could not get container for nobody: No such container: nobody"},
+		{"link of three parts", "POST", create, `{"Image":"berth-test","HostConfig":{"Links":["taken:t:x"]}}`, 400, "bad format for links: taken:t:x"},
 		{"bad signal", "POST", "/v1.44/containers/taken/kill?signal=NOPE", "", 400, "invalid signal: NOPE"},
 		{"kill what does not run", "POST", "/v1.44/containers/taken/kill", "", 409, "is not running"},
 		{"stop what does not run", "POST", "/v1.44/containers/taken/stop", "", 304, ""},
@@ -59,7 +60,7 @@ func TestBadInput(t *testing.T) {
 		{"unknown exec", "POST", "/v1.44/exec/nobody/start", `{}`, 404, "No such exec instance: nobody"},
 		{"unknown network", "GET", "/v1.44/networks/nonet", "", 404, "network nonet not found"},
 		{"no archive", "POST", "/v1.44/images/load", "not a tar at all", 400, ""},
-		{"not built yet", "POST", "/v1.44/swarm/init", `{}`, 501, "SwarmInit"},
+		{"not built yet", "POST", "/v1.44/swarm/init", `{}`, 501, "swarm mode is not supported"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			req, err := http.NewRequest(c.method, "http://berth"+c.path, strings.NewReader(c.body))

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"os"
 	"path/filepath"
 	"slices"
 	"time"
@@ -90,7 +91,8 @@ func assemble(ctx context.Context, cfg *config.Config, db *store.DB, log *slog.L
 	if p.engine, err = engine.New(ctx, engine.Config{
 		DataRoot: cfg.DataRoot, ExecRoot: cfg.ExecRoot, Init: bin.init,
 		Runtimes: slices.Sorted(maps.Keys(runtimes)), Defaults: containerDefaults(cfg), Host: host,
-		Tasks: p.runtime, Images: p.images, Networks: p.networks, Volumes: p.volumes, Store: db, Events: p.bus,
+		LinkEnv: os.Getenv("DOCKER_KEEP_DEPRECATED_LEGACY_LINKS_ENV_VARS") == "1",
+		Tasks:   p.runtime, Images: p.images, Networks: p.networks, Volumes: p.volumes, Store: db, Events: p.bus,
 		Logger: log, FaultPoint: faultPoint,
 	}); err != nil {
 		return nil, err

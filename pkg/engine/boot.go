@@ -67,6 +67,9 @@ func (b *boot) start(u *unit.Unit) {
 // dependencies are the containers that r shares something with, by ID.
 func (b *boot) dependencies(r *container.Record) (ids []string) {
 	hc := r.HostConfig
+	for _, l := range r.Links {
+		ids = append(ids, l.ID)
+	}
 	for _, ref := range []string{hc.NetworkMode.ConnectedContainer(), hc.IpcMode.Container(), hc.PidMode.Container()} {
 		if u, err := b.units.Find(ref); err == nil {
 			ids = append(ids, u.ID)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"net/netip"
 	"path/filepath"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/berth-engine/berth/pkg/engine/container"
 	"github.com/berth-engine/berth/pkg/engine/layout"
+	"github.com/berth-engine/berth/pkg/engine/links"
 	"github.com/berth-engine/berth/pkg/engine/spec"
 	"github.com/berth-engine/berth/pkg/engine/unit"
 	"github.com/berth-engine/berth/pkg/runtime/rootfs"
@@ -32,13 +34,21 @@ type bundler struct {
 	init     string // path of berth-init
 	host     spec.Host
 	defaults spec.Defaults
+	linkEnv  bool // links bring variables, as up to Docker 28
+	log      *slog.Logger
 }
 
 // bundle writes the container's own files and its runtime configuration.
 func (b *bundler) bundle(ctx context.Context, r *container.Record, sandbox container.Sandbox) (*specs.Spec, error) {
 	ctx, end := trace.Start(ctx, "start.spec")
 	defer end()
-	if err := spec.Files(b.files(r, sandbox)); err != nil {
+	linked, err := links.Start(r, sandbox.Endpoints[network.NetworkBridge], b.units.Get)
+	if err != nil {
+		return nil, err
+	}
+	files := b.files(r, sandbox)
+	files.Linked = linked.Hosts
+	if err := spec.Files(files); err != nil {
 		return nil, err
 	}
 	mounts, err := b.volumes.Mounts(ctx, r.ID, r.Config, r.HostConfig, r.From)
@@ -53,6 +63,9 @@ func (b *bundler) bundle(ctx context.Context, r *container.Record, sandbox conta
 	defer view.close()
 	in := b.input(r, view)
 	in.NetNS, in.Mounts, in.Shm = sandbox.Key, mounts, shm
+	if b.linkEnv {
+		in.LinkEnv = linked.Env
+	}
 	return spec.Build(ctx, in)
 }
 
@@ -60,7 +73,42 @@ func (b *bundler) bundle(ctx context.Context, r *container.Record, sandbox conta
 func (b *bundler) process(ctx context.Context, r *container.Record, ask *ctypes.ExecCreateRequest) (*specs.Process, error) {
 	view := b.rootfs(ctx, r.ID)
 	defer view.close()
-	return spec.Process(ctx, b.input(r, view), ask)
+	in := b.input(r, view)
+	if u := b.units.Get(r.ID); b.linkEnv && u != nil {
+		linked, err := links.Start(r, u.Status().Sandbox.Endpoints[network.NetworkBridge], b.units.Get)
+		if err != nil {
+			return nil, err
+		}
+		in.LinkEnv = linked.Env
+	}
+	return spec.Process(ctx, in, ask)
+}
+
+// relink tells those who link to a container that has just started its addresses.
+func (b *bundler) relink(u *unit.Unit) {
+	child := u.View()
+	ep := child.Status.Sandbox.Endpoints[network.NetworkBridge]
+	if ep == nil {
+		return
+	}
+	for _, parent := range b.units.All() {
+		for _, l := range parent.View().Record.Links {
+			if l.ID == u.ID {
+				parent.Post(func() { b.relinkOne(parent, links.Hosts(l, child.Record, ep)) })
+			}
+		}
+	}
+}
+
+// relinkOne changes the hosts file of a running container. One that starts later
+// finds the addresses itself. Owner only.
+func (b *bundler) relinkOne(parent *unit.Unit, hosts []spec.HostLine) {
+	if !parent.Status().Live() {
+		return
+	}
+	if err := links.Update(filepath.Join(b.Dir(parent.ID), "hosts"), hosts); err != nil {
+		b.log.Error("addresses of a linked container could not be written", "container", parent.ID, "error", err)
+	}
 }
 
 // input is what the specifications of a container's first and further

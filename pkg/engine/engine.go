@@ -38,6 +38,7 @@ type Config struct {
 	Init       string   // absolute path of berth-init
 	Runtimes   []string // OCI runtimes' names
 	Defaults   spec.Defaults
+	LinkEnv    bool // --link brings environment variables, as up to Docker 28
 	Host       spec.Host
 	Tasks      Tasks
 	Images     Images
@@ -109,6 +110,7 @@ func assemble(c Config, l layout.Layout) (*Engine, *observer, *recovery, *boot) 
 	writer := unit.NewWriter(c.Store, units.Get, c.Logger)
 	bundler := &bundler{
 		Layout: l, units: units, tasks: c.Tasks, networks: c.Networks, volumes: c.Volumes, init: c.Init, host: c.Host, defaults: c.Defaults,
+		linkEnv: c.LinkEnv, log: c.Logger,
 	}
 	execs := exec.New(exec.Config{
 		Units: units, Tasks: c.Tasks, Socket: l.Socket, Process: bundler.process, Events: c.Events, Logger: c.Logger,

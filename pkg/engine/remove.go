@@ -5,6 +5,9 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -21,12 +24,12 @@ import (
 // deletion is the point of no return: what a crash leaves behind it is swept at
 // boot. Conflict: it runs, or is being removed.
 func (e *Engine) Remove(ctx context.Context, ref string, o RemoveOptions) error {
+	if o.Link {
+		return e.removeLink(ctx, ref)
+	}
 	u, err := e.units.Find(ref)
 	if err != nil {
 		return err
-	}
-	if o.Link {
-		return errdefs.ErrNotImplemented.WithMessage("removing a link is not implemented yet")
 	}
 	killed := false
 	if o.Force {
@@ -44,6 +47,29 @@ func (e *Engine) Remove(ctx context.Context, ref string, o RemoveOptions) error 
 		return nil // its exit removed it: it was to be removed after its run
 	}
 	return err
+}
+
+// removeLink takes a link away, named "parent/alias"; both containers stay.
+func (e *Engine) removeLink(ctx context.Context, ref string) error {
+	if _, err := e.units.Find(ref); err != nil {
+		return err
+	}
+	parent, alias := path.Split(strings.TrimPrefix(ref, "/"))
+	if parent == "" {
+		return errdefs.ErrConflict.WithMessage("Conflict, cannot remove the default link name of the container")
+	}
+	u, err := e.units.Find(strings.TrimSuffix(parent, "/"))
+	if err != nil {
+		return fmt.Errorf("Cannot get parent %s for link name %s: %w", parent, ref, err)
+	}
+	return u.Do(ctx, func(ctx context.Context) error {
+		old := u.View().Record
+		r := *old
+		r.Links = slices.DeleteFunc(slices.Clone(old.Links), func(l container.Link) bool { return l.Alias == alias })
+		u.Publish(&r, u.Status())
+		e.units.Relink(u, old)
+		return e.writer.Save(ctx, u.ID)
+	})
 }
 
 // remover deletes containers at rest.

@@ -51,6 +51,7 @@ func (e *Engine) Rename(ctx context.Context, ref, newName string) error {
 			return err
 		}
 		e.units.Release(old, u.ID)
+		e.units.Relink(u, v.Record)
 		e.events.Publish(u.Event(events.ActionRename, map[string]string{"oldName": "/" + old}))
 		return nil
 	})

@@ -125,6 +125,7 @@ func (s *starter) start(ctx context.Context, u *unit.Unit) (err error) {
 	status.Health = health.Begun(r.Config, status.Health)
 	u.Set(status)
 	s.probes.Watch(u)
+	s.bundler.relink(u)
 	publishNetworks(s.networks, s.events, u.ID, events.ActionConnect, sandbox)
 	s.events.Publish(u.Event(events.ActionStart, nil))
 	// A restart after a reboot depends on the record knowing that it ran.

@@ -32,7 +32,17 @@ type Record struct {
 	Endpoints map[string]*network.EndpointSettings
 	Mounts    []ctypes.MountPoint // as inspect shows them
 	From      []ctypes.MountPoint `json:",omitempty"` // taken from other containers
+	Links     []Link              `json:",omitempty"` // on the default bridge
 }
+
+// Link is a name for another container.
+type Link struct {
+	Alias string
+	ID    string // of the container that it stands for
+}
+
+// Full is the link's name among those of containers.
+func (l Link) Full(parent string) string { return "/" + parent + "/" + l.Alias }
 
 // Sandbox is the network of a running container as it was made.
 type Sandbox struct {

@@ -21,8 +21,11 @@ type Paths struct {
 }
 
 // Inspect tells everything about a container; execs are the IDs of its execs.
-func Inspect(v *unit.View, p Paths, execs []string) ctypes.InspectResponse {
+// links are those of its HostConfig as Docker shows them.
+func Inspect(v *unit.View, p Paths, execs, links []string) ctypes.InspectResponse {
 	r := v.Record
+	hc := *r.HostConfig
+	hc.Links = links
 	return ctypes.InspectResponse{
 		ID:              r.ID,
 		Created:         r.Created.UTC().Format(time.RFC3339Nano),
@@ -39,7 +42,7 @@ func Inspect(v *unit.View, p Paths, execs []string) ctypes.InspectResponse {
 		Driver:          r.Driver,
 		Platform:        r.Platform.OS,
 		ExecIDs:         execs,
-		HostConfig:      r.HostConfig,
+		HostConfig:      &hc,
 		Storage:         &storage.Storage{RootFS: &storage.RootFSStorage{Snapshot: &storage.RootFSStorageSnapshot{Name: r.Driver}}},
 		Mounts:          r.Mounts,
 		Config:          r.Config,

@@ -39,13 +39,21 @@ func List(ctx context.Context, views []*unit.View, o ListOptions, known Known) (
 	slices.SortFunc(views, func(a, b *unit.View) int {
 		return cmp.Or(b.Record.Created.Compare(a.Record.Created), cmp.Compare(a.Record.ID, b.Record.ID))
 	})
+	linked := map[string][]string{} // further names of a container, by ID
+	for _, v := range views {
+		for _, l := range v.Record.Links {
+			linked[l.ID] = append(linked[l.ID], l.Full(v.Record.Name))
+		}
+	}
 	out := make([]ctypes.Summary, 0, len(views))
 	for _, v := range views {
 		if o.Limit > 0 && len(out) == o.Limit {
 			break
 		}
 		if match(v) {
-			out = append(out, summary(v))
+			s := summary(v)
+			s.Names = append(s.Names, linked[s.ID]...)
+			out = append(out, s)
 		}
 	}
 	return out, nil

@@ -84,7 +84,7 @@ func (r *Reader) Inspect(ctx context.Context, ref string, size bool) (ctypes.Ins
 		return ctypes.InspectResponse{}, err
 	}
 	v := u.View()
-	answer := Inspect(v, Paths{Dir: r.Dir(u.ID), Log: r.LogPath(v.Record)}, r.Execs(u.ID))
+	answer := Inspect(v, Paths{Dir: r.Dir(u.ID), Log: r.LogPath(v.Record)}, r.Execs(u.ID), r.links(v.Record))
 	if size {
 		own, total, err := r.Size(ctx, u.ID)
 		if err != nil {
@@ -93,4 +93,14 @@ func (r *Reader) Inspect(ctx context.Context, ref string, size bool) (ctypes.Ins
 		answer.SizeRw, answer.SizeRootFs = &own, &total
 	}
 	return answer, nil
+}
+
+// links are a container's, as "/name:/parent/alias"; nil is none.
+func (r *Reader) links(record *container.Record) (out []string) {
+	for _, l := range record.Links {
+		if child := r.Units.Get(l.ID); child != nil {
+			out = append(out, "/"+child.View().Record.Name+":"+l.Full(record.Name))
+		}
+	}
+	return out
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/berth-engine/berth/pkg/engine/container"
 	"github.com/berth-engine/berth/pkg/engine/health"
+	"github.com/berth-engine/berth/pkg/engine/links"
 	"github.com/berth-engine/berth/pkg/engine/spec"
 	"github.com/berth-engine/berth/pkg/engine/unit"
 	"github.com/berth-engine/berth/pkg/logs"
@@ -107,6 +108,9 @@ func (p *Plan) Record(ctx context.Context, q Create) (*container.Record, []strin
 	if err := p.planMounts(r); err != nil {
 		return nil, nil, err
 	}
+	if r.Links, err = links.Resolve(hc, p.Units.Find); err != nil {
+		return nil, nil, err
+	}
 	if r.Endpoints, err = p.wantedNetworks(hc, q.NetworkingConfig); err != nil {
 		return nil, nil, err
 	}
@@ -122,9 +126,6 @@ func (p *Plan) Record(ctx context.Context, q Create) (*container.Record, []strin
 // supported refuses what depends on this daemon: its runtimes and log drivers, and
 // what it cannot do yet.
 func (p *Plan) supported(hc *ctypes.HostConfig) error {
-	if len(hc.Links) > 0 {
-		return errdefs.ErrNotImplemented.WithMessage("links between containers (HostConfig.Links) are not implemented yet")
-	}
 	if !slices.Contains(p.Runtimes, hc.Runtime) {
 		return errdefs.ErrInvalidArgument.WithMessage("unknown or invalid runtime name: " + hc.Runtime)
 	}

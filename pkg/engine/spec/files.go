@@ -15,6 +15,7 @@ type FilesInput struct {
 	Domainname string
 	IPs        []netip.Addr // of the container, in order of its networks
 	Names      []string     // further names that it has at its addresses
+	Linked     []HostLine   // of --link
 	ExtraHosts []string     // --add-host: "name:address", address may be "host-gateway"
 
 	// HostGateway is what host-gateway stands for: one IPv4, one IPv6 address, or both.
@@ -34,6 +35,12 @@ type FilesInput struct {
 
 	// Host files; "" is /etc/hosts and /etc/resolv.conf. Tests give others.
 	HostsPath, ResolvPath string
+}
+
+// HostLine is a line of /etc/hosts: an address and its names, separated by blanks.
+type HostLine struct {
+	Addr  netip.Addr
+	Names string
 }
 
 // Files writes the three files, each whole or not at all. A running container
@@ -118,6 +125,9 @@ func hostsFile(in FilesInput) ([]byte, error) {
 	}
 	if in.HostNetwork {
 		return []byte(b.String()), nil
+	}
+	for _, l := range in.Linked {
+		fmt.Fprintf(&b, "%s\t%s\n", l.Addr, l.Names)
 	}
 	var names []string
 	if in.Domainname != "" {

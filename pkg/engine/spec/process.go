@@ -23,7 +23,7 @@ func initProcess(in Input, sec security) (*specs.Process, error) {
 	p := &specs.Process{
 		Terminal: in.Config.Tty,
 		Args:     args,
-		Env:      environment(in.Config, in.Config.Tty, nil),
+		Env:      environment(in, in.Config.Tty, nil),
 		Cwd:      workingDir(in.Config.WorkingDir),
 	}
 	if in.Config.Tty {
@@ -55,7 +55,7 @@ func Process(ctx context.Context, in Input, exec *container.ExecCreateRequest) (
 	p := &specs.Process{
 		Terminal: exec.Tty,
 		Args:     exec.Cmd,
-		Env:      environment(in.Config, exec.Tty, exec.Env),
+		Env:      environment(in, exec.Tty, exec.Env),
 		Cwd:      workingDir(in.Config.WorkingDir),
 	}
 	if exec.WorkingDir != "" {
@@ -95,18 +95,18 @@ func restrict(p *specs.Process, in Input, sec security, user string, privileged 
 	return nil
 }
 
-// environment is Docker's: PATH, HOSTNAME and TERM, then the configured
-// variables, then more. A later setting of a name replaces the earlier one in
+// environment is Docker's: PATH, HOSTNAME and TERM, those of links, then the
+// configured variables, then more. A later setting of a name replaces the earlier one in
 // its place; a name without "=" removes the variable.
-func environment(cfg *container.Config, tty bool, more []string) []string {
+func environment(in Input, tty bool, more []string) []string {
 	env := []string{defaultPath}
-	if cfg.Hostname != "" {
-		env = append(env, "HOSTNAME="+cfg.Hostname)
+	if in.Config.Hostname != "" {
+		env = append(env, "HOSTNAME="+in.Config.Hostname)
 	}
 	if tty {
 		env = append(env, "TERM=xterm")
 	}
-	return setVariables(setVariables(env, cfg.Env), more)
+	return setVariables(setVariables(append(env, in.LinkEnv...), in.Config.Env), more)
 }
 
 func setVariables(env, changes []string) []string {

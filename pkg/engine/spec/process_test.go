@@ -15,6 +15,7 @@ import (
 func TestEnvironment(t *testing.T) {
 	for name, c := range map[string]struct {
 		tty       bool
+		linked    []string
 		cfg, more []string
 		want      []string
 	}{
@@ -25,10 +26,11 @@ func TestEnvironment(t *testing.T) {
 		"removed, set":  {cfg: []string{"A=1", "A", "A=2"}, want: []string{defaultPath, "HOSTNAME=h", "A=2"}},
 		"more":          {cfg: []string{"A=1"}, more: []string{"A=2", "B=x=y"}, want: []string{defaultPath, "HOSTNAME=h", "A=2", "B=x=y"}},
 		"empty value":   {cfg: []string{"A="}, want: []string{defaultPath, "HOSTNAME=h", "A="}},
+		"of links":      {linked: []string{"DB_NAME=/h/db", "A=0"}, cfg: []string{"A=1"}, want: []string{defaultPath, "HOSTNAME=h", "DB_NAME=/h/db", "A=1"}},
 		"tty with TERM": {tty: true, cfg: []string{"TERM=dumb"}, want: []string{defaultPath, "HOSTNAME=h", "TERM=dumb"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got := environment(&container.Config{Hostname: "h", Env: c.cfg}, c.tty, c.more)
+			got := environment(Input{Config: &container.Config{Hostname: "h", Env: c.cfg}, LinkEnv: c.linked}, c.tty, c.more)
 			if !slices.Equal(got, c.want) {
 				t.Errorf("got %q, want %q", got, c.want)
 			}

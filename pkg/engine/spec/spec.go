@@ -22,6 +22,7 @@ type Input struct {
 	Name       string                // without slash
 	Config     *container.Config     // merged with the image's (Merge)
 	HostConfig *container.HostConfig // with defaults filled in (Validate)
+	LinkEnv    []string              // that links bring; the container's own variables win
 
 	// Dir is the container's folder, in which Files wrote hostname, hosts and
 	// resolv.conf; they are bind mounted from there.

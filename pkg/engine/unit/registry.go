@@ -5,6 +5,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/berth-engine/berth/pkg/engine/container"
 	"github.com/containerd/errdefs"
 )
 
@@ -42,17 +43,41 @@ func (r *Registry) Release(name, id string) {
 	}
 }
 
-// Add makes a container known.
+// Add makes a container known, and the names that it gives to others by links.
 func (r *Registry) Add(u *Unit) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.byID[u.ID] = u
+	record := u.View().Record
+	for _, l := range record.Links {
+		r.names[l.Full(record.Name)[1:]] = l.ID
+	}
+}
+
+// Relink gives a container's links their names after it was published with a new
+// name or other links; old is what it was before.
+func (r *Registry) Relink(u *Unit, old *container.Record) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, l := range old.Links {
+		delete(r.names, l.Full(old.Name)[1:])
+	}
+	record := u.View().Record
+	for _, l := range record.Links {
+		r.names[l.Full(record.Name)[1:]] = l.ID
+	}
 }
 
 // Remove forgets a container and gives its names back.
 func (r *Registry) Remove(id string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if u := r.byID[id]; u != nil {
+		record := u.View().Record
+		for _, l := range record.Links {
+			delete(r.names, l.Full(record.Name)[1:])
+		}
+	}
 	delete(r.byID, id)
 	for name, holder := range r.names {
 		if holder == id {
