@@ -210,6 +210,7 @@ func (c *talk) container() {
 		c.t.Errorf("containers: %+v", list)
 	}
 	c.watched()
+	c.files()
 	c.ask("ContainerPause", "box", nil, nil, 204)
 	state("paused")
 	c.ask("ContainerUnpause", "box", nil, nil, 204)

@@ -92,7 +92,7 @@ func assemble(ctx context.Context, cfg *config.Config, db *store.DB, log *slog.L
 		DataRoot: cfg.DataRoot, ExecRoot: cfg.ExecRoot, Init: bin.init,
 		Runtimes: slices.Sorted(maps.Keys(runtimes)), Defaults: containerDefaults(cfg), Host: host,
 		LinkEnv: os.Getenv("DOCKER_KEEP_DEPRECATED_LEGACY_LINKS_ENV_VARS") == "1",
-		Tasks:   p.runtime, Images: p.images, Networks: p.networks, Volumes: p.volumes, Store: db, Events: p.bus,
+		Tasks:   p.runtime, Images: committer{p.images}, Networks: p.networks, Volumes: p.volumes, Store: db, Events: p.bus,
 		Logger: log, FaultPoint: faultPoint,
 	}); err != nil {
 		return nil, err
@@ -131,7 +131,7 @@ func (p *parts) server(cfg *config.Config, log *slog.Logger) (*api.Server, error
 		Routes: slices.Concat(
 			apicontainers.Routes(apicontainers.Backend{
 				Registry: p.engine, Lifecycle: p.engine, Freezer: p.engine, Watcher: p.engine,
-				Reader: p.engine.Reader(), Streamer: p.engine.Streams(),
+				Reader: p.engine.Reader(), Streamer: p.engine.Streams(), Archiver: p.engine.Contents(), Differ: p.engine.Contents(),
 			}),
 			apiexec.Routes(p.engine.Execs()),
 			apiimages.Routes(p.images),

@@ -66,6 +66,13 @@ var requests = map[string]struct{ target, body string }{
 	"SystemVersion":    {"/version", ""},
 	"SystemInfo":       {"/info", ""},
 	"SystemEvents":     {"/events?until=1", ""},
+
+	"ContainerArchiveInfo": {"/containers/web/archive?path=/etc", ""},
+	"ContainerArchive":     {"/containers/web/archive?path=/etc", ""},
+	"PutContainerArchive":  {"/containers/web/archive?path=/etc", ""},
+	"ContainerExport":      {"/containers/web/export", ""},
+	"ContainerChanges":     {"/containers/web/changes", ""},
+	"ImageCommit":          {"/commit?container=web&repo=x", ""},
 }
 
 // Every operation that is served is asked for in versions between which shapes

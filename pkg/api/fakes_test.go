@@ -19,6 +19,7 @@ import (
 	apisystem "github.com/berth-engine/berth/pkg/api/system"
 	apivolumes "github.com/berth-engine/berth/pkg/api/volumes"
 	"github.com/berth-engine/berth/pkg/engine"
+	"github.com/berth-engine/berth/pkg/engine/contents"
 	"github.com/berth-engine/berth/pkg/filters"
 	"github.com/berth-engine/berth/pkg/images"
 	"github.com/berth-engine/berth/pkg/version"
@@ -42,6 +43,10 @@ type fakeEngine struct {
 	stopped engine.StopOptions
 	listed  engine.ListOptions
 	logged  engine.LogsOptions
+
+	archived  string
+	unpacked  contents.WriteOptions
+	committed contents.CommitOptions
 
 	measured engine.StatsOptions
 	updated  *container.UpdateConfig
@@ -327,6 +332,7 @@ func (f fakes) routes() []api.Route {
 	return slices.Concat(
 		apicontainers.Routes(apicontainers.Backend{
 			Registry: f.engine, Lifecycle: f.engine, Freezer: f.engine, Reader: f.engine, Watcher: f.engine, Streamer: f.engine,
+			Archiver: f.engine, Differ: f.engine,
 		}),
 		apiexec.Routes(f.engine),
 		apiimages.Routes(f.images),

@@ -7,7 +7,8 @@
 // Engine has the verbs of the API and hands each to the part that does it, which
 // is in the file of that verb: creator, starter, stopper, freezer, remover,
 // updater. Whole families of verbs that change no container have a type and a
-// package of their own, and an accessor here: Reader, Streams, Execs, Stats. What nobody asked for is the supervisor's (exits and restarts), the
+// package of their own, and an accessor here: Reader, Streams, Execs,
+// Contents, Stats. What nobody asked for is the supervisor's (exits and restarts), the
 // observer's (containerd's events) and the recovery's (boot).
 package engine
 
@@ -18,6 +19,7 @@ import (
 	"os"
 	"sync"
 
+	"github.com/berth-engine/berth/pkg/engine/contents"
 	"github.com/berth-engine/berth/pkg/engine/exec"
 	"github.com/berth-engine/berth/pkg/engine/health"
 	"github.com/berth-engine/berth/pkg/engine/layout"
@@ -68,6 +70,7 @@ type Engine struct {
 	probes  *health.Monitor
 	streams *output.Streams
 	reader  *query.Reader
+	content *contents.Contents
 
 	stop    context.CancelFunc // ends the background work
 	workers sync.WaitGroup
@@ -137,7 +140,7 @@ func assemble(c Config, l layout.Layout) (*Engine, *observer, *recovery, *boot) 
 		Layout: l, units: units, tasks: c.Tasks, networks: c.Networks, volumes: c.Volumes, store: c.Store, writer: writer,
 		supervisor: supervisor, remover: remover, probes: probes, log: c.Logger,
 	}
-	return &Engine{
+	e := &Engine{
 		units: units, writer: writer, store: c.Store, events: c.Events,
 		creator: newCreator(c, l, units, bundler),
 		starter: starter,
@@ -150,7 +153,11 @@ func assemble(c Config, l layout.Layout) (*Engine, *observer, *recovery, *boot) 
 		probes:  probes,
 		streams: &output.Streams{Layout: l, Units: units, Tasks: c.Tasks, Events: c.Events},
 		reader:  newReader(c, l, units, execs),
-	}, observer, recovery, &boot{units: units, supervisor: supervisor}
+	}
+	e.content = &contents.Contents{
+		Layout: l, Units: units, Roots: c.Tasks, Volumes: c.Volumes, Freezer: e, Images: c.Images, Events: c.Events, Logger: c.Logger,
+	}
+	return e, observer, recovery, &boot{units: units, supervisor: supervisor}
 }
 
 func newCreator(c Config, l layout.Layout, units *unit.Registry, b *bundler) *creator {
@@ -182,6 +189,9 @@ func (e *Engine) Streams() *output.Streams { return e.streams }
 
 // Execs are the further commands in containers.
 func (e *Engine) Execs() *exec.Execs { return e.execs }
+
+// Contents are the files of containers: cp, diff, export, commit.
+func (e *Engine) Contents() *contents.Contents { return e.content }
 
 // Stats sends what a container uses, see stats.Stats.
 func (e *Engine) Stats(ctx context.Context, ref string, o StatsOptions, send func(ctypes.StatsResponse) error) error {

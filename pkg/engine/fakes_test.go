@@ -16,9 +16,11 @@ import (
 	"time"
 
 	"github.com/berth-engine/berth/pkg/engine/container"
+	"github.com/berth-engine/berth/pkg/engine/contents"
 	"github.com/berth-engine/berth/pkg/engine/layout"
 	"github.com/berth-engine/berth/pkg/engine/spec"
 	"github.com/berth-engine/berth/pkg/engine/unit"
+	"github.com/berth-engine/berth/pkg/files"
 	"github.com/berth-engine/berth/pkg/runtime"
 	"github.com/berth-engine/berth/pkg/runtime/rootfs"
 	"github.com/berth-engine/berth/pkg/store"
@@ -441,6 +443,14 @@ func (f *fakeTasks) OpenRootfs(context.Context, string) (*rootfs.Root, error) {
 	return nil, errdefs.ErrNotFound
 }
 
+func (f *fakeTasks) OpenView(context.Context, string, []rootfs.Mount) (*rootfs.Root, error) {
+	return nil, errdefs.ErrNotFound
+}
+
+func (f *fakeTasks) CompareRootfs(context.Context, string) (*files.Comparison, func() error, error) {
+	return nil, nil, errdefs.ErrNotFound
+}
+
 func (f *fakeTasks) Snapshotter() string { return "overlayfs" }
 
 type fakeImages struct{}
@@ -451,6 +461,8 @@ func (fakeImages) Resolve(_ context.Context, ref string, _ *ocispec.Platform) (s
 	}
 	return "sha256:1", "", &dockerspec.DockerOCIImage{}, nil
 }
+
+func (fakeImages) Commit(context.Context, contents.Image) (string, error) { return "sha256:2", nil }
 
 type fakeNetworks struct{ *journal }
 
@@ -474,6 +486,10 @@ type fakeVolumes struct{ *journal }
 
 func (f *fakeVolumes) Mounts(context.Context, string, *ctypes.Config, *ctypes.HostConfig, []ctypes.MountPoint) ([]specs.Mount, error) {
 	return nil, f.note("mount")
+}
+
+func (f *fakeVolumes) Borrow(context.Context, string, *ctypes.Config, *ctypes.HostConfig, []ctypes.MountPoint) ([]specs.Mount, func() error, error) {
+	return nil, func() error { return nil }, nil
 }
 
 func (f *fakeVolumes) Unmount(context.Context, string) error { return f.note("unmount") }

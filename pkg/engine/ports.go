@@ -5,9 +5,9 @@ import (
 	"os"
 	"syscall"
 
+	"github.com/berth-engine/berth/pkg/engine/contents"
 	"github.com/berth-engine/berth/pkg/engine/exec"
 	"github.com/berth-engine/berth/pkg/runtime"
-	"github.com/berth-engine/berth/pkg/runtime/rootfs"
 	"github.com/berth-engine/berth/pkg/store"
 	dockerspec "github.com/moby/docker-image-spec/specs-go/v1"
 	ctypes "github.com/moby/moby/api/types/container"
@@ -23,6 +23,7 @@ type Images interface {
 	// Resolve finds a local image by name, digest, ID or ID prefix.
 	// NotFound: "No such image: x:latest".
 	Resolve(ctx context.Context, ref string, p *ocispec.Platform) (id string, chain digest.Digest, img *dockerspec.DockerOCIImage, err error)
+	contents.Images
 }
 
 // Networks makes sandboxes. *net.Manager satisfies it.
@@ -45,6 +46,7 @@ type Networks interface {
 // reads what is mounted from the configuration and, for --volumes-from, from.
 type Volumes interface {
 	volumeLife
+	contents.Volumes
 	// Mounts makes ready what a starting container mounts; Unmount undoes it.
 	Mounts(ctx context.Context, id string, cfg *ctypes.Config, hc *ctypes.HostConfig, from []ctypes.MountPoint) ([]specs.Mount, error)
 	Unmount(ctx context.Context, id string) error
@@ -104,6 +106,6 @@ type rootfsControl interface {
 	RemoveRootfs(ctx context.Context, id string) error
 	RootfsSize(ctx context.Context, id string) (own, total int64, err error)
 	Rootfs(ctx context.Context) ([]string, error)
-	OpenRootfs(ctx context.Context, id string) (*rootfs.Root, error)
+	contents.Roots
 	Snapshotter() string
 }

@@ -16,14 +16,14 @@ import (
 // mounted says whether the volume's data is a mount of its own when in use.
 func (m *metadata) mounted() bool { return m.Options["type"] != "" || m.Options["device"] != "" }
 
-// use obtains a volume for a container that starts, mounted if it has to be.
-func (s *Store) use(ctx context.Context, id string, m metadata) (*entry, error) {
+// use obtains a volume for a user, mounted if it has to be.
+func (s *Store) use(ctx context.Context, u user, m metadata) (*entry, error) {
 	for {
-		e, err := s.catalog.obtain(ctx, m, id)
+		e, err := s.catalog.obtain(ctx, m, u.ref)
 		if err != nil {
 			return nil, err
 		}
-		ok, err := s.useEntry(ctx, id, e)
+		ok, err := s.useEntry(ctx, u.id, e)
 		if err != nil || ok {
 			return e, err
 		}

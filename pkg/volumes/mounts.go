@@ -18,14 +18,38 @@ import (
 // the runtime: volumes that are gone are made again (empty), those with a
 // device are mounted, folders for -v are made. Unmount undoes it; so does a
 // failure.
-func (s *Store) Mounts(ctx context.Context, id string, cfg *container.Config, hc *container.HostConfig, from []container.MountPoint) (out []specs.Mount, err error) {
+func (s *Store) Mounts(ctx context.Context, id string, cfg *container.Config, hc *container.HostConfig, from []container.MountPoint) ([]specs.Mount, error) {
 	points, err := Parse(cfg, hc, from)
 	if err != nil {
 		return nil, err
 	}
+	return s.mounts(ctx, user{id: id, ref: id}, id, points)
+}
+
+// Borrow is Mounts for somebody who looks at what a container has, whether it runs
+// or not, until he gives it back.
+func (s *Store) Borrow(ctx context.Context, id string, cfg *container.Config, hc *container.HostConfig, from []container.MountPoint) ([]specs.Mount, func() error, error) {
+	points, err := Parse(cfg, hc, from)
+	if err != nil {
+		return nil, nil, err
+	}
+	u := user{id: id + "-" + unique()}
+	mounts, err := s.mounts(ctx, u, id, points)
+	if err != nil {
+		return nil, nil, err
+	}
+	return mounts, func() error { return s.Unmount(context.WithoutCancel(ctx), u.id) }, nil
+}
+
+// user has volumes mounted. ref is the container that keeps the volumes from being
+// removed because of that, "" if the user has none of his own.
+type user struct{ id, ref string }
+
+// mounts makes ready the mounts of container id for a user.
+func (s *Store) mounts(ctx context.Context, u user, id string, points []Point) (out []specs.Mount, err error) {
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, s.Unmount(context.WithoutCancel(ctx), id))
+			err = errors.Join(err, s.Unmount(context.WithoutCancel(ctx), u.id))
 		}
 	}()
 	for i, p := range points {
@@ -34,7 +58,7 @@ func (s *Store) Mounts(ctx context.Context, id string, cfg *container.Config, hc
 		case mount.TypeBind:
 			m, err = s.bindMount(p)
 		case mount.TypeVolume:
-			m, err = s.volumeMount(ctx, id, i, p)
+			m, err = s.volumeMount(ctx, u, id, i, p)
 		default:
 			m = specs.Mount{Type: "tmpfs", Source: "tmpfs", Options: p.Tmpfs}
 		}
@@ -116,8 +140,8 @@ func checkPropagation(p Point) error {
 	return invalid("path %s is mounted on %s but it is not a shared or slave mount", p.Source, at)
 }
 
-func (s *Store) volumeMount(ctx context.Context, id string, index int, p Point) (specs.Mount, error) {
-	e, err := s.use(ctx, id, p.volume(id))
+func (s *Store) volumeMount(ctx context.Context, u user, id string, index int, p Point) (specs.Mount, error) {
+	e, err := s.use(ctx, u, p.volume(id))
 	if err != nil {
 		return specs.Mount{}, err
 	}
@@ -126,7 +150,7 @@ func (s *Store) volumeMount(ctx context.Context, id string, index int, p Point) 
 		m.Options[1] = string(p.Propagation)
 	}
 	if p.Subpath != "" {
-		if m.Source, err = s.subpaths.mount(id, index, e, p.Subpath); err != nil {
+		if m.Source, err = s.subpaths.mount(u.id, index, e, p.Subpath); err != nil {
 			return specs.Mount{}, err
 		}
 	}

@@ -6,8 +6,10 @@ package containers
 
 import (
 	"context"
+	"io"
 
 	"github.com/berth-engine/berth/pkg/engine"
+	"github.com/berth-engine/berth/pkg/engine/contents"
 	"github.com/berth-engine/berth/pkg/filters"
 	"github.com/moby/moby/api/types/container"
 )
@@ -21,6 +23,8 @@ type Backend struct {
 	Reader
 	Streamer
 	Watcher
+	Archiver
+	Differ
 }
 
 // Registry keeps containers.
@@ -68,4 +72,18 @@ type Streamer interface {
 	Logs(ctx context.Context, ref string, o engine.LogsOptions, open engine.OpenWriter) error
 	Attach(ctx context.Context, ref string, o engine.AttachOptions, open engine.OpenConn) error
 	Resize(ctx context.Context, ref string, height, width uint32) error
+}
+
+// Archiver moves files in and out of them.
+type Archiver interface {
+	Stat(ctx context.Context, ref, path string) (container.PathStat, error)
+	ReadArchive(ctx context.Context, ref, path string, open func(container.PathStat) (io.Writer, error)) error
+	WriteArchive(ctx context.Context, ref, path string, o contents.WriteOptions, archive io.Reader) error
+}
+
+// Differ tells and keeps what they changed.
+type Differ interface {
+	Changes(ctx context.Context, ref string) ([]container.FilesystemChange, error)
+	Export(ctx context.Context, ref string, open func() (io.Writer, error)) error
+	Commit(ctx context.Context, ref string, o contents.CommitOptions) (id string, err error)
 }

@@ -27,5 +27,11 @@ func Routes(b Backend) []api.Route {
 		{Operation: "ContainerUpdate", Handler: h.update},
 		{Operation: "ContainerDelete", Handler: h.remove},
 		{Operation: "ContainerPrune", Handler: h.prune},
+		{Operation: "ContainerArchiveInfo", Handler: h.statPath},
+		{Operation: "ContainerArchive", Handler: h.readArchive, Streams: true},
+		{Operation: "PutContainerArchive", Handler: h.writeArchive, Streams: true},
+		{Operation: "ContainerExport", Handler: h.export, Streams: true},
+		{Operation: "ContainerChanges", Handler: h.changes},
+		{Operation: "ImageCommit", Handler: h.commit},
 	}
 }

@@ -57,6 +57,12 @@ func lookupUser(lookup func(string, int64) ([]byte, error), name string, groups 
 	return u, exec.Home, nil
 }
 
+// LookupUser resolves a --user to its numbers, as for a process.
+func LookupUser(lookup func(string, int64) ([]byte, error), name string) (uid, gid int, err error) {
+	u, _, err := lookupUser(lookup, name, nil)
+	return int(u.UID), int(u.GID), err
+}
+
 // userFile reads one of the two; nil means that the container has none.
 func userFile(lookup func(string, int64) ([]byte, error), file string) ([]byte, error) {
 	b, err := lookup(file, maxUserFile)
