@@ -24,6 +24,7 @@ import (
 	apisystem "github.com/berth-engine/berth/pkg/api/system"
 	apivolumes "github.com/berth-engine/berth/pkg/api/volumes"
 	"github.com/berth-engine/berth/pkg/build"
+	"github.com/berth-engine/berth/pkg/build/classic"
 	"github.com/berth-engine/berth/pkg/config"
 	"github.com/berth-engine/berth/pkg/engine"
 	"github.com/berth-engine/berth/pkg/engine/spec"
@@ -139,7 +140,7 @@ func (p *parts) server(cfg *config.Config, log *slog.Logger) (*api.Server, error
 			apivolumes.Routes(p.volumes),
 			apiplugins.Routes(), apiswarm.Routes(),
 			apisystem.Routes(p.system, apisystem.Ping{Builder: "2"}),
-			apibuild.Routes(p.builder),
+			apibuild.Routes(apibuild.Backend{Builder: p.builder, Classic: classic.New(p.builder)}),
 		),
 	}
 	if p.metrics != nil {

@@ -60,6 +60,8 @@ var requests = map[string]struct{ target, body string }{
 	"VolumeDelete":     {"/volumes/data", ""},
 	"VolumePrune":      {"/volumes/prune", ""},
 	"PluginList":       {"/plugins", ""},
+	"ImageBuild":       {"/build?t=a&rm=1&buildargs=%7B%22A%22%3Anull%7D", "x"},
+	"BuildPrune":       {"/build/prune?all=1&keep-storage=5", ""},
 	"Session":          {"/session", ""},
 	"SystemPing":       {"/_ping", ""},
 	"SystemPingHead":   {"/_ping", ""},

@@ -321,10 +321,11 @@ type fakes struct {
 	images  *fakeImages
 	daemon  *fakeDaemon
 	volumes *fakeVolumes
+	classic *fakeClassic
 }
 
 func newFakes() fakes {
-	return fakes{&fakeEngine{}, &fakeImages{}, &fakeDaemon{}, &fakeVolumes{}}
+	return fakes{&fakeEngine{}, &fakeImages{}, &fakeDaemon{}, &fakeVolumes{}, &fakeClassic{}}
 }
 
 // routes are those that berthd serves.
@@ -340,7 +341,7 @@ func (f fakes) routes() []api.Route {
 		apivolumes.Routes(f.volumes),
 		apiplugins.Routes(), apiswarm.Routes(),
 		apisystem.Routes(f.daemon, apisystem.Ping{Builder: "2"}),
-		apibuild.Routes(fakeBuilder{}),
+		apibuild.Routes(apibuild.Backend{Builder: fakeBuilder{}, Classic: f.classic}),
 	)
 }
 

@@ -3,6 +3,7 @@ package api
 import (
 	"bufio"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -83,7 +84,12 @@ func (p *Progress) End(err error) error {
 	case err != nil && !p.started:
 		return err
 	case err != nil:
-		return p.sendLocked(jsonstream.Message{Error: &jsonstream.Error{Message: err.Error()}})
+		e := &jsonstream.Error{Message: err.Error()}
+		var coded interface{ Code() int }
+		if errors.As(err, &coded) {
+			e.Code = coded.Code() // of a build's command
+		}
+		return p.sendLocked(jsonstream.Message{Error: e})
 	case !p.started:
 		p.started = true
 		return Begin(p.w, "application/json")

@@ -18,12 +18,14 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"os"
 
 	"github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/remotes/docker"
 	"github.com/containerd/errdefs"
 	bkclient "github.com/moby/buildkit/client"
+	"github.com/moby/moby/api/types/events"
 	"github.com/moby/moby/api/types/network"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
@@ -55,10 +57,22 @@ type Config struct {
 	// Registries says how registries are reached; credentials are the client's.
 	Registries docker.RegistryHosts
 
+	// HostGateway is the host's address as seen by steps; "" if there is none.
+	HostGateway string
+	DNS         DNS // of steps that have a network of their own
+	// Events receives Docker's events of the builder. Nil drops them.
+	Events func(events.Message)
+
 	GC           GC
 	Entitlements []string // that clients may ask for
 	Frontends    Frontends
 	Logger       *slog.Logger
+}
+
+// DNS says how names are resolved; the host's way where it says nothing.
+type DNS struct {
+	Servers         []netip.Addr
+	Search, Options []string
 }
 
 // Frontends says what may turn a client's build into steps.
@@ -127,6 +141,12 @@ func (b *Builder) Close() error {
 	err := b.kit.close()
 	b.kit = nil
 	return err
+}
+
+// used says whether anything was ever built on this root.
+func (b *Builder) used() bool {
+	_, err := os.Stat(metadataFile(b.cfg))
+	return err == nil
 }
 
 // Started says whether BuildKit runs.

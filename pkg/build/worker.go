@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/berth-engine/berth/pkg/build/classic"
 	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/containerd/v2/pkg/gc"
 	"github.com/containerd/platforms"
@@ -77,17 +78,13 @@ func workerOptions(cfg Config) (opt base.WorkerOpt, err error) {
 	diff := inNamespace{cfg.Client.DiffService(), cfg.Namespace}
 	content := containerdsnapshot.NewContentStore(cfg.Client.ContentStore(), cfg.Namespace)
 	lm := leaseutil.WithNamespace(cfg.Client.LeasesService(), cfg.Namespace)
-	db, err := metadata.NewStore(filepath.Join(cfg.Root, "metadata.db"))
+	db, err := metadata.NewStore(metadataFile(cfg))
 	if err != nil {
 		return opt, err
 	}
 	return base.WorkerOpt{
 		ID: id, Root: cfg.Root,
-		Labels: map[string]string{
-			label.Executor: "oci", label.Hostname: hostname, label.Network: "bridge",
-			// buildx takes this one for a sign that the image store is containerd's.
-			label.Snapshotter: cfg.Snapshotter, label.ContainerdNamespace: cfg.Namespace,
-		},
+		Labels:           labels(cfg, hostname),
 		Platforms:        []ocispec.Platform{platforms.Normalize(platforms.DefaultSpec())},
 		GCPolicy:         cfg.GC.policy(cfg.Root),
 		BuildkitVersion:  bkclient.BuildkitVersion{Package: bkversion.Package, Version: bkversion.Version, Revision: bkversion.Revision},
@@ -106,6 +103,21 @@ func workerOptions(cfg Config) (opt base.WorkerOpt, err error) {
 		MountPoolRoot:    filepath.Join(cfg.Root, "cachemounts"),
 	}, nil
 }
+
+func labels(cfg Config, hostname string) map[string]string {
+	all := map[string]string{
+		label.Executor: "oci", label.Hostname: hostname, label.Network: "bridge",
+		// buildx takes this one for a sign that the image store is containerd's.
+		label.Snapshotter: cfg.Snapshotter, label.ContainerdNamespace: cfg.Namespace,
+	}
+	if cfg.HostGateway != "" {
+		all[classic.HostGatewayLabel] = cfg.HostGateway
+	}
+	return all
+}
+
+// metadataFile is there once BuildKit was started.
+func metadataFile(cfg Config) string { return filepath.Join(cfg.Root, "metadata.db") }
 
 // collect has containerd collect what nothing refers to: the end of a lease is
 // what its scheduler acts on.
@@ -130,8 +142,17 @@ func newExecutor(cfg Config, networks map[pb.NetMode]bknetwork.Provider) (execut
 	run, err := runcexecutor.New(runcexecutor.Opt{
 		Root: executorDir(cfg), CommandCandidates: []string{cfg.Runc},
 		DefaultCgroupParent: cfg.CgroupParent, ProcessMode: oci.ProcessSandbox, ResourceMonitor: monitor,
+		DNS: cfg.DNS.config(),
 	}, networks)
 	return run, monitor, err
+}
+
+func (d DNS) config() *oci.DNSConfig {
+	c := &oci.DNSConfig{SearchDomains: d.Search, Options: d.Options}
+	for _, a := range d.Servers {
+		c.Nameservers = append(c.Nameservers, a.String())
+	}
+	return c
 }
 
 // Exporter gives Docker's exporter, the image store, for an image.

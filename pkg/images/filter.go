@@ -3,7 +3,6 @@ package images
 import (
 	"fmt"
 	"path"
-	"strconv"
 	"time"
 
 	"github.com/berth-engine/berth/pkg/filters"
@@ -68,31 +67,14 @@ func (v *view) timeFilters(a filters.Args) ([]func(*target) bool, error) {
 			})
 		}
 	}
-	for _, value := range a["until"] {
-		at, err := parseTime(value, time.Now())
-		if err != nil {
-			return nil, err
-		}
-		tests = append(tests, func(t *target) bool { return t.created.Before(at) })
+	until, err := a.Until(time.Now())
+	if err != nil {
+		return nil, err
+	}
+	if !until.IsZero() {
+		tests = append(tests, func(t *target) bool { return t.created.Before(until) })
 	}
 	return tests, nil
-}
-
-// parseTime reads a moment as Docker's filters take it: Unix seconds, a
-// duration before now, or a date of growing precision.
-func parseTime(value string, now time.Time) (time.Time, error) {
-	if d, err := time.ParseDuration(value); err == nil {
-		return now.Add(-d), nil
-	}
-	if sec, err := strconv.ParseFloat(value, 64); err == nil && sec > -1e11 && sec < 1e11 {
-		return time.Unix(0, 0).Add(time.Duration(sec * float64(time.Second))), nil
-	}
-	for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04:05", "2006-01-02T15:04", "2006-01-02T15", "2006-01-02"} {
-		if t, err := time.ParseInLocation(layout, value, now.Location()); err == nil {
-			return t, nil
-		}
-	}
-	return time.Time{}, errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("invalid filter 'until=%s': not a time", value))
 }
 
 // dangling says whether the target has no name of its own.

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/berth-engine/berth/pkg/decompress"
 	"github.com/containerd/containerd/v2/plugins/content/local"
 	bkclient "github.com/moby/buildkit/client"
 	"github.com/moby/buildkit/client/ociindex"
@@ -72,15 +73,20 @@ func (in *input) loadContext(o *options) error {
 // piped takes an archive of the context, or else a Dockerfile without one.
 func (in *input) piped(file string) error {
 	r := bufio.NewReader(in.stdin)
-	head, err := r.Peek(1024)
-	switch {
-	case len(head) == 0 && errors.Is(err, io.EOF):
+	if _, err := r.Peek(1); errors.Is(err, io.EOF) {
 		return errors.New("nothing came from the standard input: pipe a Dockerfile or a tar archive into it")
-	case err != nil && !errors.Is(err, io.EOF):
-		return fmt.Errorf("failed to peek context header from STDIN: %w", err)
-	case isArchive(head):
+	}
+	archive, err := isArchive(r)
+	switch {
+	case err != nil:
+		return fmt.Errorf("failed to read the standard input: %w", err)
+	case archive:
+		plain, err := decompress.Open(r)
+		if err != nil {
+			return fmt.Errorf("failed to read the standard input: %w", err)
+		}
 		up := uploadprovider.New()
-		in.solve.FrontendAttrs["context"] = up.Add(io.NopCloser(r))
+		in.solve.FrontendAttrs["context"] = up.Add(decompress.Stored(plain))
 		in.solve.Session = append(in.solve.Session, up)
 		in.name(file)
 		return nil
@@ -251,13 +257,23 @@ func isRemote(s string) bool {
 	return git || isURL(s)
 }
 
-// isArchive recognises tar, plain or compressed.
-func isArchive(head []byte) bool {
-	for _, magic := range []string{"BZh", "\x1f\x8b\x08", "\xfd7zXZ\x00", "\x28\xb5\x2f\xfd"} {
-		if bytes.HasPrefix(head, []byte(magic)) {
-			return true
-		}
+// isArchive recognises tar (by POSIX's mark in its first header), and whatever is
+// compressed.
+func isArchive(r *bufio.Reader) (bool, error) {
+	format, err := decompress.Sniff(r)
+	if err != nil || format != decompress.Plain {
+		return err == nil, err
 	}
-	_, err := tar.NewReader(bytes.NewReader(head)).Next()
-	return err == nil
+	head, err := r.Peek(512)
+	if len(head) < 512 && errors.Is(err, io.EOF) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	if string(head[257:262]) == "ustar" {
+		return true, nil
+	}
+	_, err = tar.NewReader(bytes.NewReader(head)).Next() // from before POSIX
+	return err == nil, nil
 }

@@ -1,0 +1,62 @@
+package classic
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	gatewayapi "github.com/moby/buildkit/frontend/gateway/pb"
+	solvererrdefs "github.com/moby/buildkit/solver/errdefs"
+	"github.com/opencontainers/go-digest"
+)
+
+// exit is the failure of a command in a step.
+type exit struct {
+	command string
+	code    uint32
+}
+
+func (e *exit) Error() string {
+	return fmt.Sprintf("The command '%s' returned a non-zero code: %d", e.command, e.code)
+}
+
+// Code goes into the answer beside the message.
+func (e *exit) Code() int { return int(e.code) }
+
+// explain words BuildKit's error as the first builder did, where it had words. st
+// is the step that failed, nil if none did.
+func explain(err error, st *step) error {
+	if st == nil {
+		return err
+	}
+	var code *gatewayapi.ExitError
+	if st.keyword == "RUN" && errors.As(err, &code) {
+		return &exit{command: st.command, code: code.ExitCode}
+	}
+	if file, ok := missing(err.Error()); ok && (st.keyword == "COPY" || st.keyword == "ADD") {
+		return fmt.Errorf("%s failed: file not found in build context or excluded by .dockerignore: stat %s: file does not exist", st.keyword, file)
+	}
+	return err
+}
+
+// missing reads off BuildKit's message which file was not found.
+func missing(text string) (file string, ok bool) {
+	text, ok = strings.CutSuffix(text, `": not found`)
+	if !ok {
+		return "", false
+	}
+	i := strings.LastIndex(text, `: "/`)
+	if i < 0 {
+		return "", false
+	}
+	return text[i+len(`: "/`):], true
+}
+
+// failedVertex is the digest of the vertex that an error is about.
+func failedVertex(err error) digest.Digest {
+	var v *solvererrdefs.VertexError
+	if errors.As(err, &v) && v.Vertex != nil {
+		return digest.Digest(v.GetDigest())
+	}
+	return ""
+}

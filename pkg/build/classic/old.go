@@ -1,0 +1,224 @@
+package classic
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/berth-engine/berth/pkg/decompress"
+	"github.com/distribution/reference"
+	bkclient "github.com/moby/buildkit/client"
+	"github.com/moby/buildkit/exporter/containerimage/exptypes"
+	"github.com/moby/buildkit/frontend/dockerui"
+	gateway "github.com/moby/buildkit/frontend/gateway/client"
+	"github.com/moby/buildkit/session"
+	"github.com/moby/buildkit/session/upload/uploadprovider"
+	"github.com/moby/moby/api/types/jsonstream"
+	"golang.org/x/sync/errgroup"
+)
+
+// old builds and answers in the first builder's words.
+func old(ctx context.Context, client *bkclient.Client, r Request, body io.Reader, send Send) error {
+	if r.Remote == "client-session" {
+		return invalid("a session needs version=2")
+	}
+	attrs, allow, err := r.attrs(hostGateway(ctx, client))
+	if err != nil {
+		return err
+	}
+	exports, err := r.exports()
+	if err != nil {
+		return err
+	}
+	for _, t := range r.Tags {
+		if _, err := reference.ParseNormalizedNamed(t); err != nil {
+			return invalid("invalid tag %q: %v", t, err)
+		}
+	}
+	opt := bkclient.SolveOpt{
+		FrontendAttrs: attrs, Exports: exports, CacheImports: r.imports(), AllowedEntitlements: allow,
+		Session: []session.Attachable{credentials{auth: r.Auth}},
+	}
+	if r.Remote == "" {
+		// Unpacked here and not by a program that BuildKit would run for it.
+		plain, err := decompress.Open(body)
+		if err != nil {
+			return invalid("the build context: %v", err)
+		}
+		defer plain.Close()
+		up, archive := uploadprovider.New(), decompress.Stored(plain)
+		defer archive.Close()
+		attrs["context"] = up.Add(archive)
+		opt.Session = append(opt.Session, up)
+	}
+	b := &oldBuild{r: r, attrs: attrs, send: send, planned: make(chan *progress, 1)}
+	id, err := b.run(ctx, client, opt)
+	if err != nil {
+		return b.failed(ctx, err)
+	}
+	return b.succeeded(id)
+}
+
+// oldBuild is one of old's builds.
+type oldBuild struct {
+	r       Request
+	attrs   map[string]string
+	send    Send
+	planned chan *progress // holds the one that there is once the Dockerfile is read
+	wrong   error          // of the Dockerfile, before the first message
+	show    *progress      // of the goroutine that reads the status, then of the caller
+}
+
+// run builds, and returns the image's digest, "" if none was to be made.
+func (b *oldBuild) run(ctx context.Context, client *bkclient.Client, opt bkclient.SolveOpt) (string, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	status := make(chan *bkclient.SolveStatus)
+	var group errgroup.Group
+	var answer *bkclient.SolveResponse
+	group.Go(func() (err error) {
+		answer, err = client.Build(ctx, opt, "berth", b.build, status)
+		return err
+	})
+	group.Go(func() error {
+		err := b.follow(status)
+		if err != nil {
+			cancel() // nobody listens
+		}
+		for range status {
+		}
+		return err
+	})
+	if err := group.Wait(); err != nil {
+		return "", err
+	}
+	return answer.ExporterResponse[exptypes.ExporterImageDigestKey], nil
+}
+
+// build reads the Dockerfile, where-ever it is, and has it built.
+func (b *oldBuild) build(ctx context.Context, c gateway.Client) (*gateway.Result, error) {
+	ui, err := dockerui.NewClient(c)
+	if err != nil {
+		return nil, err
+	}
+	name := b.r.Dockerfile
+	if name == "" {
+		name = dockerui.DefaultDockerfileName
+	}
+	source, err := ui.ReadEntrypoint(ctx, "Dockerfile")
+	if err != nil {
+		if strings.Contains(err.Error(), "no such file or directory") {
+			err = invalid("Cannot locate specified Dockerfile: %s", name)
+			b.wrong = err
+		}
+		return nil, err
+	}
+	args := map[string]string{}
+	for key, value := range b.r.BuildArgs {
+		if value != nil {
+			args[key] = *value
+		}
+	}
+	steps, err := plan(source.Data, b.r.Target, args)
+	if err != nil {
+		b.wrong = err
+		return nil, err
+	}
+	b.planned <- newProgress(steps, b.say)
+	return c.Solve(ctx, gateway.SolveRequest{Frontend: "dockerfile.v0", FrontendOpt: b.attrs})
+}
+
+func (b *oldBuild) say(text string) error {
+	if b.r.Quiet || text == "" {
+		return nil
+	}
+	return b.send(jsonstream.Message{Stream: text})
+}
+
+// follow shows the progress until the build ends.
+func (b *oldBuild) follow(status <-chan *bkclient.SolveStatus) error {
+	var before []*bkclient.SolveStatus // the Dockerfile was not read yet
+	for s := range status {
+		if b.show == nil {
+			select {
+			case b.show = <-b.planned:
+			default:
+				before = append(before, s)
+				continue
+			}
+			for _, s := range before {
+				if err := b.show.update(s); err != nil {
+					return err
+				}
+			}
+		}
+		if err := b.show.update(s); err != nil {
+			return err
+		}
+	}
+	if b.show == nil {
+		select {
+		case b.show = <-b.planned: // all was in the cache
+			for _, s := range before {
+				if err := b.show.update(s); err != nil {
+					return err
+				}
+			}
+		default:
+		}
+	}
+	return nil
+}
+
+func (b *oldBuild) succeeded(id string) error {
+	if id == "" {
+		return b.show.show(true)
+	}
+	if err := b.show.end(id); err != nil {
+		return err
+	}
+	raw, err := json.Marshal(map[string]string{"ID": id})
+	if err != nil {
+		return err
+	}
+	aux := json.RawMessage(raw)
+	if err := b.send(jsonstream.Message{Aux: &aux}); err != nil {
+		return err
+	}
+	if b.r.Quiet {
+		return b.send(jsonstream.Message{Stream: id + "\n"})
+	}
+	if err := b.say("Successfully built " + short(id) + "\n"); err != nil {
+		return err
+	}
+	for _, t := range b.r.Tags {
+		ref, err := reference.ParseNormalizedNamed(t)
+		if err != nil {
+			return err
+		}
+		if err := b.say("Successfully tagged " + reference.FamiliarString(reference.TagNameOnly(ref)) + "\n"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// failed words an error as the first builder did.
+func (b *oldBuild) failed(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return fmt.Errorf("build cancelled: %w", context.Cause(ctx))
+	}
+	if b.wrong != nil {
+		return b.wrong
+	}
+	if b.show == nil {
+		return err
+	}
+	st := b.show.by[failedVertex(err)]
+	if serr := b.show.fail(st); serr != nil {
+		return serr
+	}
+	return explain(err, st)
+}
