@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -40,6 +38,7 @@ import (
 	"github.com/berth-engine/berth/pkg/version"
 	"github.com/berth-engine/berth/pkg/volumes"
 	"github.com/containerd/errdefs"
+	"github.com/google/uuid"
 	ctypes "github.com/moby/moby/api/types/container"
 )
 
@@ -251,9 +250,7 @@ func engineID(db *store.DB) (string, error) {
 	b := db.Bucket("engine")
 	id, err := b.Get("id")
 	if errdefs.IsNotFound(err) {
-		var raw [16]byte
-		rand.Read(raw[:])
-		id = []byte(hex.EncodeToString(raw[:]))
+		id = []byte(uuid.NewString())
 		err = b.Put("id", id)
 	}
 	if err != nil {

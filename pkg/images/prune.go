@@ -20,7 +20,7 @@ import (
 // blobs and snapshots that are gone. InvalidArgument for another filter,
 // Conflict while another prune is under way.
 func (s *Store) Prune(ctx context.Context, a filters.Args) (image.PruneReport, error) {
-	report := image.PruneReport{ImagesDeleted: []image.DeleteResponse{}}
+	var report image.PruneReport // none is null, as in Docker
 	doomed, err := s.index.view().prunable(a)
 	if err != nil {
 		return report, err

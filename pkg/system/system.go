@@ -123,7 +123,7 @@ func (s *System) Info(context.Context) (system.Info, error) {
 		RegistryConfig:     s.registries(),
 		NCPU:               runtime.NumCPU(), MemTotal: Memory(), DockerRootDir: s.c.DataRoot,
 		HTTPProxy: os.Getenv("HTTP_PROXY"), HTTPSProxy: os.Getenv("HTTPS_PROXY"), NoProxy: os.Getenv("NO_PROXY"),
-		Labels: s.c.Labels, Runtimes: map[string]system.RuntimeWithStatus{}, DefaultRuntime: s.c.Runtime,
+		Labels: append([]string{}, s.c.Labels...), Runtimes: map[string]system.RuntimeWithStatus{}, DefaultRuntime: s.c.Runtime,
 		Swarm:              swarm.Info{LocalNodeState: swarm.LocalNodeStateInactive},
 		LiveRestoreEnabled: true, // containers always outlive the daemon
 		InitBinary:         "berth-init",

@@ -95,9 +95,7 @@ func convertInspect(c container.InspectResponse, v api.Version) any {
 	}
 	extra := api.Fields{"Config": api.Fields{"OnBuild": nil}} // never omitted up to 1.51
 	if c.NetworkSettings != nil {
-		if bridge := c.NetworkSettings.Networks[network.NetworkBridge]; bridge != nil {
-			extra["NetworkSettings"] = bridgeFields(bridge)
-		}
+		extra["NetworkSettings"] = oldSettings(c.NetworkSettings.Networks[network.NetworkBridge])
 	}
 	return api.WithFields(c, extra)
 }
@@ -132,10 +130,20 @@ func addShortAliases(c *container.InspectResponse) {
 	c.NetworkSettings = &settings
 }
 
-// bridgeFields are those of the default bridge's endpoint that NetworkSettings
-// repeated until API 1.52.
-func bridgeFields(ep *network.EndpointSettings) api.Fields {
+// oldSettings are the fields that NetworkSettings had until API 1.52: those of the
+// default bridge's endpoint, zero without one, and some that nothing ever set.
+func oldSettings(ep *network.EndpointSettings) api.Fields {
+	if ep == nil {
+		ep = &network.EndpointSettings{}
+	}
 	return api.Fields{
+		"Bridge":                 "",
+		"HairpinMode":            false,
+		"LinkLocalIPv6Address":   "",
+		"LinkLocalIPv6PrefixLen": 0,
+		"SecondaryIPAddresses":   nil,
+		"SecondaryIPv6Addresses": nil,
+
 		"EndpointID":          ep.EndpointID,
 		"Gateway":             ep.Gateway,
 		"GlobalIPv6Address":   ep.GlobalIPv6Address,

@@ -19,7 +19,7 @@ func (h handlers) list(w http.ResponseWriter, r *api.Request) error {
 	if all == nil {
 		all = []volume.Volume{}
 	}
-	return api.WriteJSON(w, http.StatusOK, volume.ListResponse{Volumes: all, Warnings: []string{}})
+	return api.WriteJSON(w, http.StatusOK, volume.ListResponse{Volumes: all})
 }
 
 func (h handlers) inspect(w http.ResponseWriter, r *api.Request) error {

@@ -146,7 +146,7 @@ func (x *Execs) ExecInspect(_ context.Context, id string) (ctypes.ExecInspectRes
 			Tty: ex.ask.Tty, Entrypoint: ex.ask.Cmd[0], Arguments: ex.ask.Cmd[1:], Privileged: &privileged, User: ex.ask.User,
 		},
 		OpenStdin: ex.ask.AttachStdin, OpenStdout: ex.ask.AttachStdout, OpenStderr: ex.ask.AttachStderr,
-		CanRemove: ex.state == execExited, ContainerID: ex.unit.ID, DetachKeys: []byte(ex.ask.DetachKeys), Pid: ex.pid,
+		ContainerID: ex.unit.ID, DetachKeys: []byte(ex.ask.DetachKeys), Pid: ex.pid,
 	}, nil
 }
 

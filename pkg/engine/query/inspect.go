@@ -5,6 +5,7 @@ package query
 import (
 	"maps"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/berth-engine/berth/pkg/engine/container"
@@ -107,10 +108,14 @@ func hostPort(b network.PortBinding) uint16 {
 	return p.Num()
 }
 
-// commandLine is what ps shows: the path and its arguments.
+// commandLine is what ps shows: the path and its arguments, in quotes where they
+// have spaces.
 func commandLine(r *container.Record) string {
 	line := r.Path
 	for _, a := range r.Args {
+		if strings.Contains(a, " ") {
+			a = "'" + a + "'"
+		}
 		line += " " + a
 	}
 	return line

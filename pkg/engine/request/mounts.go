@@ -27,7 +27,8 @@ func (p *Plan) inherited(refs []string) (out []ctypes.MountPoint, err error) {
 		}
 		u, err := p.Units.Find(name)
 		if err != nil {
-			return nil, err
+			// Not as NotFound: clients take that for a missing image, and pull it.
+			return nil, errdefs.ErrInvalidArgument.WithMessage(err.Error())
 		}
 		for _, m := range u.View().Record.Mounts {
 			if mode == "ro" {

@@ -4,6 +4,7 @@ package request
 
 import (
 	"context"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -93,6 +94,9 @@ func (p *Plan) Record(ctx context.Context, q Create) (*container.Record, []strin
 	if err := p.supported(hc); err != nil {
 		return nil, nil, err
 	}
+	if err := p.joined(hc); err != nil {
+		return nil, nil, err
+	}
 	r := &container.Record{
 		ID: container.NewID(), Name: strings.TrimPrefix(q.Name, "/"), Created: time.Now().UTC(),
 		Image: imageID, Chain: chain, Driver: p.Snapshotter,
@@ -118,9 +122,52 @@ func (p *Plan) Record(ctx context.Context, q Create) (*container.Record, []strin
 		return nil, nil, err
 	}
 	if q.Config.Hostname == "" && !hc.UTSMode.IsHost() {
-		q.Config.Hostname = r.ID[:12]
+		if q.Config.Hostname, err = hostname(r.ID, hc); err != nil {
+			return nil, nil, err
+		}
 	}
 	return r, warnings, nil
+}
+
+// hostname is the one of a container that names none.
+func hostname(id string, hc *ctypes.HostConfig) (string, error) {
+	if hc.NetworkMode.IsHost() {
+		return os.Hostname()
+	}
+	return id[:12], nil
+}
+
+// joined puts IDs in the place of names of containers whose namespaces are joined:
+// names change hands.
+func (p *Plan) joined(hc *ctypes.HostConfig) error {
+	id := func(ref string) (string, error) {
+		u, err := p.Units.Find(ref)
+		if err != nil {
+			return "", errdefs.ErrInvalidArgument.WithMessage(err.Error())
+		}
+		return "container:" + u.ID, nil
+	}
+	// One that is to give its network may be made later, as Docker has it.
+	if ref := hc.NetworkMode.ConnectedContainer(); ref != "" {
+		if mode, err := id(ref); err == nil {
+			hc.NetworkMode = ctypes.NetworkMode(mode)
+		}
+	}
+	if ref := hc.PidMode.Container(); ref != "" {
+		mode, err := id(ref)
+		if err != nil {
+			return err
+		}
+		hc.PidMode = ctypes.PidMode(mode)
+	}
+	if ref := hc.IpcMode.Container(); ref != "" {
+		mode, err := id(ref)
+		if err != nil {
+			return err
+		}
+		hc.IpcMode = ctypes.IpcMode(mode)
+	}
+	return nil
 }
 
 // supported refuses what depends on this daemon: its runtimes and log drivers, and

@@ -24,6 +24,9 @@ func Merge(cfg *container.Config, img *dockerspec.DockerOCIImageConfig) error {
 		cfg.Volumes = merged(img.Volumes, cfg.Volumes)
 		mergeHealthcheck(cfg, img.Healthcheck)
 	}
+	if cfg.Labels == nil {
+		cfg.Labels = map[string]string{} // never null in answers
+	}
 	// `--entrypoint ""` is how a client takes the image's entrypoint away.
 	if len(cfg.Entrypoint) == 1 && cfg.Entrypoint[0] == "" {
 		cfg.Entrypoint = nil
