@@ -106,6 +106,12 @@ func (d *Dockerd) command(args ...string) *exec.Cmd {
 	return cmd
 }
 
+// Root holds everything of this daemon.
+func (d *Dockerd) Root() string { return d.root }
+
+// Socket is where its API is.
+func (d *Dockerd) Socket() string { return d.path("docker.sock") }
+
 func (d *Dockerd) path(name string) string { return filepath.Join(d.root, name) }
 
 func (d *Dockerd) log() string {
