@@ -28,6 +28,7 @@ import (
 	"github.com/berth-engine/berth/pkg/engine/spec"
 	"github.com/berth-engine/berth/pkg/events"
 	"github.com/berth-engine/berth/pkg/images"
+	"github.com/berth-engine/berth/pkg/images/remote"
 	"github.com/berth-engine/berth/pkg/logs"
 	"github.com/berth-engine/berth/pkg/metrics"
 	"github.com/berth-engine/berth/pkg/net"
@@ -45,15 +46,16 @@ import (
 // parts are the daemon: each is handed what it needs of the others here, and
 // nowhere else.
 type parts struct {
-	bus      *events.Bus
-	runtime  *runtime.Runtime
-	images   *images.Store
-	networks *net.Manager
-	volumes  *volumes.Store
-	engine   *engine.Engine
-	builder  *build.Builder
-	system   *system.System
-	metrics  *metrics.Metrics // nil when nobody asks for them
+	bus        *events.Bus
+	runtime    *runtime.Runtime
+	images     *images.Store
+	registries *remote.Registries
+	networks   *net.Manager
+	volumes    *volumes.Store
+	engine     *engine.Engine
+	builder    *build.Builder
+	system     *system.System
+	metrics    *metrics.Metrics // nil when nobody asks for them
 }
 
 func assemble(ctx context.Context, cfg *config.Config, db *store.DB, log *slog.Logger) (_ *parts, err error) {
@@ -75,10 +77,15 @@ func assemble(ctx context.Context, cfg *config.Config, db *store.DB, log *slog.L
 	if p.runtime, err = openRuntime(ctx, cfg, bin, runtimes); err != nil {
 		return nil, err
 	}
+	p.registries = remote.New(remote.Config{
+		CertsDirs: []string{"/etc/berth/certs.d", "/etc/docker/certs.d"}, Insecure: cfg.InsecureRegistries, Mirrors: cfg.RegistryMirrors,
+		Proxies: remote.Proxies{HTTP: cfg.Proxies.HTTP, HTTPS: cfg.Proxies.HTTPS, No: cfg.Proxies.No},
+	})
 	if p.images, err = images.Open(ctx, images.Config{
 		Client: p.runtime.Client(), Namespace: cfg.ContainerdNamespace, Snapshotter: cfg.StorageDriver,
-		Registry: registries(cfg),
-		Events:   p.bus.Publish, InUse: p.imageUsers, Logger: log,
+		Registries: p.registries,
+		Transfers:  images.Transfers{Downloads: cfg.MaxDownloads, Uploads: cfg.MaxUploads, Attempts: cfg.MaxDownloadAttempts},
+		Events:     p.bus.Publish, InUse: p.imageUsers, Logger: log,
 	}); err != nil {
 		return nil, err
 	}

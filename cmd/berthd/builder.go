@@ -15,7 +15,7 @@ func openBuilder(ctx context.Context, cfg *config.Config, bin binaries, p *parts
 	return build.Open(ctx, build.Config{
 		Root: filepath.Join(cfg.DataRoot, "build"), Client: p.runtime.Client(), Namespace: cfg.ContainerdNamespace,
 		Snapshotter: cfg.StorageDriver, Runc: bin.runc, CgroupParent: cmp.Or(cfg.CgroupParent, "/berth"),
-		Images: images.Sink{Store: p.images}, Networks: p.networks, Registries: registries(cfg).Hosts(context.WithoutCancel(ctx)),
+		Images: images.Sink{Store: p.images}, Networks: p.networks, Registries: p.registries.Anyone(context.WithoutCancel(ctx)),
 		HostGateway: p.hostGateway(cfg), Events: p.bus.Publish,
 		// A step on the host's network must also be asked for by the client; all
 		// privileges are not given. Docker's defaults.
@@ -41,8 +41,4 @@ func (p *parts) hostGateway(cfg *config.Config) string {
 		}
 	}
 	return ""
-}
-
-func registries(cfg *config.Config) images.Registry {
-	return images.Registry{CertsDirs: []string{"/etc/berth/certs.d", "/etc/docker/certs.d"}, Insecure: cfg.InsecureRegistries}
 }

@@ -68,9 +68,14 @@ type Config struct {
 	Containers // what they get unless they say otherwise
 
 	InsecureRegistries []string // host, host:port or CIDR
-	TLS                *TLS     // for tcp hosts; nil: plain
-	MetricsAddr        string   // host:port of Prometheus' metrics; "": none
-	ShutdownTimeout    int      // seconds that requests get to finish at shutdown; -1: without end
+	RegistryMirrors    []string // URLs of mirrors of Docker Hub, without a slash at the end
+	Proxies            Proxies  // of registries; zero fields: the environment's
+	// Bounds of pulls and pushes, at least 1.
+	MaxDownloads, MaxUploads, MaxDownloadAttempts int
+
+	TLS             *TLS   // for tcp hosts; nil: plain
+	MetricsAddr     string // host:port of Prometheus' metrics; "": none
+	ShutdownTimeout int    // seconds that requests get to finish at shutdown; -1: without end
 
 	ShowVersion bool // --version: print and leave; nothing else is checked
 	Validate    bool // --validate: say whether the configuration is good and leave
@@ -101,6 +106,9 @@ type Pool struct {
 }
 
 func (p Pool) String() string { return fmt.Sprintf("base=%s,size=%d", p.Base, p.Size) }
+
+// Proxies are URLs of proxies, and the hosts that are reached without.
+type Proxies struct{ HTTP, HTTPS, No string }
 
 // Runtime is an OCI runtime with runc's command line.
 type Runtime struct {
@@ -151,7 +159,7 @@ func (s *settings) resolve() (*Config, error) {
 	}
 	steps := []func(*Config) error{
 		s.resolvePaths, s.resolveLog, s.resolveTLS, s.resolveHosts,
-		s.resolveNetwork, s.resolveRuntimes, s.resolveContainerd, s.resolveContainers, s.resolveRest,
+		s.resolveNetwork, s.resolveRuntimes, s.resolveContainerd, s.resolveContainers, s.resolveRegistries, s.resolveRest,
 	}
 	for _, step := range steps {
 		if err := step(c); err != nil {

@@ -42,6 +42,7 @@ func TestDefaults(t *testing.T) {
 		Runtimes: map[string]Runtime{}, DefaultRuntime: "runc",
 		ContainerdNamespace: "berth", StorageDriver: "overlayfs",
 		Containers: Containers{LogDriver: "json-file", LogOpts: map[string]string{}}, ShutdownTimeout: 15,
+		MaxDownloads: 3, MaxUploads: 5, MaxDownloadAttempts: 5,
 	}
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got  %+v\nwant %+v", c, want)
@@ -59,13 +60,17 @@ func TestFlagAndFileSayTheSame(t *testing.T) {
 		"--default-runtime", "sh", "--containerd", "/c.sock", "--containerd-namespace", "ns", "-s", "native",
 		"--init", "--log-driver", "none", "--log-opt", "k=v", "--insecure-registry", "127.0.0.0/8",
 		"--tlsverify", "--tlscacert", "/ca", "--tlscert", "/cert", "--tlskey", "/key", "--shutdown-timeout", "3",
+		"--registry-mirror", "https://m.example/", "--max-concurrent-downloads", "2", "--max-concurrent-uploads", "7", "--max-download-attempts", "9",
+		"--http-proxy", "http://p:1", "--https-proxy", "http://p:2", "--no-proxy", "a,b",
 	}
 	file := `{"hosts": ["unix:///tmp/a.sock", "fd://"], "data-root": "/a", "exec-root": "/b/", "pidfile": "/c.pid",
 		"debug": true, "log-format": "json", "group": "adm", "labels": ["a=b"], "bridge": "x0", "bip": "10.9.0.1/24",
 		"mtu": 1400, "default-address-pools": [{"base": "10.0.0.0/8", "size": 24}], "runtimes": {"sh": {"path": "/bin/sh"}},
 		"default-runtime": "sh", "containerd": "/c.sock", "containerd-namespace": "ns", "storage-driver": "native",
 		"init": true, "log-driver": "none", "log-opts": {"k": "v"}, "insecure-registries": ["127.0.0.0/8"],
-		"tlsverify": true, "tlscacert": "/ca", "tlscert": "/cert", "tlskey": "/key", "shutdown-timeout": 3}`
+		"tlsverify": true, "tlscacert": "/ca", "tlscert": "/cert", "tlskey": "/key", "shutdown-timeout": 3,
+		"registry-mirrors": ["https://m.example/"], "max-concurrent-downloads": 2, "max-concurrent-uploads": 7, "max-download-attempts": 9,
+		"proxies": {"http-proxy": "http://p:1", "https-proxy": "http://p:2", "no-proxy": "a,b"}}`
 	byFlag, err := parse(t, "", args...)
 	if err != nil {
 		t.Fatal(err)

@@ -57,6 +57,9 @@ func (s *settings) merge(b []byte, flags *pflag.FlagSet) error {
 	if err := json.Unmarshal(b, &keys); err != nil {
 		return syntaxError(b, err)
 	}
+	if err := flatten(keys, "proxies"); err != nil {
+		return err
+	}
 	byKey := make(map[string]*option, len(s.options))
 	for _, o := range s.options {
 		if o.key != "" {
@@ -83,6 +86,24 @@ func (s *settings) merge(b []byte, flags *pflag.FlagSet) error {
 		if err := byKey[key].decode(keys[key]); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// flatten makes the members of the object that key is into keys of their own,
+// "key.member". daemon.json has few such; flags have none.
+func flatten(keys map[string]json.RawMessage, key string) error {
+	raw, ok := keys[key]
+	if !ok {
+		return nil
+	}
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(raw, &members); err != nil {
+		return fmt.Errorf("%s: an object expected", key)
+	}
+	delete(keys, key)
+	for name, value := range members {
+		keys[key+"."+name] = value
 	}
 	return nil
 }

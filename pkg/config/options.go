@@ -13,29 +13,31 @@ type settings struct {
 	file              string
 	version, validate bool
 
-	hosts, readOnlyHosts, labels, insecure []string
+	hosts, readOnlyHosts, labels, insecure, mirrors []string
 
-	dataRoot, execRoot, pidfile string
-	debug, init, liveRestore    bool
-	logLevel, logFormat         string
-	group, bridge, bip          string
-	mtu, shutdownTimeout        int
-	pools                       []Pool
-	runtimes                    map[string]Runtime
-	defaultRuntime              string
-	containerd, namespace       string
-	storageDriver, logDriver    string
-	shmSize                     size
-	ulimits                     ulimits
-	ipcMode, cgroupnsMode       string
-	cgroupParent, seccomp       string
-	noNewPrivileges             bool
-	dns, dnsSearch, dnsOptions  []string
-	hostGateways, execOptions   []string
-	logOpts                     map[string]string
-	metricsAddr                 string
-	tls, tlsVerify              bool
-	tlsCACert, tlsCert, tlsKey  string
+	dataRoot, execRoot, pidfile  string
+	debug, init, liveRestore     bool
+	logLevel, logFormat          string
+	group, bridge, bip           string
+	mtu, shutdownTimeout         int
+	downloads, uploads, attempts int
+	proxies                      Proxies
+	pools                        []Pool
+	runtimes                     map[string]Runtime
+	defaultRuntime               string
+	containerd, namespace        string
+	storageDriver, logDriver     string
+	shmSize                      size
+	ulimits                      ulimits
+	ipcMode, cgroupnsMode        string
+	cgroupParent, seccomp        string
+	noNewPrivileges              bool
+	dns, dnsSearch, dnsOptions   []string
+	hostGateways, execOptions    []string
+	logOpts                      map[string]string
+	metricsAddr                  string
+	tls, tlsVerify               bool
+	tlsCACert, tlsCert, tlsKey   string
 
 	options []*option
 }
@@ -56,6 +58,7 @@ func newSettings() *settings {
 		logLevel: "info", logFormat: "text", bridge: "berth0",
 		defaultRuntime: BuiltinRuntime, namespace: "berth", storageDriver: "overlayfs",
 		logDriver: "json-file", liveRestore: true, shutdownTimeout: 15,
+		downloads: 3, uploads: 5, attempts: 5,
 		tlsCACert: defaultCertDir + "/ca.pem", tlsCert: defaultCertDir + "/cert.pem",
 		tlsKey:   defaultCertDir + "/key.pem",
 		runtimes: map[string]Runtime{}, logOpts: map[string]string{}, ulimits: ulimits{},
@@ -97,6 +100,13 @@ func newSettings() *settings {
 		{flag: "host-gateway-ip", key: "host-gateway-ips", dst: &s.hostGateways, usage: "What host-gateway in --add-host stands for (repeatable, one of each family; default: the default bridge's address)"},
 		{flag: "exec-opt", key: "exec-opts", dst: &s.execOptions, usage: "Only native.cgroupdriver=cgroupfs, which is so"},
 		{flag: "insecure-registry", key: "insecure-registries", dst: &s.insecure, usage: "Registry that may speak plain HTTP or show any certificate: HOST[:PORT] or CIDR (repeatable)"},
+		{flag: "registry-mirror", key: "registry-mirrors", dst: &s.mirrors, usage: "Mirror of Docker Hub, URL (repeatable); those of other registries are configured in certs.d/HOST/hosts.toml"},
+		{flag: "max-concurrent-downloads", key: "max-concurrent-downloads", dst: &s.downloads, usage: "Layers of one pull that are fetched at the same time"},
+		{flag: "max-concurrent-uploads", key: "max-concurrent-uploads", dst: &s.uploads, usage: "Layers of one push that are sent at the same time"},
+		{flag: "max-download-attempts", key: "max-download-attempts", dst: &s.attempts, usage: "Attempts to transfer a layer before the pull or push fails"},
+		{flag: "http-proxy", key: "proxies.http-proxy", dst: &s.proxies.HTTP, usage: "Proxy for plain HTTP registries (default HTTP_PROXY of the environment)"},
+		{flag: "https-proxy", key: "proxies.https-proxy", dst: &s.proxies.HTTPS, usage: "Proxy for HTTPS registries (default HTTPS_PROXY of the environment)"},
+		{flag: "no-proxy", key: "proxies.no-proxy", dst: &s.proxies.No, usage: "Hosts and networks that are reached without a proxy, separated by commas (default NO_PROXY of the environment)"},
 		{flag: "tls", key: "tls", dst: &s.tls, usage: "Use TLS on tcp hosts; implied by --tlsverify. An explicit --tls=false allows tcp without any protection"},
 		{flag: "tlsverify", key: "tlsverify", dst: &s.tlsVerify, usage: "Use TLS and demand a certificate of clients"},
 		{flag: "tlscacert", key: "tlscacert", dst: &s.tlsCACert, usage: "CA that clients' certificates are checked against"},

@@ -168,13 +168,6 @@ func (s *settings) resolveRest(c *Config) error {
 	if err := checkLabels(c.Labels); err != nil {
 		return err
 	}
-	for _, r := range s.insecure {
-		checked, err := registry(r)
-		if err != nil {
-			return err
-		}
-		c.InsecureRegistries = append(c.InsecureRegistries, checked)
-	}
 	return nil
 }
 
@@ -191,17 +184,4 @@ func checkLabels(labels []string) error {
 		seen[key] = value
 	}
 	return nil
-}
-
-// registry checks one value of insecure-registries. A scheme is dropped, as
-// dockerd does with a warning.
-func registry(value string) (string, error) {
-	v := strings.TrimSuffix(strings.TrimPrefix(strings.TrimPrefix(value, "http://"), "https://"), "/")
-	if p, err := netip.ParsePrefix(v); err == nil {
-		return p.Masked().String(), nil
-	}
-	if v == "" || strings.ContainsAny(v, "/ \t\x00@?#") || strings.HasPrefix(v, "-") {
-		return "", fmt.Errorf("insecure registry %q is neither HOST[:PORT] nor a CIDR", value)
-	}
-	return v, nil
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/berth-engine/berth/hack/sampleimage/archive"
 	"github.com/berth-engine/berth/pkg/filters"
+	"github.com/berth-engine/berth/pkg/images/remote"
 	"github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/images"
@@ -121,7 +122,7 @@ func TestOverSocket(t *testing.T) {
 	defer c.Close()
 	r := startRegistry(t, false)
 	r.push("x", "1", archive.Options{Layers: 2, LayerSize: 100000})
-	b := openClient(t, c, fmt.Sprintf("t%d", namespaceCount.Add(1)), Registry{})
+	b := openClient(t, c, fmt.Sprintf("t%d", namespaceCount.Add(1)), remote.Config{})
 	defer b.Close()
 	id := b.have(archive.Options{Names: []string{"x"}, Layers: 1})
 	if got, _, _, err := b.Resolve(b.ctx, "x", nil); err != nil || got != id {
@@ -182,7 +183,7 @@ func TestFollow(t *testing.T) {
 	}
 	b.until("a name that went is unknown", func() bool { return !knows("x")() })
 	// A second store on the namespace begins with what is there.
-	second := openBench(t, b.cfg.Namespace, Registry{})
+	second := openBench(t, b.cfg.Namespace, remote.Config{})
 	got, err := second.List(b.ctx, ListOptions{})
 	if err != nil || len(got) != 1 {
 		t.Fatal(got, err)
@@ -333,7 +334,7 @@ func TestOpenEndsLeases(t *testing.T) {
 	if err := b.Close(); err != nil {
 		t.Fatal(err)
 	}
-	next := openBench(t, b.cfg.Namespace, Registry{})
+	next := openBench(t, b.cfg.Namespace, remote.Config{})
 	_, _, ingests = next.left()
 	is(t, ingests, 0)
 }

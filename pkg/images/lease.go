@@ -2,12 +2,18 @@ package images
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"strconv"
+	"strings"
+	"sync"
 	"time"
 
+	"github.com/berth-engine/berth/pkg/images/remote"
 	"github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/leases"
+	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
 )
@@ -18,14 +24,24 @@ type keeper struct {
 	client  *client.Client
 	log     *slog.Logger
 	garbage chan struct{} // capacity 1: a collection is wanted
+
+	mu    sync.Mutex      // guards pulls
+	pulls map[string]bool // leases of pulls under way
 }
 
 func newKeeper(c *client.Client, log *slog.Logger) *keeper {
-	return &keeper{client: c, log: log, garbage: make(chan struct{}, 1)}
+	return &keeper{client: c, log: log, garbage: make(chan struct{}, 1), pulls: map[string]bool{}}
 }
 
-// leaseLabel marks our leases, so that those of a dead process are found.
-const leaseLabel = "berth.images"
+// leaseLabel marks our leases, so that those of a dead process are found, and
+// pullLabel those of pulls, with the reference.
+const (
+	leaseLabel = "berth.images"
+	pullLabel  = "berth.images.pull"
+)
+
+// keepPull is how long what an interrupted pull has fetched waits for another one.
+const keepPull = 24 * time.Hour
 
 // teardown bounds what is undone after a request ended.
 const teardown = 10 * time.Second
@@ -34,26 +50,94 @@ const teardown = 10 * time.Second
 // collection until done is called. done(false) collects at once, so that
 // a failed operation leaves nothing; done(true) leaves that for later.
 func (k *keeper) lease(ctx context.Context) (_ context.Context, done func(ok bool), _ error) {
-	manager := k.client.LeasesService()
-	l, err := manager.Create(ctx, leases.WithRandomID(), leases.WithExpiration(24*time.Hour), leases.WithLabel(leaseLabel, "1"))
+	l, err := k.client.LeasesService().Create(ctx, leases.WithRandomID(), leases.WithExpiration(24*time.Hour), leases.WithLabel(leaseLabel, "1"))
 	if err != nil {
 		return nil, nil, fmt.Errorf("lease: %w", err)
 	}
-	return leases.WithLease(ctx, l.ID), func(ok bool) {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), teardown)
-		defer cancel()
-		var opts []leases.DeleteOpt
-		if !ok {
-			opts = append(opts, leases.SynchronousDelete)
-		}
-		if err := manager.Delete(ctx, l, opts...); err != nil && !errdefs.IsNotFound(err) {
-			k.log.Warn("images: lease is left to expire", "lease", l.ID, "error", err)
+	return leases.WithLease(ctx, l.ID), func(ok bool) { k.end(ctx, l, !ok) }, nil
+}
+
+// end ends a lease, whatever became of the request.
+func (k *keeper) end(ctx context.Context, l leases.Lease, collect bool) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), teardown)
+	defer cancel()
+	var opts []leases.DeleteOpt
+	if collect {
+		opts = append(opts, leases.SynchronousDelete)
+	}
+	if err := k.client.LeasesService().Delete(ctx, l, opts...); err != nil && !errdefs.IsNotFound(err) {
+		k.log.Warn("images: lease is left to expire", "lease", l.ID, "error", err)
+	}
+}
+
+// resumable is a lease for a pull of ref. After an error that another attempt may
+// not meet, what was fetched stays for keepPull; so it does when the process dies.
+func (k *keeper) resumable(ctx context.Context, ref string) (_ context.Context, done func(error), _ error) {
+	l, err := k.client.LeasesService().Create(ctx, leases.WithRandomID(), leases.WithExpiration(keepPull), leases.WithLabels(map[string]string{leaseLabel: "1", pullLabel: ref}))
+	if err != nil {
+		return nil, nil, fmt.Errorf("lease: %w", err)
+	}
+	k.mark(l.ID, true)
+	return leases.WithLease(ctx, l.ID), func(err error) {
+		k.mark(l.ID, false)
+		switch {
+		case err == nil:
+			k.end(ctx, l, false)
+			tctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), teardown)
+			defer cancel()
+			if _, err := k.dropPulls(tctx, ref); err != nil {
+				k.log.Warn("images: what an earlier pull left waits for its end", "reference", ref, "error", err)
+			}
+		case !errors.Is(err, context.Canceled) && !remote.Transient(err):
+			k.end(ctx, l, true)
 		}
 	}, nil
 }
 
+func (k *keeper) mark(lease string, active bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if active {
+		k.pulls[lease] = true
+	} else {
+		delete(k.pulls, lease)
+	}
+}
+
+// dropPulls gives up what is kept of interrupted pulls, of ref or, if that is "",
+// of all, and says what that was.
+func (k *keeper) dropPulls(ctx context.Context, ref string) (held []leases.Resource, err error) {
+	filter := "labels." + `"` + pullLabel + `"`
+	if ref != "" {
+		filter += "==" + strconv.Quote(ref)
+	}
+	manager := k.client.LeasesService()
+	kept, err := manager.List(ctx, filter)
+	if err != nil {
+		return nil, fmt.Errorf("list leases: %w", err)
+	}
+	for _, l := range kept {
+		k.mu.Lock()
+		active := k.pulls[l.ID]
+		k.mu.Unlock()
+		if active {
+			continue
+		}
+		resources, err := manager.ListResources(ctx, l)
+		if err == nil {
+			err = manager.Delete(ctx, l)
+		}
+		if err != nil && !errdefs.IsNotFound(err) {
+			return nil, fmt.Errorf("delete lease %s: %w", l.ID, err)
+		}
+		held = append(held, resources...)
+	}
+	return held, nil
+}
+
 // dropLeases ends the leases of a process that died, and with them whatever it
-// was loading or pulling.
+// was loading. What it was pulling is kept for another pull, except for
+// snapshots that were being filled: those cannot be gone on with.
 func (k *keeper) dropLeases(ctx context.Context) error {
 	manager := k.client.LeasesService()
 	old, err := manager.List(ctx, "labels."+`"`+leaseLabel+`"`)
@@ -61,12 +145,33 @@ func (k *keeper) dropLeases(ctx context.Context) error {
 		return fmt.Errorf("list leases: %w", err)
 	}
 	for _, l := range old {
-		if err := manager.Delete(ctx, l); err != nil && !errdefs.IsNotFound(err) {
-			return fmt.Errorf("delete lease %s: %w", l.ID, err)
+		if _, pull := l.Labels[pullLabel]; pull {
+			err = k.dropUnfinished(ctx, l)
+		} else {
+			err = manager.Delete(ctx, l)
+		}
+		if err != nil && !errdefs.IsNotFound(err) {
+			return fmt.Errorf("lease %s: %w", l.ID, err)
 		}
 	}
 	if len(old) > 0 {
 		k.collect()
+	}
+	return nil
+}
+
+func (k *keeper) dropUnfinished(ctx context.Context, l leases.Lease) error {
+	manager := k.client.LeasesService()
+	held, err := manager.ListResources(ctx, l)
+	if err != nil {
+		return err
+	}
+	for _, r := range held {
+		if strings.HasPrefix(r.Type, "snapshots/") && strings.HasPrefix(r.ID, snapshots.UnpackKeyPrefix) {
+			if err := manager.DeleteResource(ctx, l, r); err != nil && !errdefs.IsNotFound(err) {
+				return err
+			}
+		}
 	}
 	return nil
 }
@@ -80,18 +185,22 @@ func (k *keeper) collect() {
 	}
 }
 
-// collector runs the collections that were asked for. containerd's scheduler
+// collector runs the collections that were asked for, and one after the time that
+// interrupted pulls are kept. containerd's scheduler
 // does not act on deletions by itself (its deletion_threshold is 0); ending a
 // lease synchronously makes it.
 func (k *keeper) collector(ctx context.Context) {
+	expired := time.NewTicker(keepPull)
+	defer expired.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
+		case <-expired.C:
 		case <-k.garbage:
-			if err := k.collectNow(ctx); err != nil && ctx.Err() == nil {
-				k.log.Warn("images: collect garbage", "error", err)
-			}
+		}
+		if err := k.collectNow(ctx); err != nil && ctx.Err() == nil {
+			k.log.Warn("images: collect garbage", "error", err)
 		}
 	}
 }

@@ -12,8 +12,10 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/berth-engine/berth/hack/sampleimage/archive"
+	"github.com/berth-engine/berth/pkg/images/remote"
 	"github.com/berth-engine/berth/pkg/runtime"
 	"github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/content"
@@ -69,19 +71,20 @@ var namespaceCount atomic.Int32
 
 func newBench(t *testing.T) *bench {
 	t.Helper()
-	return openBench(t, fmt.Sprintf("t%d", namespaceCount.Add(1)), Registry{})
+	return openBench(t, fmt.Sprintf("t%d", namespaceCount.Add(1)), remote.Config{})
 }
 
-func openBench(t *testing.T, namespace string, r Registry) *bench {
+func openBench(t *testing.T, namespace string, r remote.Config) *bench {
 	t.Helper()
 	return openClient(t, engine.Client(), namespace, r)
 }
 
-func openClient(t *testing.T, c *client.Client, namespace string, r Registry) *bench {
+func openClient(t *testing.T, c *client.Client, namespace string, r remote.Config) *bench {
 	t.Helper()
 	b := &bench{t: t, ctx: namespaces.WithNamespace(t.Context(), namespace)}
 	s, err := Open(t.Context(), Config{
-		Client: c, Namespace: namespace, Snapshotter: engine.Snapshotter(), Registry: r,
+		Client: c, Namespace: namespace, Snapshotter: engine.Snapshotter(), Registries: remote.New(r),
+		Transfers: Transfers{RetryDelay: time.Millisecond},
 		Events: func(m events.Message) {
 			b.mu.Lock()
 			defer b.mu.Unlock()

@@ -30,7 +30,10 @@ func (s *Store) Prune(ctx context.Context, a filters.Args) (image.PruneReport, e
 	}
 	defer s.pruning.Unlock()
 	ctx = s.context(ctx)
-	p := &prune{s: s, blobs: map[digest.Digest]int64{}, snapshots: map[digest.Digest]int64{}}
+	p := &prune{s: s, blobs: map[digest.Digest]int64{}, snapshots: map[digest.Digest]int64{}, ingests: map[string]int64{}}
+	if err := p.interrupted(ctx); err != nil {
+		return report, err
+	}
 	for _, t := range doomed {
 		if ctx.Err() != nil {
 			break // the client is gone; what was removed stays removed
@@ -44,7 +47,7 @@ func (s *Store) Prune(ctx context.Context, a filters.Args) (image.PruneReport, e
 			return report, err
 		}
 	}
-	if len(report.ImagesDeleted) > 0 {
+	if len(report.ImagesDeleted)+len(p.blobs)+len(p.ingests) > 0 {
 		if report.SpaceReclaimed, err = p.reclaim(ctx); err != nil {
 			return report, err
 		}
@@ -86,6 +89,29 @@ func (v *view) prunable(a filters.Args) ([]*target, error) {
 type prune struct {
 	s                *Store
 	blobs, snapshots map[digest.Digest]int64
+	ingests          map[string]int64 // what is here of blobs of interrupted pulls, by containerd's reference
+}
+
+// interrupted adds what is kept of interrupted pulls and gives it up.
+func (p *prune) interrupted(ctx context.Context) error {
+	store := p.s.client.ContentStore()
+	held, err := p.s.keeper.dropPulls(ctx, "")
+	if err != nil {
+		return err
+	}
+	for _, r := range held {
+		switch r.Type {
+		case "content":
+			if info, err := store.Info(ctx, digest.Digest(r.ID)); err == nil {
+				p.blobs[info.Digest] = info.Size
+			}
+		case "ingests":
+			if st, err := store.Status(ctx, r.ID); err == nil {
+				p.ingests[r.ID] = st.Offset
+			}
+		}
+	}
+	return nil
 }
 
 // remove removes an image, unless it has come into use or got another name
@@ -134,6 +160,11 @@ func (p *prune) reclaim(ctx context.Context) (n uint64, err error) {
 	snapshotter := p.s.client.SnapshotService(p.s.cfg.Snapshotter)
 	for id, size := range p.blobs {
 		if _, err := p.s.client.ContentStore().Info(ctx, id); errdefs.IsNotFound(err) {
+			n += uint64(size)
+		}
+	}
+	for ref, size := range p.ingests {
+		if _, err := p.s.client.ContentStore().Status(ctx, ref); errdefs.IsNotFound(err) {
 			n += uint64(size)
 		}
 	}

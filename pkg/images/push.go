@@ -2,12 +2,15 @@ package images
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"strings"
+	"sync/atomic"
+	"time"
 
 	"github.com/berth-engine/berth/pkg/images/blob"
+	"github.com/berth-engine/berth/pkg/images/progress"
+	"github.com/berth-engine/berth/pkg/images/remote"
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/containerd/v2/core/remotes"
@@ -22,9 +25,6 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// uploads is dockerd's max-concurrent-uploads.
-const uploads = 5
-
 // Push sends an image, or without a tag all tags of the repository, to its
 // registry, telling progress in Docker's words. What the registry has is not
 // sent again, and what it has in another repository is linked there. Of an index
@@ -32,7 +32,7 @@ const uploads = 5
 // client told so. NotFound when there is no such image or platform here,
 // PermissionDenied when the registry refuses, InvalidArgument for what is no
 // name or has a digest.
-func (s *Store) Push(ctx context.Context, ref string, o PushOptions, progress func(jsonstream.Message) error) error {
+func (s *Store) Push(ctx context.Context, ref string, o PushOptions, send func(jsonstream.Message) error) error {
 	parsed, err := parseRef(ref)
 	if err != nil {
 		return err
@@ -52,11 +52,11 @@ func (s *Store) Push(ctx context.Context, ref string, o PushOptions, progress fu
 		return notFound("An image does not exist locally with the tag: %s", reference.FamiliarName(named))
 	}
 	ctx = s.context(ctx)
-	hosts, err := s.cfg.Registry.hosts(ctx, named, o.Auth)
+	hosts, err := s.cfg.Registries.Hosts(ctx, named, o.Auth)
 	if err != nil {
 		return err
 	}
-	p := &push{s: s, hosts: hosts, platform: o.Platform, progress: progress}
+	p := &push{s: s, hosts: hosts, platform: o.Platform, progress: send}
 	for _, tag := range tags {
 		one, err := reference.ParseNamed(tag)
 		if err != nil {
@@ -75,6 +75,7 @@ type push struct {
 	hosts    docker.RegistryHosts
 	platform *ocispec.Platform
 	progress func(jsonstream.Message) error
+	reached  atomic.Bool // the registry has answered once: it is worth waiting for
 }
 
 // tag sends one of them.
@@ -99,16 +100,16 @@ func (p *push) tag(ctx context.Context, ref reference.NamedTagged) error {
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	out := newReporter(p.progress, cancel)
-	out.message("", fmt.Sprintf("The push refers to repository [%s]", ref.Name()))
+	out := progress.New(p.progress, cancel)
+	out.Message("", fmt.Sprintf("The push refers to repository [%s]", ref.Name()))
 	if err := p.send(ctx, ref, desc, out); err != nil {
-		return pushError(err, ref)
+		return remote.PushError(err, ref)
 	}
-	out.message("", fmt.Sprintf("%s: digest: %s size: %d", ref.Tag(), desc.Digest, desc.Size))
+	out.Message("", fmt.Sprintf("%s: digest: %s size: %d", ref.Tag(), desc.Digest, desc.Size))
 	// docker-py and others read the result from here.
-	out.aux(map[string]any{"Tag": ref.Tag(), "Digest": desc.Digest, "Size": desc.Size})
+	out.Aux(map[string]any{"Tag": ref.Tag(), "Digest": desc.Digest, "Size": desc.Size})
 	if p.platform == nil && desc.Digest != id {
-		out.aux(auxprogress.ManifestPushedInsteadOfIndex{ManifestPushedInsteadOfIndex: true, OriginalIndex: t.desc, SelectedManifest: desc})
+		out.Aux(auxprogress.ManifestPushedInsteadOfIndex{ManifestPushedInsteadOfIndex: true, OriginalIndex: t.desc, SelectedManifest: desc})
 	}
 	p.s.publish(events.ActionPush, reference.FamiliarString(ref), reference.FamiliarName(ref), t.labels())
 	return nil
@@ -129,20 +130,19 @@ func (t *target) toPush(ref reference.Named, p *ocispec.Platform) (ocispec.Descr
 }
 
 // send uploads blobs side by side, then what refers to them.
-func (p *push) send(ctx context.Context, ref reference.Named, desc ocispec.Descriptor, out *reporter) error {
+func (p *push) send(ctx context.Context, ref reference.Named, desc ocispec.Descriptor, out *progress.Reporter) error {
 	store := p.s.client.ContentStore()
 	list, err := blob.Tree(ctx, store, desc, func(d ocispec.Descriptor) bool { return !images.IsNonDistributable(d.MediaType) })
 	if err != nil {
 		return err
 	}
 	tracker := docker.NewInMemoryTracker()
-	resolver := docker.NewResolver(docker.ResolverOptions{Hosts: p.hosts, Headers: userAgent(), Tracker: tracker})
+	resolver := remote.Resolver(p.hosts, tracker)
 	// With the digest the tag is given to desc alone, not to each manifest below it.
 	pusher, err := resolver.Pusher(ctx, ref.String()+"@"+desc.Digest.String())
 	if err != nil {
 		return err
 	}
-	counting := countingPusher{Pusher: pusher, tracker: tracker, out: out}
 	var blobs, documents []ocispec.Descriptor
 	for _, d := range list {
 		if images.IsManifestType(d.MediaType) || images.IsIndexType(d.MediaType) {
@@ -150,19 +150,18 @@ func (p *push) send(ctx context.Context, ref reference.Named, desc ocispec.Descr
 			continue
 		}
 		blobs = append(blobs, d)
-		out.waiting(d)
+		out.Waiting(d)
 	}
-	put := remotes.PushHandler(counting, store)
+	put := remotes.PushHandler(out.Pusher(pusher, tracker), store)
 	group, gctx := errgroup.WithContext(ctx)
-	group.SetLimit(uploads)
+	group.SetLimit(p.s.cfg.Transfers.Uploads)
 	for _, d := range blobs {
 		group.Go(func() error {
 			d, err := withSources(gctx, store, d)
 			if err != nil {
 				return err
 			}
-			_, err = put(gctx, d)
-			return err
+			return p.blob(gctx, d, put, out)
 		})
 	}
 	if err := group.Wait(); err != nil {
@@ -174,6 +173,24 @@ func (p *push) send(ctx context.Context, ref reference.Named, desc ocispec.Descr
 		}
 	}
 	return noteSource(ctx, store, ref, list)
+}
+
+// blob sends one, again after a while when the network or the registry fail.
+func (p *push) blob(ctx context.Context, desc ocispec.Descriptor, put images.HandlerFunc, out *progress.Reporter) error {
+	t := p.s.cfg.Transfers
+	for attempt := 1; ; attempt++ {
+		_, err := put(ctx, desc)
+		if err == nil {
+			p.reached.Store(true)
+		}
+		if err == nil || attempt >= t.Attempts || !remote.Transient(err) || remote.Unreachable(err) && !p.reached.Load() {
+			return err
+		}
+		p.s.log.Info("images: a blob is going to be sent again", "digest", desc.Digest, "attempt", attempt, "error", err)
+		if err := out.Retry(ctx, desc, time.Duration(attempt)*t.RetryDelay); err != nil {
+			return err
+		}
+	}
 }
 
 // withSources tells the pusher of the repositories that the blob is known to be
@@ -201,16 +218,4 @@ func noteSource(ctx context.Context, store content.Store, ref reference.Named, l
 		}
 	}
 	return nil
-}
-
-// aux sends what is for programs.
-func (r *reporter) aux(v any) {
-	raw, err := json.Marshal(v)
-	if err != nil {
-		r.fail(err)
-		return
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.tellLocked(jsonstream.Message{Aux: (*json.RawMessage)(&raw)})
 }

@@ -12,16 +12,20 @@
 // events. Blobs come from strangers: sizes are bounded and digests verified
 // before anything is believed. Whatever is being loaded or pulled is held by a
 // lease, so an operation that dies leaves nothing that the next collection
-// does not take.
+// does not take, but what an interrupted pull has fetched: the next one goes on
+// with that.
 package images
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
+	"time"
 
+	"github.com/berth-engine/berth/pkg/images/remote"
 	"github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/pkg/namespaces"
 	"github.com/moby/moby/api/types/events"
@@ -31,9 +35,10 @@ import (
 // required.
 type Config struct {
 	Client      *client.Client
-	Namespace   string // containerd namespace of the images
-	Snapshotter string // containerd snapshotter that layers are unpacked for
-	Registry    Registry
+	Namespace   string             // containerd namespace of the images
+	Snapshotter string             // containerd snapshotter that layers are unpacked for
+	Registries  *remote.Registries // nil: with a configuration that says nothing
+	Transfers   Transfers
 
 	// Events receives Docker's image events, one call at a time for each
 	// change, after the change. Nil drops them. It must not block.
@@ -44,18 +49,19 @@ type Config struct {
 	Logger *slog.Logger // nil is slog.Default
 }
 
-// Registry says how registries are reached.
-type Registry struct {
-	// CertsDirs hold HOST/hosts.toml (or Docker's *.crt, *.cert, *.key) per
-	// registry; the first folder that knows the host wins.
-	CertsDirs []string
-	// Insecure are hosts ("registry:5000") and networks ("10.0.0.0/8") that
-	// may be spoken to without TLS or with an unknown certificate. Loopback
-	// always may.
-	Insecure []string
-	// MaxDownloads bounds the layers fetched at the same time in one pull; 0
-	// is Docker's default, 3.
-	MaxDownloads int
+// Transfers bounds what goes to and comes from registries; zeros are dockerd's
+// defaults.
+type Transfers struct {
+	Downloads, Uploads int           // at the same time in one operation; 3 and 5
+	Attempts           int           // to fetch or send one blob; 5
+	RetryDelay         time.Duration // before the second attempt, growing by as much with each; 5 s
+}
+
+func (t Transfers) withDefaults() Transfers {
+	return Transfers{
+		Downloads: cmp.Or(t.Downloads, 3), Uploads: cmp.Or(t.Uploads, 5),
+		Attempts: cmp.Or(t.Attempts, 5), RetryDelay: cmp.Or(t.RetryDelay, 5*time.Second),
+	}
 }
 
 // Store is the images of one containerd namespace. Its methods may be called
@@ -86,6 +92,10 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
 	}
+	if cfg.Registries == nil {
+		cfg.Registries = remote.New(remote.Config{})
+	}
+	cfg.Transfers = cfg.Transfers.withDefaults()
 	run, stop := context.WithCancel(namespaces.WithNamespace(context.WithoutCancel(ctx), cfg.Namespace))
 	s := &Store{
 		cfg: cfg, client: cfg.Client, log: cfg.Logger,

@@ -1,4 +1,4 @@
-package images
+package remote
 
 import (
 	"context"
@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/containerd/containerd/v2/core/remotes/docker"
+	remoteerrors "github.com/containerd/containerd/v2/core/remotes/errors"
 	"github.com/containerd/errdefs"
 	"github.com/distribution/reference"
 )
@@ -20,9 +21,9 @@ const (
 	maxTags     = 10000
 )
 
-// listTags returns the tags of a repository from the first host that answers
+// Tags returns the tags of a repository from the first host that answers
 // (OCI distribution specification, "Listing Tags").
-func listTags(ctx context.Context, hosts docker.RegistryHosts, repo reference.Named) ([]string, error) {
+func Tags(ctx context.Context, hosts docker.RegistryHosts, repo reference.Named) ([]string, error) {
 	list, err := hosts(reference.Domain(repo))
 	if err != nil {
 		return nil, err
@@ -66,14 +67,15 @@ func tagsOf(ctx context.Context, host docker.RegistryHost, repo reference.Named)
 	return tags, nil
 }
 
-// get asks once, and once more with what the registry wants to know of us.
+// get asks once, and once more with what the registry wants to know of us. An
+// answer other than 200 is an error.
 func get(ctx context.Context, host docker.RegistryHost, u *url.URL) (*http.Response, error) {
 	for attempt := 0; ; attempt++ {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
 		if err != nil {
 			return nil, err
 		}
-		req.Header = userAgent()
+		req.Header = UserAgent()
 		for k, v := range host.Header {
 			req.Header[k] = v
 		}
@@ -89,18 +91,20 @@ func get(ctx context.Context, host docker.RegistryHost, u *url.URL) (*http.Respo
 		if resp.StatusCode == http.StatusOK {
 			return resp, nil
 		}
+		again := resp.StatusCode == http.StatusUnauthorized && attempt == 0 && host.Authorizer != nil
+		if again {
+			err = host.Authorizer.AddResponses(ctx, []*http.Response{resp})
+			again = err == nil
+		}
+		if !again && (err == nil || errdefs.IsNotImplemented(err)) {
+			err = remoteerrors.NewUnexpectedStatusErr(resp)
+		}
 		resp.Body.Close()
-		switch {
-		case resp.StatusCode == http.StatusUnauthorized && attempt == 0 && host.Authorizer != nil:
-			if err := host.Authorizer.AddResponses(ctx, []*http.Response{resp}); err != nil {
-				return nil, err
+		if !again {
+			if resp.StatusCode == http.StatusNotFound {
+				return nil, fmt.Errorf("%s: %w", u.Redacted(), errdefs.ErrNotFound)
 			}
-		case resp.StatusCode == http.StatusUnauthorized, resp.StatusCode == http.StatusForbidden:
-			return nil, fmt.Errorf("%s: %s: %w", u.Redacted(), resp.Status, docker.ErrInvalidAuthorization)
-		case resp.StatusCode == http.StatusNotFound:
-			return nil, fmt.Errorf("%s: %w", u.Redacted(), errdefs.ErrNotFound)
-		default:
-			return nil, fmt.Errorf("unexpected status from GET request to %s: %s", u.Redacted(), resp.Status)
+			return nil, err
 		}
 	}
 }
