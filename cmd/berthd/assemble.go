@@ -18,6 +18,7 @@ import (
 	apiimages "github.com/berth-engine/berth/pkg/api/images"
 	apinetworks "github.com/berth-engine/berth/pkg/api/networks"
 	apiplugins "github.com/berth-engine/berth/pkg/api/plugins"
+	apiregistry "github.com/berth-engine/berth/pkg/api/registry"
 	apiswarm "github.com/berth-engine/berth/pkg/api/swarm"
 	apisystem "github.com/berth-engine/berth/pkg/api/system"
 	apivolumes "github.com/berth-engine/berth/pkg/api/volumes"
@@ -141,7 +142,7 @@ func (p *parts) server(cfg *config.Config, log *slog.Logger) (*api.Server, error
 				Reader: p.engine.Reader(), Streamer: p.engine.Streams(), Archiver: p.engine.Contents(), Differ: p.engine.Contents(),
 			}),
 			apiexec.Routes(p.engine.Execs()),
-			apiimages.Routes(p.images),
+			apiimages.Routes(p.images), apiregistry.Routes(p.registries),
 			apinetworks.Routes(p.networks),
 			apivolumes.Routes(p.volumes),
 			apiplugins.Routes(), apiswarm.Routes(),

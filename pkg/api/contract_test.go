@@ -75,6 +75,9 @@ var requests = map[string]struct{ target, body string }{
 	"ContainerExport":      {"/containers/web/export", ""},
 	"ContainerChanges":     {"/containers/web/changes", ""},
 	"ImageCommit":          {"/commit?container=web&repo=x", ""},
+	"SystemAuth":           {"/auth", `{"username":"u","password":"p","serveraddress":"registry:5000"}`},
+	"ImageSearch":          {"/images/search?term=busybox&limit=5", ""},
+	"DistributionInspect":  {"/distribution/registry:5000/busybox:1/json", ""},
 }
 
 // Every operation that is served is asked for in versions between which shapes

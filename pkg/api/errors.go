@@ -23,6 +23,7 @@ var statuses = []struct {
 	{errdefs.IsPermissionDenied, http.StatusForbidden},
 	{errdefs.IsUnauthorized, http.StatusUnauthorized},
 	{errdefs.IsNotImplemented, http.StatusNotImplemented},
+	{errdefs.IsResourceExhausted, http.StatusTooManyRequests},
 	{errdefs.IsUnavailable, http.StatusServiceUnavailable},
 }
 

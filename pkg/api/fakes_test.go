@@ -15,6 +15,7 @@ import (
 	apiimages "github.com/berth-engine/berth/pkg/api/images"
 	apinetworks "github.com/berth-engine/berth/pkg/api/networks"
 	apiplugins "github.com/berth-engine/berth/pkg/api/plugins"
+	apiregistry "github.com/berth-engine/berth/pkg/api/registry"
 	apiswarm "github.com/berth-engine/berth/pkg/api/swarm"
 	apisystem "github.com/berth-engine/berth/pkg/api/system"
 	apivolumes "github.com/berth-engine/berth/pkg/api/volumes"
@@ -337,6 +338,7 @@ func (f fakes) routes() []api.Route {
 		}),
 		apiexec.Routes(f.engine),
 		apiimages.Routes(f.images),
+		apiregistry.Routes(fakeRegistries{}),
 		apinetworks.Routes(fakeNetworks{}),
 		apivolumes.Routes(f.volumes),
 		apiplugins.Routes(), apiswarm.Routes(),

@@ -29,7 +29,7 @@ func (h handlers) pull(w http.ResponseWriter, r *api.Request) error {
 		}
 		o.Platform = &platform
 	}
-	o.Auth = credentials(r)
+	o.Auth = r.Credentials()
 	out := api.NewProgress(w)
 	return out.End(h.backend.Pull(r.Context(), ref.String(), o, out.Send))
 }

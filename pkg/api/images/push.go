@@ -6,8 +6,6 @@ import (
 	"github.com/berth-engine/berth/pkg/api"
 	"github.com/berth-engine/berth/pkg/images"
 	"github.com/distribution/reference"
-	"github.com/moby/moby/api/pkg/authconfig"
-	"github.com/moby/moby/api/types/registry"
 )
 
 func (h handlers) push(w http.ResponseWriter, r *api.Request) error {
@@ -15,7 +13,7 @@ func (h handlers) push(w http.ResponseWriter, r *api.Request) error {
 	if err != nil {
 		return err
 	}
-	o := images.PushOptions{Auth: credentials(r)}
+	o := images.PushOptions{Auth: r.Credentials()}
 	if o.Platform, err = platformSince(r, api.V1(46)); err != nil {
 		return err
 	}
@@ -33,14 +31,4 @@ func pushReference(name, tag string) (reference.Named, error) {
 		return nil, api.Invalid("%v", err)
 	}
 	return ref, nil
-}
-
-// credentials are those that the client sent. Docker goes on without when it
-// cannot read them.
-func credentials(r *api.Request) *registry.AuthConfig {
-	auth, err := authconfig.Decode(r.Header.Get(registry.AuthHeader))
-	if err != nil || *auth == (registry.AuthConfig{}) {
-		return nil
-	}
-	return auth
 }
