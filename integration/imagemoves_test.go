@@ -2,6 +2,9 @@ package integration
 
 import (
 	"bytes"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"os/exec"
 	"path/filepath"
@@ -130,4 +133,27 @@ func (c *talk) imageMoves(pulled, id string) {
 		c.t.Errorf("pruned: %+v", pruned)
 	}
 	c.ask("ImagePrune", "", url.Values{"filters": {`{"reference":["x"]}`}}, nil, 400)
+	c.registries(pulled)
+}
+
+// registries asks a registry for what is not an image. Debian's has no search.
+func (c *talk) registries(pulled string) {
+	host, _, _ := strings.Cut(pulled, "/")
+	c.ask("SystemAuth", "", nil, map[string]any{"username": "u", "password": "p", "serveraddress": host}, 200)
+	var d struct {
+		Descriptor struct{ Digest string }
+		Platforms  []struct{ Architecture string }
+	}
+	if c.into(&d, "DistributionInspect", pulled, nil, nil, 200); d.Descriptor.Digest == "" || len(d.Platforms) != 1 {
+		c.t.Errorf("distribution: %+v", d)
+	}
+	index := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, `{"results":[{"name":"busybox","star_count":3}]}`)
+	}))
+	defer index.Close()
+	var found []struct{ Name string }
+	term := strings.TrimPrefix(index.URL, "http://") + "/busybox"
+	if c.into(&found, "ImageSearch", "", url.Values{"term": {term}}, nil, 200); len(found) != 1 || found[0].Name != "busybox" {
+		c.t.Errorf("search: %+v", found)
+	}
 }

@@ -218,14 +218,15 @@ func (f *fakeEngine) ExecResize(context.Context, string, uint32, uint32) error {
 
 // fakeImages has one image.
 type fakeImages struct {
-	pulled  string
-	options images.PullOptions
-	tagged  string
-	saved   []string
-	pushed  string
-	quiet   bool
-	listed  images.ListOptions
-	load    func(r io.Reader, progress func(jsonstream.Message) error) error
+	pulled   string
+	options  images.PullOptions
+	imported images.ImportOptions
+	tagged   string
+	saved    []string
+	pushed   string
+	quiet    bool
+	listed   images.ListOptions
+	load     func(r io.Reader, progress func(jsonstream.Message) error) error
 }
 
 func (f *fakeImages) List(_ context.Context, o images.ListOptions) ([]image.Summary, error) {
@@ -264,6 +265,11 @@ func (f *fakeImages) Load(_ context.Context, r io.Reader, quiet bool, _ []ocispe
 		return f.load(r, progress)
 	}
 	return progress(jsonstream.Message{Stream: "Loaded image: busybox:latest\n"})
+}
+
+func (f *fakeImages) Import(_ context.Context, _ io.Reader, o images.ImportOptions, progress func(jsonstream.Message) error) error {
+	f.imported = o
+	return progress(jsonstream.Message{Status: "sha256:" + someID})
 }
 
 func (f *fakeImages) Save(_ context.Context, refs []string, _ []ocispec.Platform, w io.Writer) error {

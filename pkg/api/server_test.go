@@ -99,7 +99,6 @@ func TestAnswers(t *testing.T) {
 		{"size", "POST", "/containers/web/resize?h=1&w=2", "", 200, ""},
 		{"no command", "POST", "/containers/web/exec", "{}", 400, "No exec command specified"},
 		{"attach to nothing", "POST", "/containers/x/attach", "", 404, "No such container: x"},
-		{"import", "POST", "/images/create?fromSrc=-", "", 501, "ImageCreate from an archive (fromSrc) is not implemented yet"},
 		{"reserved name", "POST", "/images/create?fromImage=scratch&tag=latest", "", 403, "'scratch' is a reserved name"},
 		{"bad name", "POST", "/images/create?fromImage=UPPER", "", 400, "invalid reference format: repository name (library/UPPER) must be lowercase"},
 		{"bad platform", "POST", "/images/create?fromImage=a&platform=nonsense", "", 400, `"nonsense": unknown operating system or architecture: invalid argument`},

@@ -28,8 +28,10 @@ type Reader interface {
 	History(ctx context.Context, ref string, platform *ocispec.Platform) ([]image.HistoryResponseItem, error)
 }
 
-// Writer changes their names, and removes them. newRef is a full name with its tag.
+// Writer makes images, changes their names, and removes them. newRef is a full name with its tag.
 type Writer interface {
+	// Import makes an image of a root filesystem. progress as of Mover.
+	Import(ctx context.Context, body io.Reader, o images.ImportOptions, progress func(jsonstream.Message) error) error
 	Tag(ctx context.Context, ref, newRef string) error
 	Prune(ctx context.Context, f filters.Args) (image.PruneReport, error)
 	Remove(ctx context.Context, ref string, force, noPrune bool) ([]image.DeleteResponse, error)

@@ -10,24 +10,21 @@ import (
 	"github.com/containerd/platforms"
 	"github.com/distribution/reference"
 	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
 func (h handlers) pull(w http.ResponseWriter, r *api.Request) error {
 	from := r.Query.Get("fromImage")
 	if from == "" {
-		return errdefs.ErrNotImplemented.WithMessage("ImageCreate from an archive (fromSrc) is not implemented yet")
+		return h.importImage(w, r)
 	}
 	ref, err := pullReference(from, r.Query.Get("tag"))
 	if err != nil {
 		return err
 	}
 	o := images.PullOptions{All: reference.IsNameOnly(ref)}
-	if p := r.Query.Get("platform"); p != "" && r.Version >= api.V1(32) {
-		platform, err := platforms.Parse(p)
-		if err != nil {
-			return api.Invalid("%v", err)
-		}
-		o.Platform = &platform
+	if o.Platform, err = namedPlatform(r); err != nil {
+		return err
 	}
 	o.Auth = r.Credentials()
 	out := api.NewProgress(w)
@@ -56,4 +53,17 @@ func pullReference(from, tag string) (reference.Named, error) {
 		return nil, errdefs.ErrPermissionDenied.WithMessage("'scratch' is a reserved name")
 	}
 	return ref, nil
+}
+
+// namedPlatform reads the platform parameter of /images/create: "linux/arm64".
+func namedPlatform(r *api.Request) (*ocispec.Platform, error) {
+	p := r.Query.Get("platform")
+	if p == "" || r.Version < api.V1(32) {
+		return nil, nil
+	}
+	platform, err := platforms.Parse(p)
+	if err != nil {
+		return nil, api.Invalid("%v", err)
+	}
+	return &platform, nil
 }
