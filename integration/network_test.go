@@ -175,3 +175,47 @@ func TestNeighbours(t *testing.T) {
 	reached(ofB)
 	reached(ofA)
 }
+
+// TestPortsOfIPv6 reaches a container without IPv6 by it, also while the daemon is
+// dead; nobody else gets its ports, until it is gone.
+func TestPortsOfIPv6(t *testing.T) {
+	t.Parallel()
+	d := start(t, harness.Options{})
+	serving(t, d, "web", "-p", "7/tcp", "-p", "7/udp", "-p", "[::1]::7/tcp")
+	for _, line := range strings.Split(d.Berth("port", "web").OK(t), "\n") {
+		_, address, _ := strings.Cut(line, " -> ")
+		if !strings.HasPrefix(address, "0.0.0.0:") && !strings.HasPrefix(address, "[::]:") && !strings.HasPrefix(address, "[::1]:") {
+			t.Errorf("published at %s", line)
+		}
+	}
+	tcp, udp := hostPort(t, d, "web", "7/tcp"), hostPort(t, d, "web", "7/udp")
+	check := func(when string) {
+		t.Helper()
+		for _, to := range [][2]string{{"tcp", "[::1]:" + tcp}, {"udp", "[::1]:" + udp}, {"tcp", "127.0.0.1:" + tcp}, {"udp", "127.0.0.1:" + udp}} {
+			if got, err := ask(to[0], to[1], harness.Patience); err != nil || got != d.Subnet+".1" {
+				t.Errorf("%s: %s %s: the server sees %q (%v)", when, to[0], to[1], got, err)
+			}
+		}
+		for _, address := range []string{"[::]:" + tcp, "0.0.0.0:" + tcp, "127.0.0.1:" + tcp} {
+			if l, err := net.Listen("tcp", address); err == nil {
+				_ = l.Close()
+				t.Errorf("%s: a program takes %s", when, address)
+			}
+		}
+	}
+	check("at first")
+	d.Kill()
+	check("the daemon is dead")
+	d.Run()
+	check("the daemon is back")
+	d.Berth("run", "-d", "-p", tcp+":7", image, "sleep", "600").Fails(t, 125, "port is already allocated (port "+tcp+" is held by container web)")
+	d.Berth("restart", "-t", "0", "web").OK(t)
+	d.Berth("rm", "-f", "web").OK(t)
+	for _, address := range []string{"[::]:" + tcp, "0.0.0.0:" + tcp} {
+		l, err := net.Listen("tcp", address)
+		if err != nil {
+			t.Fatalf("after the container: %v", err)
+		}
+		_ = l.Close()
+	}
+}

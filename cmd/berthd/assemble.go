@@ -26,6 +26,7 @@ import (
 	"github.com/berth-engine/berth/pkg/build/classic"
 	"github.com/berth-engine/berth/pkg/config"
 	"github.com/berth-engine/berth/pkg/engine"
+	"github.com/berth-engine/berth/pkg/engine/layout"
 	"github.com/berth-engine/berth/pkg/engine/spec"
 	"github.com/berth-engine/berth/pkg/events"
 	"github.com/berth-engine/berth/pkg/images"
@@ -228,6 +229,7 @@ func openNetworks(ctx context.Context, cfg *config.Config, bus *events.Bus, log 
 	c := net.Config{
 		ExecRoot: cfg.ExecRoot, DataRoot: cfg.DataRoot, BIP: cfg.BIP, MTU: cfg.MTU,
 		CNIPath: []string{"/opt/cni/bin"}, CNIConf: "/etc/cni/net.d", Events: bus.Publish, Log: log,
+		Holder: layout.Layout{Run: cfg.ExecRoot}.Socket,
 	}
 	if c.DisableBridge = cfg.Bridge == "none"; !c.DisableBridge {
 		c.Bridge = cfg.Bridge

@@ -478,6 +478,8 @@ func (f *fakeNetworks) Restore(string) (string, map[string]*network.EndpointSett
 	return "", nil, nil, false
 }
 
+func (f *fakeNetworks) HandOver(context.Context, string) error { return nil }
+
 func (f *fakeNetworks) Teardown(context.Context, string) error { return f.note("teardown") }
 
 func (f *fakeNetworks) Reconcile(context.Context, []string) error { return nil }

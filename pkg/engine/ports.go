@@ -36,6 +36,8 @@ type Networks interface {
 	Setup(ctx context.Context, id, name string, endpoints map[string]*network.EndpointSettings, ports network.PortMap) (key string, made map[string]*network.EndpointSettings, bound network.PortMap, err error)
 	// Restore gives what Setup answered for a sandbox that still exists.
 	Restore(id string) (key string, made map[string]*network.EndpointSettings, bound network.PortMap, ok bool)
+	// HandOver gives the sockets that hold a container's ports to its shim.
+	HandOver(ctx context.Context, id string) error
 	// Teardown is idempotent.
 	Teardown(ctx context.Context, id string) error
 	// Reconcile drops every sandbox whose container is not live.

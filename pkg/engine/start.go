@@ -115,6 +115,9 @@ func (s *starter) start(ctx context.Context, u *unit.Unit) (err error) {
 		return err
 	}
 	s.fault("start.task")
+	if err := s.networks.HandOver(ctx, r.ID); err != nil {
+		s.log.Warn("the ports of a container are held by the daemon alone", "container", r.ID, "error", err)
+	}
 	u.Waiting.Join(ctx, s.Socket(u.ID))
 	if err := s.tasks.StartTask(ctx, r.ID); err != nil {
 		return err

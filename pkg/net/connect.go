@@ -74,7 +74,7 @@ func (w *wirer) join(ctx context.Context, planned *sandbox, last int, publish ne
 	if err := w.lead(ctx, planned, done, publish); err != nil {
 		return nil, err
 	}
-	return done, w.sandboxes.put(done)
+	return done, w.led(ctx, done)
 }
 
 // Disconnect takes a running container off a network. What it answers is as
@@ -115,7 +115,7 @@ func (w *wirer) leave(ctx context.Context, s *sandbox, i int, publish network.Po
 	if err := w.lead(ctx, s, done, publish); err != nil {
 		return nil, err
 	}
-	return done, w.sandboxes.put(done)
+	return done, w.led(ctx, done)
 }
 
 // settle takes away the endpoints that a failure or a crash left pending.
@@ -151,18 +151,8 @@ func (w *wirer) lead(ctx context.Context, before, after *sandbox, publish networ
 	if was == is {
 		return nil
 	}
-	switch {
-	case is == "": // nothing leads out any more
-		w.ports.Release(after.ID)
-		after.Bindings = nil
-	case len(after.Bindings) == 0:
-		requests, err := w.requests(after, publish)
-		if err != nil {
-			return err
-		}
-		if err := w.bind(after, requests); err != nil {
-			return err
-		}
+	if err := w.movePorts(ctx, after, is, publish); err != nil {
+		return err
 	}
 	if was != "" && len(before.Bindings) > 0 {
 		if err := w.firewall.Unpublish(ctx, was); err != nil {

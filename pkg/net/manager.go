@@ -38,6 +38,14 @@ type Config struct {
 	Pools         []ipam.AddressPool // subnets are chosen of them; nil is Docker's
 	HostIP        netip.Addr         // where ports are published that name no address; zero is 0.0.0.0
 
+	// Holder is the socket of what holds the ports of a container, and forwards
+	// what the firewall cannot: its shim. nil: this process holds them, and
+	// nothing is forwarded.
+	Holder func(id string) string
+	// AllowDirectRouting lets other hosts reach published ports at the containers'
+	// own addresses.
+	AllowDirectRouting bool
+
 	Forwarding firewall.Forwarding // but its Notes, which are EXEC/net/forwarding
 
 	CNIPath []string // where plugins that are not ours are executed from
@@ -93,8 +101,10 @@ func New(ctx context.Context, c Config) (_ *Manager, err error) {
 	}, m.links.Delete)
 	m.maker = &maker{networks: m.networks, sandboxes: m.sandboxes, firewall: m.firewall, links: m.links,
 		plugins: m.plugins, events: c.Events}
-	m.wirer = &wirer{networks: m.networks, sandboxes: m.sandboxes, firewall: m.firewall, ports: m.ports,
-		cni: libcni.NewCNIConfigWithCacheDir(c.CNIPath, dirs.notes(), m.plugins.Exec()), hostIP: c.HostIP, dirs: dirs, log: c.Log}
+	publisher := &publisher{networks: m.networks, sandboxes: m.sandboxes, ports: m.ports,
+		hostIP: c.HostIP, holder: c.Holder, log: c.Log}
+	m.wirer = &wirer{publisher: publisher, networks: m.networks, sandboxes: m.sandboxes, firewall: m.firewall,
+		cni: libcni.NewCNIConfigWithCacheDir(c.CNIPath, dirs.notes(), m.plugins.Exec()), dirs: dirs, log: c.Log}
 	if err := m.open(ctx); err != nil {
 		return nil, errors.Join(err, m.close())
 	}
@@ -110,7 +120,7 @@ func (m *Manager) open(ctx context.Context) error {
 	}
 	for id, s := range m.sandboxes.all() {
 		if s.Ready && len(s.Bindings) > 0 {
-			m.ports.Restore(id, s.Name, s.Bindings)
+			m.ports.Restore(id, s.Name, s.Bindings, s.Held)
 		}
 	}
 	return m.restoreFirewall(ctx)

@@ -38,13 +38,6 @@ type entry struct {
 	foreign bool
 }
 
-// serves says whether endpoints have addresses of the family of ip. Of an
-// operator's network that is not known before.
-func (n *entry) serves(ip netip.Addr) bool {
-	return n.bridge == nil && ip.Is4() ||
-		slices.ContainsFunc(n.subnets, func(s cni.Subnet) bool { return s.Subnet.Addr().Is4() == ip.Is4() })
-}
-
 // registry is the networks.
 type registry struct {
 	cfg  Config

@@ -31,7 +31,8 @@ type sandbox struct {
 	Key       string          `json:"key"`  // "" is the host's namespace
 	Endpoints []endpoint      `json:"endpoints"`
 	Bindings  []ports.Binding `json:"bindings,omitempty"`
-	Ready     bool            `json:"ready"` // Setup came to its end
+	Held      bool            `json:"held,omitempty"` // the container's shim has the ports' sockets
+	Ready     bool            `json:"ready"`          // Setup came to its end
 }
 
 // endpoint is one attachment. The sandbox's first has the default route and
@@ -103,8 +104,11 @@ func (s *sandbox) settings() map[string]*network.EndpointSettings {
 func (s *sandbox) bound() network.PortMap {
 	out := network.PortMap{}
 	for _, b := range s.Bindings {
-		out[b.Container] = append(out[b.Container], network.PortBinding{
-			HostIP: b.Host.Addr(), HostPort: strconv.Itoa(int(b.Host.Port()))})
+		pb := network.PortBinding{HostIP: b.Host.Addr()}
+		if b.Host.Port() != 0 {
+			pb.HostPort = strconv.Itoa(int(b.Host.Port()))
+		}
+		out[b.Container] = append(out[b.Container], pb)
 	}
 	return out
 }
@@ -117,16 +121,24 @@ func (s *sandbox) published() (owner string, out []firewall.Mapping) {
 	first := s.Endpoints[0]
 	for _, b := range s.Bindings {
 		proto, err := ports.Protocol(b.Container.Proto())
-		to := first.Settings.IPAddress
-		if b.Host.Addr().Is6() {
-			to = first.Settings.GlobalIPv6Address
+		if err != nil || b.Forwarded {
+			continue
 		}
-		if err == nil {
-			out = append(out, firewall.Mapping{Proto: proto, Host: b.Host,
-				To: netip.AddrPortFrom(to, b.Container.Num())})
+		m := firewall.Mapping{Proto: proto, To: netip.AddrPortFrom(first.address(b.Host.Addr().Is6()), b.Container.Num())}
+		if b.Host.Port() != 0 {
+			m.Host = b.Host
 		}
+		out = append(out, m)
 	}
 	return s.owner(&first), out
+}
+
+// address is the endpoint's of a family; the zero value when it has none.
+func (e *endpoint) address(six bool) netip.Addr {
+	if six {
+		return e.Settings.GlobalIPv6Address
+	}
+	return e.Settings.IPAddress
 }
 
 // owner names an endpoint to the firewall, as its plugin does.

@@ -17,7 +17,6 @@ import (
 	"github.com/berth-engine/berth/pkg/net/define"
 	"github.com/berth-engine/berth/pkg/net/firewall"
 	"github.com/berth-engine/berth/pkg/net/netns"
-	"github.com/berth-engine/berth/pkg/net/ports"
 	"github.com/containerd/errdefs"
 	"github.com/containernetworking/cni/libcni"
 	"github.com/containernetworking/cni/pkg/types"
@@ -31,12 +30,12 @@ const undoTimeout = 30 * time.Second
 
 // wirer makes the sandboxes of containers and the endpoints in them.
 type wirer struct {
+	*publisher
+
 	networks  *registry
 	sandboxes *sandboxes
 	firewall  *firewall.Table
-	ports     *ports.Allocator
 	cni       *libcni.CNIConfig
-	hostIP    netip.Addr // where ports are published that name no address
 	dirs      layout
 	log       *slog.Logger
 }
@@ -74,17 +73,17 @@ func (w *wirer) Setup(ctx context.Context, id, name string, wanted map[string]*n
 	return "", nil, nil, errors.Join(err, undoErr)
 }
 
-func (w *wirer) setup(ctx context.Context, id, name string, wanted map[string]*network.EndpointSettings, publish network.PortMap, kept bool) (*sandbox, error) {
-	s, release, err := w.plan(id, name, wanted)
+func (w *wirer) setup(ctx context.Context, id, name string, endpoints map[string]*network.EndpointSettings, publish network.PortMap, kept bool) (*sandbox, error) {
+	s, release, err := w.plan(id, name, endpoints)
 	if err != nil {
 		return nil, err
 	}
 	defer release()
-	requests, err := w.requests(s, publish)
+	wanted, err := w.requests(s, publish)
 	if err != nil {
 		return nil, err
 	}
-	return s, w.build(ctx, s, requests, kept)
+	return s, w.build(ctx, s, wanted, kept)
 }
 
 // plan says what there will be. Until release the networks cannot be removed.
@@ -192,64 +191,10 @@ func newID() string {
 	return hex.EncodeToString(b)
 }
 
-// requests are the ports to bind; none where nothing can be published, as in
-// the host's own namespace.
-func (w *wirer) requests(s *sandbox, publish network.PortMap) ([]ports.Request, error) {
-	fallback := w.hostIP
-	var n *entry
-	if first := s.first(); first != nil && first.Outward {
-		n, _ = w.networks.byExactName(first.Network)
-	}
-	if n != nil && n.options.HostIP.IsValid() {
-		fallback = n.options.HostIP
-	}
-	out, err := ports.Parse(publish, fallback)
-	if err != nil || len(out) == 0 || n == nil {
-		return nil, err
-	}
-	return n.serve(out)
-}
-
-// serve leaves out what the network has no addresses for; InvalidArgument where
-// that was asked for.
-func (n *entry) serve(all []ports.Request) (out []ports.Request, err error) {
-	for _, r := range all {
-		asked := r.HostIPs
-		r.HostIPs = nil
-		for _, ip := range asked {
-			switch {
-			case n.serves(ip):
-				r.HostIPs = append(r.HostIPs, ip)
-			case r.Named:
-				return nil, errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf(
-					"cannot publish port %s at host address %s: network %s has no addresses of that family", r.Container, ip, n.net.Name))
-			}
-		}
-		if len(r.HostIPs) > 0 {
-			out = append(out, r)
-		}
-	}
-	return out, nil
-}
-
-// bind has the ports of s granted.
-func (w *wirer) bind(s *sandbox, requests []ports.Request) error {
-	if len(requests) == 0 {
-		return nil
-	}
-	bindings, err := w.ports.Bind(s.ID, s.Name, requests)
-	if err != nil {
-		return fmt.Errorf("driver failed programming external connectivity on endpoint %s (%s): %w",
-			s.Name, s.Endpoints[0].Settings.EndpointID, err)
-	}
-	s.Bindings = bindings
-	return nil
-}
-
 // build makes s, in the namespace that is there if it was kept. What it made
 // before it failed is Teardown's.
-func (w *wirer) build(ctx context.Context, s *sandbox, requests []ports.Request, kept bool) error {
-	if err := w.bind(s, requests); err != nil {
+func (w *wirer) build(ctx context.Context, s *sandbox, wanted published, kept bool) error {
+	if err := w.bind(s, wanted); err != nil {
 		return err
 	}
 	if err := w.sandboxes.put(s); err != nil {
@@ -337,12 +282,7 @@ func (s *sandbox) runtimeConf(i int) *libcni.RuntimeConf {
 			args["ips"] = ips
 		}
 	}
-	if i == 0 && e.Outward && len(s.Bindings) > 0 {
-		mappings := make([]cni.PortMapping, len(s.Bindings))
-		for j, b := range s.Bindings {
-			mappings[j] = cni.PortMapping{HostPort: b.Host.Port(), HostIP: b.Host.Addr().String(),
-				ContainerPort: b.Container.Num(), Protocol: string(b.Container.Proto())}
-		}
+	if mappings := s.mappings(); i == 0 && e.Outward && len(mappings) > 0 {
 		args["portMappings"] = mappings
 	}
 	ns := s.Key

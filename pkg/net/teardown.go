@@ -31,7 +31,7 @@ func (w *wirer) Teardown(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	w.ports.Release(id)
+	w.release(ctx, s)
 	return w.sandboxes.remove(id)
 }
 
@@ -44,7 +44,7 @@ func (w *wirer) clear(ctx context.Context, id string) (kept bool, err error) {
 	if err := w.detachAll(ctx, s); err != nil {
 		return false, err
 	}
-	w.ports.Release(id)
+	w.release(ctx, s)
 	return true, w.sandboxes.put(&sandbox{ID: s.ID, Name: s.Name, Key: s.Key})
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"github.com/containerd/errdefs"
 
+	"github.com/berth-engine/berth/pkg/shim/published"
 	"github.com/berth-engine/berth/pkg/shim/resolver"
 	"github.com/berth-engine/berth/pkg/streams"
 )
@@ -31,6 +32,7 @@ type container struct {
 	flushes  *flushes
 	stop     chan struct{}  // closed when the listener is
 	wg       sync.WaitGroup // the accept loop
+	ports    published.Set
 
 	mu        sync.Mutex // guards the following
 	processes map[string]*process
@@ -146,6 +148,7 @@ func (c *container) answer(cfg *streams.Names) error {
 }
 
 func (c *container) stopListening() {
+	c.ports.Close() // first: who finds nobody listening takes the ports for free
 	close(c.stop)
 	_ = c.listener.Close()
 	c.wg.Wait()
@@ -175,6 +178,11 @@ func (c *container) accept() {
 func (c *container) serve(conn *net.UnixConn) {
 	_ = conn.SetDeadline(time.Now().Add(handshake))
 	r, err := streams.ReadRequest(conn)
+	if err == nil && r.Ports != nil {
+		_ = streams.WriteResponse(conn, streams.NewResponse(c.hold(conn, *r.Ports)))
+		_ = conn.Close()
+		return
+	}
 	var p *process
 	if err == nil {
 		if p = c.process(r.Exec); p == nil {
@@ -198,6 +206,19 @@ func (c *container) serve(conn *net.UnixConn) {
 		p.leave(cl)
 		flushed()
 	})
+}
+
+// hold takes sockets that hold ports of the host, or lets go of all.
+func (c *container) hold(conn *net.UnixConn, r streams.PortsRequest) error {
+	if r.Release {
+		c.ports.Release()
+		return nil
+	}
+	fds, err := streams.ReadPorts(conn, len(r.Take))
+	if err != nil {
+		return err
+	}
+	return c.ports.Take(r.Take, fds)
 }
 
 func (c *container) unknown(exec string) error {

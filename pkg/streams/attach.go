@@ -42,11 +42,15 @@ func handshake(conn net.Conn, r Request) error {
 	if err == nil {
 		err = readLine(conn, &resp)
 	}
-	switch {
-	case err == nil:
-		return resp.Err()
-	// The shim ended between our connect and its accept.
-	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.EPIPE), errors.Is(err, syscall.ECONNRESET):
+	if err != nil {
+		return gone(err)
+	}
+	return resp.Err()
+}
+
+// gone is NotFound when the shim ended between our connect and its accept.
+func gone(err error) error {
+	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET) {
 		return fmt.Errorf("attach: the shim ended: %w", errdefs.ErrNotFound)
 	}
 	return fmt.Errorf("attach: %w", err)

@@ -16,6 +16,8 @@ const maxLine = 64 << 10
 type Request struct {
 	Exec                  string `json:",omitempty"` // "" = the container's init process
 	Stdin, Stdout, Stderr bool   // the streams to join
+
+	Ports *PortsRequest `json:",omitempty"` // no streams, but this
 }
 
 // Response is the shim's one line of answer. An empty Class grants the request.

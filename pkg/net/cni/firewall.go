@@ -44,7 +44,7 @@ type PortsConf struct {
 
 // PortMapping is one entry of CNI's portMappings capability.
 type PortMapping struct {
-	HostPort      uint16 `json:"hostPort"`
+	HostPort      uint16 `json:"hostPort"` // 0: the container's is open at its own address
 	ContainerPort uint16 `json:"containerPort"`
 	Protocol      string `json:"protocol"` // tcp, udp, sctp; "" is tcp
 	HostIP        string `json:"hostIP,omitempty"`
@@ -198,8 +198,11 @@ func mappings(in []PortMapping, r *current.Result) ([]firewall.Mapping, error) {
 			return nil, errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf(
 				"cannot publish a port at %s: the container has no address of that family", host))
 		}
-		out = append(out, firewall.Mapping{Proto: proto, Host: netip.AddrPortFrom(host, pm.HostPort),
-			To: netip.AddrPortFrom(to, pm.ContainerPort)})
+		m := firewall.Mapping{Proto: proto, To: netip.AddrPortFrom(to, pm.ContainerPort)}
+		if pm.HostPort != 0 {
+			m.Host = netip.AddrPortFrom(host, pm.HostPort)
+		}
+		out = append(out, m)
 	}
 	return out, nil
 }

@@ -1,6 +1,8 @@
 package firewall
 
 import (
+	"net"
+
 	"github.com/google/nftables"
 	"github.com/google/nftables/binaryutil"
 	"github.com/google/nftables/expr"
@@ -163,6 +165,13 @@ func (t table) guard(c *nftables.Conn) {
 
 func (t table) dnat(c *nftables.Conn) {
 	rule := t.chain(c, "dnat", "", nil, nil)
+	// The kernel lets no answer back to ::1, as route_localnet makes it for
+	// 127.0.0.1: the container's shim forwards what comes there.
+	rule(nfproto(unix.NFPROTO_IPV6), []expr.Any{
+		&expr.Payload{DestRegister: reg1, Base: expr.PayloadBaseNetworkHeader, Offset: inet6.daddr, Len: inet6.size},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: reg1, Data: net.IPv6loopback},
+		&expr.Verdict{Kind: expr.VerdictReturn},
+	})
 	for _, f := range []struct {
 		family
 		familySets

@@ -36,23 +36,19 @@ type protoPort struct {
 // holding is what one owner has.
 type holding struct {
 	bindings []Binding
-	sockets  []int
+	sockets  []socket
 	loose    int // ports without a socket, for want of files
+}
+
+// socket holds a binding's port.
+type socket struct {
+	fd int
+	at Binding
 }
 
 // NewAllocator returns one in which nothing is taken.
 func NewAllocator(log *slog.Logger) *Allocator {
 	return &Allocator{log: log, most: mostSockets(), taken: map[protoPort]map[netip.Addr]string{}, held: map[string]*holding{}}
-}
-
-// mostSockets leaves half of the files that this process may open to the rest
-// of it.
-func mostSockets() int64 {
-	var limit unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
-		return 512
-	}
-	return int64(min(limit.Cur, 1<<20) / 2)
 }
 
 // Bind grants all requests to owner or none. label names the owner to people.
@@ -80,10 +76,11 @@ func (a *Allocator) keep(owner string, h *holding) {
 	a.held[owner] = h
 }
 
-// Restore takes what owner had before this process began. A port that a
-// program of the host has taken since stays published: the container came
-// first, and the firewall comes before the socket.
-func (a *Allocator) Restore(owner, label string, bindings []Binding) {
+// Restore takes what owner had before this process began; elsewhere says that
+// another process has the sockets. A port that a program of the host has taken
+// since stays published: the container came first, and the firewall comes before
+// the socket.
+func (a *Allocator) Restore(owner, label string, bindings []Binding, elsewhere bool) {
 	h := &holding{bindings: bindings}
 	for _, b := range bindings {
 		proto, err := Protocol(b.Container.Proto())
@@ -93,12 +90,38 @@ func (a *Allocator) Restore(owner, label string, bindings []Binding) {
 		a.mu.Lock()
 		a.takeLocked(protoPort{proto, b.Host.Port()}, b.Host.Addr(), label)
 		a.mu.Unlock()
-		if err := a.socket(h, proto, b.Host); err != nil {
+		if elsewhere {
+			continue
+		}
+		if err := a.socket(h, proto, b); err != nil {
 			a.log.Warn("a published port is used by another program as well",
 				"container", owner, "port", b.Host.String(), "error", err)
 		}
 	}
 	a.keep(owner, h)
+}
+
+// HandOver gives the sockets of owner to another process: those are closed here
+// when give, which is told what each of them holds, succeeds.
+func (a *Allocator) HandOver(owner string, give func([]Binding, []int) error) error {
+	a.mu.Lock()
+	h := a.held[owner]
+	a.mu.Unlock()
+	if h == nil || len(h.sockets) == 0 {
+		return nil
+	}
+	bindings, fds := make([]Binding, len(h.sockets)), make([]int, len(h.sockets))
+	for i, s := range h.sockets {
+		bindings[i], fds[i] = s.at, s.fd
+	}
+	if err := give(bindings, fds); err != nil {
+		return err
+	}
+	a.mu.Lock()
+	a.held[owner] = &holding{bindings: h.bindings}
+	a.mu.Unlock()
+	a.closeAll(h.sockets)
+	return nil
 }
 
 // Release gives back what owner has. Nothing is no error.
@@ -191,8 +214,9 @@ func (a *Allocator) take(h *holding, label string, container network.Port, proto
 		return errdefs.ErrUnknown.WithMessage(fmt.Sprintf(
 			"Bind for %s failed: port is already allocated (port %d is held by container %s)", host, host.Port(), holder))
 	}
-	h.bindings = append(h.bindings, Binding{Container: container, Host: host})
-	if err := a.socket(h, proto, host); err != nil {
+	b := Binding{Container: container, Host: host}
+	h.bindings = append(h.bindings, b)
+	if err := a.socket(h, proto, b); err != nil {
 		return &bindError{host: host, proto: proto, what: string(container.Proto()), err: err}
 	}
 	return nil
@@ -219,40 +243,6 @@ func name(err error) error {
 	var e *bindError
 	if errors.As(err, &e) && errors.Is(err, unix.EADDRINUSE) {
 		e.program = program(e.proto, e.host)
-	}
-	return err
-}
-
-// socket adds one that holds host to h. Where files would run short, so that
-// the daemon could not work any more, a port is without.
-func (a *Allocator) socket(h *holding, proto byte, host netip.AddrPort) error {
-	if a.sockets.Add(1) > a.most {
-		a.sockets.Add(-1)
-		h.loose++
-		return inUse(proto, host)
-	}
-	fd, err := hold(proto, host)
-	if err != nil || fd < 0 {
-		a.sockets.Add(-1)
-	}
-	switch {
-	case errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE):
-		h.loose++
-		return nil
-	case err == nil && fd >= 0:
-		h.sockets = append(h.sockets, fd)
-	}
-	return err
-}
-
-// inUse looks whether host can be had, without keeping it.
-func inUse(proto byte, host netip.AddrPort) error {
-	fd, err := hold(proto, host)
-	if errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) {
-		return nil
-	}
-	if fd >= 0 {
-		_ = unix.Close(fd)
 	}
 	return err
 }
@@ -286,68 +276,12 @@ func (a *Allocator) giveBack(key protoPort, ip netip.Addr) {
 
 // drop closes the sockets before the ports may be granted again.
 func (a *Allocator) drop(h *holding) {
-	for _, fd := range h.sockets {
-		_ = unix.Close(fd) // nothing was written
-		a.sockets.Add(-1)
-	}
+	a.closeAll(h.sockets)
 	for _, b := range h.bindings {
 		if proto, err := Protocol(b.Container.Proto()); err == nil {
 			a.giveBack(protoPort{proto, b.Host.Port()}, b.Host.Addr())
 		}
 	}
-}
-
-// hold binds a socket to host, and for TCP listens: only then is the port
-// refused to others that set SO_REUSEADDR, which nearly all servers do. -1
-// without an error when the kernel does not speak the protocol.
-func hold(proto byte, host netip.AddrPort) (int, error) {
-	family, typ := unix.AF_INET, unix.SOCK_STREAM
-	var sa unix.Sockaddr = &unix.SockaddrInet4{Port: int(host.Port()), Addr: as4(host.Addr())}
-	if host.Addr().Is6() {
-		family = unix.AF_INET6
-		sa = &unix.SockaddrInet6{Port: int(host.Port()), Addr: host.Addr().As16()}
-	}
-	if proto == unix.IPPROTO_UDP {
-		typ = unix.SOCK_DGRAM
-	}
-	fd, err := unix.Socket(family, typ|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, int(proto))
-	if errors.Is(err, unix.EPROTONOSUPPORT) || errors.Is(err, unix.ESOCKTNOSUPPORT) {
-		return -1, nil
-	}
-	if err != nil {
-		return -1, err
-	}
-	if err = configure(fd, family, proto); err == nil {
-		err = unix.Bind(fd, sa)
-	}
-	if err == nil && proto == unix.IPPROTO_TCP {
-		err = unix.Listen(fd, 0)
-	}
-	if err != nil {
-		_ = unix.Close(fd)
-		return -1, err
-	}
-	return fd, nil
-}
-
-func configure(fd, family int, proto byte) error {
-	if family == unix.AF_INET6 {
-		if err := unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 1); err != nil {
-			return err
-		}
-	}
-	if proto == unix.IPPROTO_TCP {
-		// Connections of the port's last user that linger (TIME_WAIT) do not count.
-		return unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1)
-	}
-	return nil
-}
-
-func as4(a netip.Addr) [4]byte {
-	if a.Is4() {
-		return a.As4()
-	}
-	return [4]byte{}
 }
 
 // ephemeral is the range that the kernel, and so the engine, chooses ports of.

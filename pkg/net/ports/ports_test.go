@@ -1,6 +1,7 @@
 package ports
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -277,9 +278,9 @@ func TestRestore(t *testing.T) {
 	defer l.Close()
 	a := newAllocator(t)
 	a.Restore("web", "web", []Binding{
-		{network.MustParsePort("80/tcp"), netip.MustParseAddrPort("0.0.0.0:8080")},
-		{network.MustParsePort("90/tcp"), netip.MustParseAddrPort("0.0.0.0:9090")},
-	})
+		{Container: network.MustParsePort("80/tcp"), Host: netip.MustParseAddrPort("0.0.0.0:8080")},
+		{Container: network.MustParsePort("90/tcp"), Host: netip.MustParseAddrPort("0.0.0.0:9090")},
+	}, false)
 	for _, p := range []uint16{8080, 9090} {
 		if got := bind(t, a, "api", request("80/tcp", "0.0.0.0", p, p)); !strings.Contains(got, "held by container web") {
 			t.Errorf("got %q", got)
@@ -375,5 +376,55 @@ func TestListener(t *testing.T) {
 		if inode, ok := listener(tt.line, unix.IPPROTO_TCP, tt.port); ok != (tt.want != "") || ok && inode != tt.want {
 			t.Errorf("%q: %q, %v", tt.line, inode, ok)
 		}
+	}
+}
+
+// What another process holds is not held here, and still is owner's.
+func TestHandOver(t *testing.T) {
+	a := newAllocator(t)
+	bind(t, a, "web", request("80/tcp", "0.0.0.0,::", 8080, 8080))
+	taken := []int{}
+	refuse := errors.New("no")
+	for _, answer := range []error{refuse, nil, refuse} {
+		err := a.HandOver("web", func(b []Binding, fds []int) error {
+			if len(b) != 2 || b[1].Host.String() != "[::]:8080" || len(fds) != 2 {
+				t.Errorf("given %v, %v", b, fds)
+			}
+			for _, fd := range fds {
+				if answer == nil {
+					copied, err := unix.Dup(fd)
+					if err != nil {
+						t.Fatal(err)
+					}
+					taken = append(taken, copied)
+				}
+			}
+			return answer
+		})
+		if len(taken) == 0 && !errors.Is(err, refuse) || len(taken) > 0 && err != nil {
+			t.Errorf("%v after %v", err, taken)
+		}
+	}
+	if n := a.sockets.Load(); n != 0 {
+		t.Errorf("%d sockets are still here", n)
+	}
+	if got := bind(t, a, "api", request("80/tcp", "0.0.0.0", 8080, 8080)); !strings.Contains(got, "held by container web") {
+		t.Errorf("got %q", got)
+	}
+	a.Release("web")
+	if got := bind(t, a, "api", request("80/tcp", "0.0.0.0", 8080, 8080)); !strings.Contains(got, "address already in use") {
+		t.Errorf("while the other process holds it: %q", got)
+	}
+	for _, fd := range taken {
+		_ = unix.Close(fd)
+	}
+	if got := bind(t, a, "api", request("80/tcp", "0.0.0.0", 8080, 8080)); got != "0.0.0.0:8080" {
+		t.Errorf("got %q", got)
+	}
+	// A daemon that begins again while the holder lives.
+	b := newAllocator(t)
+	b.Restore("web", "web", []Binding{{Container: network.MustParsePort("80/tcp"), Host: netip.MustParseAddrPort("0.0.0.0:8080")}}, true)
+	if got := bind(t, b, "x", request("80/tcp", "0.0.0.0", 8080, 8080)); !strings.Contains(got, "held by container web") {
+		t.Errorf("got %q", got)
 	}
 }

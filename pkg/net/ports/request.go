@@ -33,6 +33,9 @@ type Request struct {
 type Binding struct {
 	Container network.Port   `json:"container"`
 	Host      netip.AddrPort `json:"host"`
+	// Forwarded says that the container's shim passes on what comes: the
+	// firewall cannot.
+	Forwarded bool `json:"forwarded,omitempty"`
 }
 
 // Parse turns what a client asked for into requests in a fixed order. fallback

@@ -1,0 +1,255 @@
+package net
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"os"
+	"slices"
+
+	"github.com/berth-engine/berth/pkg/net/cni"
+	"github.com/berth-engine/berth/pkg/net/firewall"
+	"github.com/berth-engine/berth/pkg/net/ports"
+	"github.com/berth-engine/berth/pkg/streams"
+	"github.com/containerd/errdefs"
+	"github.com/moby/moby/api/types/network"
+)
+
+// publisher has the ports of containers granted and held.
+type publisher struct {
+	networks  *registry
+	sandboxes *sandboxes
+	ports     *ports.Allocator
+	hostIP    netip.Addr             // where ports are published that name no address
+	holder    func(id string) string // socket of a container's shim; nil: shims hold no ports
+	log       *slog.Logger
+}
+
+// published is what becomes of the ports that a container wants.
+type published struct {
+	requests []ports.Request // of ports of the host
+	direct   []ports.Binding // open at the container's own address, without one
+}
+
+// requests are the ports to publish; none where nothing can be, as in the
+// host's own namespace.
+func (p *publisher) requests(s *sandbox, publish network.PortMap) (published, error) {
+	fallback := p.hostIP
+	var n *entry
+	if first := s.first(); first != nil && first.Outward {
+		n, _ = p.networks.byExactName(first.Network)
+	}
+	if n != nil && n.options.HostIP.IsValid() {
+		fallback = n.options.HostIP
+	}
+	out, err := ports.Parse(publish, fallback)
+	if err != nil || len(out) == 0 || n == nil {
+		return published{}, err
+	}
+	return p.serve(n, out)
+}
+
+// serve leaves out what the network has no addresses for; InvalidArgument where
+// that was asked for.
+func (p *publisher) serve(n *entry, all []ports.Request) (out published, err error) {
+	for _, r := range all {
+		asked := r.HostIPs
+		r.HostIPs = nil
+		for _, ip := range asked {
+			switch {
+			case n.routes(ip):
+				out.direct = append(out.direct, ports.Binding{Container: r.Container, Host: netip.AddrPortFrom(unspecified(ip), 0)})
+			case n.serves(ip) || p.forwards(n, r, ip):
+				r.HostIPs = append(r.HostIPs, ip)
+			case r.Named:
+				return out, errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf(
+					"cannot publish port %s at host address %s: network %s has no addresses of that family", r.Container, ip, n.net.Name))
+			}
+		}
+		if len(r.HostIPs) > 0 {
+			out.requests = append(out.requests, r)
+		}
+	}
+	return out, nil
+}
+
+// serves says whether endpoints have addresses of the family of ip. Of an
+// operator's network that is not known before.
+func (n *entry) serves(ip netip.Addr) bool {
+	if n.bridge == nil {
+		return ip.Is4()
+	}
+	for _, s := range n.subnets {
+		if s.Subnet.Addr().Is4() == ip.Is4() {
+			return true
+		}
+	}
+	return false
+}
+
+// routes says whether the network's containers are reached at their own
+// addresses of the family of ip, and at no port of the host (Docker's gateway
+// mode "routed").
+func (n *entry) routes(ip netip.Addr) bool {
+	if n.rules == nil || !n.serves(ip) {
+		return false
+	}
+	if ip.Is4() {
+		return n.rules.Access4 == firewall.AccessRouted
+	}
+	return n.rules.Access6 == firewall.AccessRouted
+}
+
+// forwards says whether the container's shim can take what comes to ip, an
+// address of IPv6, to a container that has none.
+func (p *publisher) forwards(n *entry, r ports.Request, ip netip.Addr) bool {
+	return p.holder != nil && ip.Is6() && n.serves(netip.IPv4Unspecified()) && r.Container.Proto() != network.SCTP && hostHas6()
+}
+
+// hostHas6: a kernel without IPv6, or told not to use it, has no such file.
+func hostHas6() bool {
+	_, err := os.Stat("/proc/thread-self/net/if_inet6")
+	return err == nil
+}
+
+func unspecified(ip netip.Addr) netip.Addr {
+	if ip.Is4() {
+		return netip.IPv4Unspecified()
+	}
+	return netip.IPv6Unspecified()
+}
+
+// bind has the ports of s granted.
+func (p *publisher) bind(s *sandbox, wanted published) error {
+	s.Bindings = nil
+	if len(wanted.requests) > 0 {
+		bindings, err := p.ports.Bind(s.ID, s.Name, wanted.requests)
+		if err != nil {
+			return fmt.Errorf("driver failed programming external connectivity on endpoint %s (%s): %w",
+				s.Name, s.Endpoints[0].Settings.EndpointID, err)
+		}
+		s.Bindings = bindings
+	}
+	s.Bindings = append(s.Bindings, wanted.direct...)
+	p.markForwarded(s)
+	return nil
+}
+
+// markForwarded says which bindings the firewall cannot translate: to another IP
+// version, and from ::1.
+func (p *publisher) markForwarded(s *sandbox) {
+	if len(s.Bindings) == 0 {
+		return
+	}
+	n, ok := p.networks.byExactName(s.Endpoints[0].Network)
+	for i := range s.Bindings {
+		ip := s.Bindings[i].Host.Addr()
+		s.Bindings[i].Forwarded = ip.Is6() && (ip.IsLoopback() || !ok || !n.serves(ip))
+	}
+}
+
+// mappings are the bindings for CNI's plugins.
+func (s *sandbox) mappings() (out []cni.PortMapping) {
+	for _, b := range s.Bindings {
+		if !b.Forwarded {
+			out = append(out, cni.PortMapping{HostPort: b.Host.Port(), HostIP: b.Host.Addr().String(),
+				ContainerPort: b.Container.Num(), Protocol: string(b.Container.Proto())})
+		}
+	}
+	return out
+}
+
+// HandOver gives the sockets that hold the container's ports to its shim, which
+// listens now: they are held, and forwarded, without this process. After an
+// error this process has them still.
+func (p *publisher) HandOver(ctx context.Context, id string) error {
+	s, ok := p.sandboxes.get(id)
+	if !ok || p.holder == nil || len(s.Endpoints) == 0 {
+		return nil
+	}
+	given := false
+	err := p.ports.HandOver(id, func(bindings []ports.Binding, fds []int) error {
+		given = true
+		return streams.GivePorts(ctx, p.holder(id), s.destinations(bindings), fds)
+	})
+	if err != nil || !given {
+		return err
+	}
+	held := s.copy()
+	held.Held = true
+	return p.sandboxes.put(held)
+}
+
+// destinations says where the shim sends what comes to each port's socket:
+// nowhere, if the firewall does it. What comes to ::1 it never does.
+func (s *sandbox) destinations(bindings []ports.Binding) []streams.Port {
+	to := s.first().address(true)
+	if !to.IsValid() {
+		to = s.first().address(false)
+	}
+	out := make([]streams.Port, len(bindings))
+	for i, b := range bindings {
+		if b.Host.Addr().Is6() && b.Container.Proto() != network.SCTP {
+			out[i] = streams.Port{UDP: b.Container.Proto() == network.UDP, To: netip.AddrPortFrom(to, b.Container.Num())}
+		}
+	}
+	return out
+}
+
+// takeBack ends what the shim of s has of ports, so that others may have them.
+func (p *publisher) takeBack(ctx context.Context, s *sandbox) error {
+	if !s.Held || p.holder == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
+	defer cancel()
+	return streams.ReleasePorts(ctx, p.holder(s.ID))
+}
+
+// release gives the ports of s back. A shim that does not answer holds its own
+// until it ends.
+func (p *publisher) release(ctx context.Context, s *sandbox) {
+	if err := p.takeBack(ctx, s); err != nil {
+		p.log.Warn("the shim of a container may still hold its ports", "container", s.ID, "error", err)
+	}
+	p.ports.Release(s.ID)
+}
+
+// movePorts has s hold the ports for the endpoint called to, "" for
+// none. led gives them to the shim again, with where they lead.
+func (p *publisher) movePorts(ctx context.Context, s *sandbox, to string, publish network.PortMap) error {
+	switch {
+	case to == "": // nothing leads out any more
+		p.release(ctx, s)
+		s.Bindings, s.Held = nil, false
+	case len(s.Bindings) == 0:
+		wanted, err := p.requests(s, publish)
+		if err != nil {
+			return err
+		}
+		return p.bind(s, wanted)
+	default:
+		if err := p.takeBack(ctx, s); err != nil {
+			return err
+		}
+		if s.Held {
+			s.Held = false
+			p.ports.Restore(s.ID, s.Name, s.Bindings, false)
+		}
+		s.Bindings = slices.Clone(s.Bindings)
+		p.markForwarded(s)
+	}
+	return nil
+}
+
+// led ends what lead began: s is recorded, and its ports are with the shim.
+func (p *publisher) led(ctx context.Context, s *sandbox) error {
+	if err := p.sandboxes.put(s); err != nil || s.Held {
+		return err
+	}
+	if err := p.HandOver(ctx, s.ID); err != nil {
+		p.log.Warn("the ports of a container are held by the daemon alone", "container", s.ID, "error", err)
+	}
+	return nil
+}
