@@ -27,20 +27,26 @@ func run() int {
 	ctx, stop := withSignals(context.Background())
 	defer stop()
 	setVersion()
-	dockerCLI, err := command.NewDockerCli(
+	out, options := gathering()
+	dockerCLI, err := command.NewDockerCli(append(options,
 		command.WithBaseContext(ctx),
 		command.WithUserAgent(userAgent()),
-	)
+	)...)
 	if err == nil {
 		logrus.SetOutput(dockerCLI.Err()) // docker/cli logs through it
-		err = execute(ctx, dockerCLI)
+		err = execute(ctx, dockerCLI, out)
+	}
+	if out != nil {
+		if failed := out.flush(); err == nil {
+			err = failed
+		}
 	}
 	return report(os.Stderr, err)
 }
 
 // execute finds the command in the arguments and runs it, or the CLI plugin of
 // that name.
-func execute(ctx context.Context, dockerCLI *command.DockerCli) error {
+func execute(ctx context.Context, dockerCLI *command.DockerCli, out *gatherer) error {
 	root, opts := newRoot(dockerCLI)
 	top := cli.NewTopLevelCommand(root, dockerCLI, opts, root.Flags())
 	_, args, err := top.HandleGlobalFlags()
@@ -63,6 +69,9 @@ func execute(ctx context.Context, dockerCLI *command.DockerCli) error {
 	}
 	go exitOnThirdSignal(ctx, dockerCLI)
 	root.SetArgs(args)
+	if out != nil && sub != nil && sub.Name() == "logs" {
+		out.begin()
+	}
 	return explain(ctx, dockerCLI, sub, root.ExecuteContext(ctx))
 }
 
