@@ -87,8 +87,17 @@ $(BIN)/berthd-faults:
 	@mkdir -p $(BIN)
 	$(GO) build -tags faultpoints -ldflags '$(LDFLAGS)' -o $@ ./cmd/berthd
 
+# Docker's own client of builders, as users have it, for the tests: built from
+# source by the Go proxy, and not part of our module.
+BUILDX := v0.33.0
+$(BIN)/clients/docker-buildx:
+	@mkdir -p $(@D)
+	@echo "building buildx $(BUILDX) (once, a few minutes)"
+	@GOBIN=$(CURDIR)/$(@D) GOWORK=off $(GO) install -ldflags '-s -w' github.com/docker/buildx/cmd/buildx@$(BUILDX)
+	@mv $(@D)/buildx $@
+
 .PHONY: integration
-integration: build $(BIN)/sampleimage $(BIN)/berthd-faults ## through the real socket, with real clients and containers (root)
+integration: build $(BIN)/sampleimage $(BIN)/berthd-faults $(BIN)/clients/docker-buildx ## through the real socket, with real clients and containers (root)
 	$(GO) test -count=1 -timeout 30m ./integration/...
 
 .PHONY: lint

@@ -15,7 +15,7 @@ import (
 type instruction struct {
 	text    string // as in the Dockerfile: "RUN make"
 	keyword string // "RUN"
-	stage   string // as BuildKit calls it in the names of its vertices
+	stage   string // as BuildKit calls it in the names of its vertices; "" if there is but one
 	command string // of a RUN, as it is executed
 	meta    bool   // it comes before the first FROM
 	works   bool   // BuildKit may have a vertex for it; else it is the image's configuration alone

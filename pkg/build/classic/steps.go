@@ -85,7 +85,7 @@ func (p *progress) match(v *bkclient.Vertex) *step {
 	}
 	var first *step
 	for _, st := range p.steps {
-		if st.vertex != "" || st.stage != stage || st.keyword != keyword || !st.works {
+		if st.vertex != "" || st.stage != "" && st.stage != stage || st.keyword != keyword || !st.works {
 			continue
 		}
 		if keyword == "FROM" {

@@ -1,0 +1,61 @@
+package harness
+
+import (
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+)
+
+// Builders are the clients that build, by what they speak: our own and buildx
+// BuildKit's API, the docker CLI without it and docker-py the first builder's.
+var Builders = []string{"berth", "buildx", "classic", "py"}
+
+// Build runs a builder's build with the arguments of docker build.
+func (d *Daemon) Build(builder string, stdin io.Reader, args ...string) Result {
+	d.t.Helper()
+	args = append([]string{"build"}, args...)
+	docker, err := exec.LookPath("docker")
+	if err != nil {
+		d.t.Fatalf("docker CLI (hack/deps test): %v", err)
+	}
+	switch builder {
+	case "berth":
+		return d.Client(BerthCLI(), stdin, args...)
+	case "buildx":
+		return d.Buildx(stdin, args...)
+	case "classic":
+		return d.Client("/usr/bin/env", stdin, append([]string{"DOCKER_BUILDKIT=0", docker}, args...)...)
+	case "py":
+		script, err := filepath.Abs("testdata/build.py")
+		if err != nil {
+			d.t.Fatal(err)
+		}
+		return d.Client("/usr/bin/python3", stdin, append([]string{script}, args[1:]...)...)
+	}
+	d.t.Fatalf("no builder %s", builder)
+	return Result{}
+}
+
+// Buildx runs docker's plugin.
+func (d *Daemon) Buildx(stdin io.Reader, args ...string) Result {
+	d.t.Helper()
+	docker, err := exec.LookPath("docker")
+	if err != nil {
+		d.t.Fatalf("docker CLI (hack/deps test): %v", err)
+	}
+	plugin := filepath.Join(Bin(), "clients", "docker-buildx")
+	if _, err := os.Stat(plugin); err != nil {
+		d.t.Fatalf("buildx (make integration): %v", err)
+	}
+	link := filepath.Join(d.Root, "cli", "cli-plugins", "docker-buildx")
+	if _, err := os.Lstat(link); err != nil {
+		if err := os.MkdirAll(filepath.Dir(link), 0o755); err != nil {
+			d.t.Fatal(err)
+		}
+		if err := os.Symlink(plugin, link); err != nil {
+			d.t.Fatal(err)
+		}
+	}
+	return d.Client(docker, stdin, append([]string{"buildx"}, args...)...)
+}
