@@ -16,6 +16,7 @@ import (
 	"github.com/berth-engine/berth/pkg/engine/spec"
 	"github.com/berth-engine/berth/pkg/engine/unit"
 	"github.com/berth-engine/berth/pkg/runtime/rootfs"
+	"github.com/berth-engine/berth/pkg/streams"
 	"github.com/berth-engine/berth/pkg/trace"
 	"github.com/containerd/errdefs"
 	ctypes "github.com/moby/moby/api/types/container"
@@ -31,7 +32,8 @@ type bundler struct {
 	tasks    rootfsControl
 	networks Networks
 	volumes  Volumes
-	init     string // path of berth-init
+	view     func(id string) string // path of what a container's shim answers names from
+	init     string                 // path of berth-init
 	host     spec.Host
 	defaults spec.Defaults
 	linkEnv  bool // links bring variables, as up to Docker 28
@@ -173,8 +175,27 @@ func (b *bundler) files(r *container.Record, s container.Sandbox) spec.FilesInpu
 				in.IPs = append(in.IPs, ip)
 			}
 		}
+		if n, err := b.networks.Lookup(name); err == nil && ctypes.NetworkMode(n.Name).IsUserDefined() {
+			in.Resolver = resolver
+		}
 	}
 	return in
+}
+
+// resolver is where containers ask for names on networks that have them.
+var resolver = netip.AddrFrom4([4]byte{127, 0, 0, 11})
+
+// names says how names are answered in a container with a network namespace of
+// its own, now or once it is on a network that has names.
+func (b *bundler) names(r *container.Record, s container.Sandbox) (*streams.Names, error) {
+	if s.Key == "" || len(s.Endpoints) == 0 || r.HostConfig.NetworkMode.IsNone() {
+		return nil, nil
+	}
+	servers, ndots, err := spec.NameServers(b.files(r, s))
+	if err != nil {
+		return nil, err
+	}
+	return &streams.Names{NetNS: s.Key, View: b.view(r.ID), Servers: servers, Ndots: ndots}, nil
 }
 
 // either is what the container says, or else what the daemon does.

@@ -45,6 +45,7 @@ type Config struct {
 	Tasks      Tasks
 	Images     Images
 	Networks   Networks
+	Names      func(id string) string // path of what a container's shim answers names from
 	Volumes    Volumes
 	Store      Store
 	Events     Publisher
@@ -112,7 +113,7 @@ func assemble(c Config, l layout.Layout) (*Engine, *observer, *recovery, *boot) 
 	units := unit.NewRegistry()
 	writer := unit.NewWriter(c.Store, units.Get, c.Logger)
 	bundler := &bundler{
-		Layout: l, units: units, tasks: c.Tasks, networks: c.Networks, volumes: c.Volumes, init: c.Init, host: c.Host, defaults: c.Defaults,
+		Layout: l, units: units, tasks: c.Tasks, networks: c.Networks, volumes: c.Volumes, view: c.Names, init: c.Init, host: c.Host, defaults: c.Defaults,
 		linkEnv: c.LinkEnv, log: c.Logger,
 	}
 	execs := exec.New(exec.Config{

@@ -68,7 +68,7 @@ func (w *world) engine() *Engine {
 	e, err := New(context.WithoutCancel(w.t.Context()), Config{
 		DataRoot: w.data, ExecRoot: w.sockets, Init: "/berth-init", Runtimes: []string{"runc"},
 		Defaults: spec.Defaults{Runtime: "runc", LogConfig: ctypes.LogConfig{Type: "json-file"}},
-		Tasks:    w.tasks, Images: fakeImages{}, Networks: &fakeNetworks{w.journal}, Volumes: &fakeVolumes{w.journal},
+		Tasks:    w.tasks, Images: fakeImages{}, Networks: &fakeNetworks{w.journal}, Names: func(id string) string { return "/names/" + id }, Volumes: &fakeVolumes{w.journal},
 		Store: w.store, Events: w.events, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {

@@ -110,7 +110,7 @@ func (s *starter) start(ctx context.Context, u *unit.Unit) (err error) {
 	if err != nil {
 		return err
 	}
-	pid, err := s.task(ctx, u, bundle, &undo)
+	pid, err := s.task(ctx, u, bundle, sandbox, &undo)
 	if err != nil {
 		return err
 	}
@@ -154,7 +154,7 @@ func (s *starter) sandbox(ctx context.Context, r *container.Record, undo *undoSt
 		return container.Sandbox{}, err
 	}
 	undo.push("sandbox", func(ctx context.Context) error { return s.networks.Teardown(ctx, r.ID) })
-	key, made, bound, err := s.networks.Setup(ctx, r.ID, r.Name, r.Endpoints, ports)
+	key, made, bound, err := s.networks.Setup(ctx, r.ID, r.Name, r.Named(), ports)
 	if err != nil {
 		return container.Sandbox{}, fmt.Errorf("failed to set up container networking: %w", err)
 	}
@@ -180,16 +180,21 @@ func (s *starter) joinedSandbox(ref string) (container.Sandbox, error) {
 }
 
 // task creates the task, with the shim's streams and log.
-func (s *starter) task(ctx context.Context, u *unit.Unit, bundle *specs.Spec, undo *undoStack) (int, error) {
+func (s *starter) task(ctx context.Context, u *unit.Unit, bundle *specs.Spec, sandbox container.Sandbox, undo *undoStack) (int, error) {
 	ctx, end := trace.Start(ctx, "start.task")
 	defer end()
 	r := u.View().Record
+	io := s.streams(r)
+	var err error
+	if io.Names, err = s.bundler.names(r, sandbox); err != nil {
+		return 0, err
+	}
 	undo.push("task", func(ctx context.Context) error {
 		_, err := s.tasks.DeleteTask(ctx, r.ID)
 		return ignoreNotFound(err)
 	})
 	return s.tasks.CreateTask(ctx, runtime.TaskConfig{
-		ID: r.ID, Spec: bundle, Runtime: r.HostConfig.Runtime, IO: attach.IO(s.streams(r)),
+		ID: r.ID, Spec: bundle, Runtime: r.HostConfig.Runtime, IO: attach.IO(io),
 	})
 }
 

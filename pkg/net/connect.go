@@ -74,6 +74,9 @@ func (w *wirer) join(ctx context.Context, planned *sandbox, last int, publish ne
 	if err := w.lead(ctx, planned, done, publish); err != nil {
 		return nil, err
 	}
+	if err := w.names.announce(ctx, done); err != nil {
+		return nil, err
+	}
 	return done, w.led(ctx, done)
 }
 
@@ -96,6 +99,9 @@ func (w *wirer) Disconnect(ctx context.Context, id, ref string, publish network.
 	leaving := s.copy()
 	leaving.Endpoints[i].Pending = true
 	if err := w.sandboxes.put(leaving); err != nil {
+		return nil, nil, err
+	}
+	if err := w.names.announce(ctx, leaving); err != nil {
 		return nil, nil, err
 	}
 	done, err := w.leave(ctx, leaving, i, publish)
@@ -175,13 +181,24 @@ func (s *sandbox) publisher() string {
 	return ""
 }
 
-// Rename gives a container another name, in messages and in network inspect.
-func (w *wirer) Rename(id, name string) error {
+// Rename gives a container another name: in messages, in network inspect, and
+// for those who ask for it.
+func (w *wirer) Rename(ctx context.Context, id, name string) error {
 	s, ok := w.sandboxes.get(id)
 	if !ok {
 		return nil
 	}
 	renamed := s.copy()
 	renamed.Name = name
-	return w.sandboxes.put(renamed)
+	for i, e := range renamed.Endpoints {
+		settings := e.Settings.Copy()
+		if len(settings.DNSNames) > 0 && settings.DNSNames[0] == s.Name {
+			settings.DNSNames[0] = name
+		}
+		renamed.Endpoints[i].Settings = settings
+	}
+	if err := w.sandboxes.put(renamed); err != nil || !renamed.Ready {
+		return err
+	}
+	return w.names.announce(ctx, renamed)
 }

@@ -25,6 +25,9 @@ func (l layout) leases(network string) string { return filepath.Join(l.state("le
 // notes is libcni's folder.
 func (l layout) notes() string { return l.state("cni") }
 
+// names is what the shims answer names from.
+func (l layout) names() string { return l.state("names") }
+
 // pins has the pinned network namespaces.
 func (l layout) pins() string { return filepath.Join(l.exec, "netns") }
 

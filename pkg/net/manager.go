@@ -19,6 +19,7 @@ import (
 	"github.com/berth-engine/berth/pkg/net/firewall"
 	"github.com/berth-engine/berth/pkg/net/ipam"
 	"github.com/berth-engine/berth/pkg/net/ports"
+	"github.com/berth-engine/berth/pkg/net/records"
 	"github.com/containernetworking/cni/libcni"
 	"github.com/moby/moby/api/types/events"
 )
@@ -101,9 +102,13 @@ func New(ctx context.Context, c Config) (_ *Manager, err error) {
 	}, m.links.Delete)
 	m.maker = &maker{networks: m.networks, sandboxes: m.sandboxes, firewall: m.firewall, links: m.links,
 		plugins: m.plugins, events: c.Events}
+	known, err := records.Open(dirs.names())
+	if err != nil {
+		return nil, errors.Join(err, m.close())
+	}
 	publisher := &publisher{networks: m.networks, sandboxes: m.sandboxes, ports: m.ports,
 		hostIP: c.HostIP, holder: c.Holder, log: c.Log}
-	m.wirer = &wirer{publisher: publisher, networks: m.networks, sandboxes: m.sandboxes, firewall: m.firewall,
+	m.wirer = &wirer{publisher: publisher, networks: m.networks, names: namer{m.networks, known}, sandboxes: m.sandboxes, firewall: m.firewall,
 		cni: libcni.NewCNIConfigWithCacheDir(c.CNIPath, dirs.notes(), m.plugins.Exec()), dirs: dirs, log: c.Log}
 	if err := m.open(ctx); err != nil {
 		return nil, errors.Join(err, m.close())
@@ -122,6 +127,9 @@ func (m *Manager) open(ctx context.Context) error {
 		if s.Ready && len(s.Bindings) > 0 {
 			m.ports.Restore(id, s.Name, s.Bindings, s.Held)
 		}
+	}
+	if err := m.wirer.names.restore(ctx, m.sandboxes.all()); err != nil {
+		return err
 	}
 	return m.restoreFirewall(ctx)
 }

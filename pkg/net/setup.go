@@ -34,6 +34,7 @@ type wirer struct {
 
 	networks  *registry
 	sandboxes *sandboxes
+	names     namer
 	firewall  *firewall.Table
 	cni       *libcni.CNIConfig
 	dirs      layout
@@ -221,7 +222,7 @@ func (w *wirer) build(ctx context.Context, s *sandbox, wanted published, kept bo
 		return err
 	}
 	*s = *done
-	return nil
+	return w.names.announce(ctx, s)
 }
 
 // attach makes endpoint i of s and fills in e.

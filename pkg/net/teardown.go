@@ -24,7 +24,7 @@ func (w *wirer) Teardown(ctx context.Context, id string) error {
 		w.ports.Release(id)
 		return nil
 	}
-	err := w.detachAll(ctx, s)
+	err := errors.Join(w.names.forget(ctx, id), w.detachAll(ctx, s))
 	if s.Key != "" {
 		err = errors.Join(err, bridge.DeleteNetNS(s.Key))
 	}
@@ -41,7 +41,7 @@ func (w *wirer) clear(ctx context.Context, id string) (kept bool, err error) {
 	if !ok || s.Key == "" || !bridge.IsNetNS(s.Key) {
 		return false, w.Teardown(ctx, id)
 	}
-	if err := w.detachAll(ctx, s); err != nil {
+	if err := errors.Join(w.names.forget(ctx, id), w.detachAll(ctx, s)); err != nil {
 		return false, err
 	}
 	w.release(ctx, s)

@@ -50,6 +50,14 @@ type Server struct {
 	Host bool `json:",omitempty"` // it is asked from the host's network namespace, not the container's
 }
 
+// String is the server as a comment in resolv.conf has it.
+func (s Server) String() string {
+	if s.Host {
+		return fmt.Sprintf("host(%s)", s.Addr)
+	}
+	return s.Addr.String()
+}
+
 // Log names a container's log and how it is kept.
 type Log struct {
 	Driver  string            `json:",omitempty"` // of package logs; "" is "none"

@@ -10,71 +10,133 @@ import (
 	"net/netip"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
+
+	"github.com/berth-engine/berth/pkg/streams"
 )
 
-// resolvConf is a resolv.conf(5).
+// resolvConf is a resolv.conf(5), with what its comments tell about it.
 type resolvConf struct {
 	servers []netip.Addr
 	search  []string
 	options []string
+	other   []string // the host's lines that are none of these
+
+	source    string   // path of the host's file
+	transform string   // what the container's network made of it
+	invalid   []string // servers that are no addresses
+	overrides []string // what the container's configuration says instead
+	ndots     string   // who set the option
+	upstream  []streams.Server
+	warning   string
 }
 
-// fallbackServers are what Docker uses when the host has none that a container
-// could reach.
-var fallbackServers = []netip.Addr{netip.MustParseAddr("8.8.8.8"), netip.MustParseAddr("8.8.4.4")}
+// What Docker uses when the host has no servers that a container could reach.
+var (
+	fallbackServers  = []netip.Addr{netip.MustParseAddr("8.8.8.8"), netip.MustParseAddr("8.8.4.4")}
+	fallbackServers6 = []netip.Addr{netip.MustParseAddr("2001:4860:4860::8888"), netip.MustParseAddr("2001:4860:4860::8844")}
+)
+
+const hostResolvConf = "/etc/resolv.conf"
 
 // systemdResolv holds the real servers where the host asks systemd-resolved at
 // its loopback address.
 const systemdResolv = "/run/systemd/resolve/resolv.conf"
 
-// NameServers are those that the container's names go to in the end: --dns, or
-// the host's. Asked from the container's network (and not HostNetwork), loopback
-// ones are left out.
-func NameServers(in FilesInput) ([]netip.Addr, error) {
+// NameServers are those that a container's resolver asks: --dns, or the host's.
+// ndots says that the user or the host has set the option of that name.
+func NameServers(in FilesInput) (servers []streams.Server, ndots bool, err error) {
 	c, err := hostResolver(in)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	return c.servers, nil
+	c.internal(netip.Addr{})
+	return c.upstream, c.ndots == "host" || c.ndots == "override", nil
 }
 
 // hostResolver is the host's configuration with the container's wishes laid
 // over it.
-func hostResolver(in FilesInput) (resolvConf, error) {
-	own, err := readHostFile(in.ResolvPath, "/etc/resolv.conf")
+func hostResolver(in FilesInput) (*resolvConf, error) {
+	c, err := readResolv(in.ResolvPath)
 	if err != nil {
-		return resolvConf{}, err
+		return nil, err
 	}
-	c := parseResolv(own)
 	stub := netip.MustParseAddr("127.0.0.53")
 	if in.ResolvPath == "" && !in.HostNetwork && slices.Equal(c.servers, []netip.Addr{stub}) {
-		real, err := readHostFile("", systemdResolv)
+		real, err := readResolv(systemdResolv)
 		if err != nil {
-			return resolvConf{}, err
+			return nil, err
 		}
-		if r := parseResolv(real); len(r.servers) > 0 {
-			c = r
+		if len(real.servers) > 0 {
+			c = real
 		}
+	}
+	if c.option("ndots") {
+		c.ndots = "host"
 	}
 	if len(in.DNS) > 0 {
 		c.servers = in.DNS
-	} else if !in.HostNetwork {
-		c.servers = slices.DeleteFunc(c.servers, netip.Addr.IsLoopback)
-		if len(c.servers) == 0 {
-			c.servers = fallbackServers
-		}
+		c.overrides = append(c.overrides, "nameservers")
 	}
-	switch {
-	case len(in.DNSSearch) == 1 && in.DNSSearch[0] == ".":
-		c.search = nil
-	case len(in.DNSSearch) > 0:
-		c.search = in.DNSSearch
+	if len(in.DNSSearch) > 0 {
+		c.search = slices.DeleteFunc(slices.Clone(in.DNSSearch), func(s string) bool { return s == "." })
+		c.overrides = append(c.overrides, "search")
 	}
 	if len(in.DNSOptions) > 0 {
-		c.options = in.DNSOptions
+		c.options, c.ndots = slices.Clone(in.DNSOptions), ""
+		if c.option("ndots") {
+			c.ndots = "override"
+		}
+		c.overrides = append(c.overrides, "options")
 	}
 	return c, nil
+}
+
+func (c *resolvConf) option(name string) bool {
+	return slices.ContainsFunc(c.options, func(o string) bool {
+		k, _, _ := strings.Cut(o, ":")
+		return k == name
+	})
+}
+
+// internal has the container ask resolver, which asks the servers: those of the
+// host from the host, where they may be loopback addresses or behind its VPN.
+func (c *resolvConf) internal(resolver netip.Addr) {
+	c.transform = "internal resolver"
+	fromHost := !slices.Contains(c.overrides, "nameservers")
+	for _, s := range c.servers {
+		c.upstream = append(c.upstream, streams.Server{Addr: s, Host: fromHost})
+	}
+	if len(c.servers) == 0 {
+		c.warning = "NO EXTERNAL NAMESERVERS DEFINED"
+	}
+	c.servers = []netip.Addr{resolver}
+	c.options = slices.DeleteFunc(c.options, func(o string) bool {
+		k, v, _ := strings.Cut(o, ":")
+		n, err := strconv.Atoi(v)
+		return k == "ndots" && (err != nil || n < 0)
+	})
+	// Names without a dot are asked as they are: containers have such names.
+	if !c.option("ndots") {
+		c.options, c.ndots = append(c.options, "ndots:0"), "internal"
+	}
+}
+
+// legacy has the container ask the servers itself: those of the host that it
+// can reach.
+func (c *resolvConf) legacy(ipv6 bool) {
+	c.transform = "legacy"
+	if slices.Contains(c.overrides, "nameservers") {
+		return
+	}
+	c.servers = slices.DeleteFunc(c.servers, func(a netip.Addr) bool { return a.IsLoopback() || a.Is6() && !ipv6 })
+	if len(c.servers) == 0 {
+		c.servers, c.warning = fallbackServers, "Used default nameservers."
+		if ipv6 {
+			c.servers = slices.Concat(fallbackServers, fallbackServers6)
+		}
+	}
 }
 
 func resolvFile(in FilesInput) ([]byte, error) {
@@ -82,58 +144,97 @@ func resolvFile(in FilesInput) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	upstream := c.servers
-	if in.Resolver.IsValid() {
-		c.servers = []netip.Addr{in.Resolver}
-		// Names without a dot are asked as they are: containers have such names.
-		if !slices.ContainsFunc(c.options, func(o string) bool { return strings.HasPrefix(o, "ndots:") }) {
-			c.options = append(slices.Clone(c.options), "ndots:0")
+	switch {
+	case in.HostNetwork:
+	case in.Resolver.IsValid():
+		c.internal(in.Resolver)
+	default:
+		c.legacy(slices.ContainsFunc(in.IPs, netip.Addr.Is6))
+	}
+	return c.render()
+}
+
+// render writes the file as Docker does, with comments that people look for.
+func (c *resolvConf) render() ([]byte, error) {
+	for key, values := range map[string][]string{"search": c.search, "options": c.options} {
+		for _, v := range values {
+			if v == "" || strings.ContainsAny(v, " \t\r\n\x00") {
+				return nil, invalid(fmt.Sprintf("invalid value %q for %s in resolv.conf", v, key))
+			}
 		}
 	}
 	var b strings.Builder
-	b.WriteString("# Generated by Berth when the container starts.\n")
+	b.WriteString("# Generated by Berth when the container starts.\n\n")
 	for _, s := range c.servers {
 		fmt.Fprintf(&b, "nameserver %s\n", s)
 	}
-	for _, l := range []struct {
-		key    string
-		values []string
-	}{{"search", c.search}, {"options", c.options}} {
-		for _, v := range l.values {
-			if v == "" || strings.ContainsAny(v, " \t\r\n\x00") {
-				return nil, invalid(fmt.Sprintf("invalid value %q for %s in resolv.conf", v, l.key))
-			}
-		}
-		if len(l.values) > 0 {
-			fmt.Fprintf(&b, "%s %s\n", l.key, strings.Join(l.values, " "))
-		}
+	if len(c.search) > 0 {
+		fmt.Fprintf(&b, "search %s\n", strings.Join(c.search, " "))
 	}
-	if in.Resolver.IsValid() {
-		fmt.Fprintf(&b, "# %s asks: %v\n", in.Resolver, upstream)
+	if len(c.options) > 0 {
+		fmt.Fprintf(&b, "options %s\n", strings.Join(c.options, " "))
+	}
+	for _, l := range c.other {
+		fmt.Fprintln(&b, l)
+	}
+	fmt.Fprintf(&b, "\n# Based on host file: '%s'", c.source)
+	if c.transform != "" {
+		fmt.Fprintf(&b, " (%s)", c.transform)
+	}
+	b.WriteByte('\n')
+	if c.warning != "" {
+		fmt.Fprintf(&b, "# %s\n", c.warning)
+	}
+	if len(c.upstream) > 0 {
+		fmt.Fprintf(&b, "# ExtServers: %v\n", c.upstream)
+	}
+	if len(c.invalid) > 0 {
+		fmt.Fprintf(&b, "# Invalid nameservers: %v\n", c.invalid)
+	}
+	fmt.Fprintf(&b, "# Overrides: %v\n", c.overrides)
+	if c.ndots != "" {
+		fmt.Fprintf(&b, "# Option ndots from: %s\n", c.ndots)
 	}
 	return []byte(b.String()), nil
 }
 
-// parseResolv reads what matters of a resolv.conf and leaves out what it does
-// not understand, as the C library does. The last search line counts.
+func readResolv(path string) (*resolvConf, error) {
+	b, err := readHostFile(path, hostResolvConf)
+	if err != nil {
+		return nil, err
+	}
+	c := parseResolv(b)
+	if c.source = path; path == "" {
+		c.source = hostResolvConf
+	}
+	return &c, nil
+}
+
+// parseResolv reads what matters of a resolv.conf. The last search line counts.
 func parseResolv(content []byte) resolvConf {
 	var c resolvConf
 	lines := bufio.NewScanner(bytes.NewReader(content))
 	lines.Buffer(nil, maxHostFile+1)
 	for lines.Scan() {
 		f := strings.Fields(lines.Text())
-		if len(f) < 2 {
+		if len(f) == 0 || f[0][0] == '#' || f[0][0] == ';' {
 			continue
 		}
-		switch f[0] {
-		case "nameserver":
+		known := slices.Contains([]string{"nameserver", "search", "domain", "options"}, f[0])
+		switch {
+		case !known:
+			c.other = append(c.other, lines.Text())
+		case len(f) < 2:
+		case f[0] == "nameserver":
 			if a, err := netip.ParseAddr(f[1]); err == nil {
 				c.servers = append(c.servers, a)
+			} else {
+				c.invalid = append(c.invalid, f[1])
 			}
-		case "search", "domain":
-			c.search = f[1:]
-		case "options":
+		case f[0] == "options":
 			c.options = append(c.options, f[1:]...)
+		default: // domain is an old name of search
+			c.search = f[1:]
 		}
 	}
 	return c

@@ -44,19 +44,6 @@ type Endpoint struct {
 	Links    []string     // "container:alias", for this container alone
 }
 
-// DNSNames is what Docker calls a container on a network, in its order.
-func DNSNames(name, id, hostname string, aliases []string) []string {
-	all := append([]string{strings.TrimPrefix(name, "/")}, aliases...)
-	all = append(all, id[:min(len(id), 12)], hostname)
-	var out []string
-	for _, n := range all {
-		if n != "" && !slices.Contains(out, n) {
-			out = append(out, n)
-		}
-	}
-	return out
-}
-
 // Records is the writing side; there is one in a daemon.
 type Records struct {
 	dir string

@@ -234,14 +234,6 @@ func FuzzTable(f *testing.F) {
 	})
 }
 
-func TestDNSNames(t *testing.T) {
-	id := strings.Repeat("0123456789abcdef", 4)
-	got := DNSNames("/web", id, "0123456789ab", []string{"www", "web"})
-	if want := []string{"web", "www", "0123456789ab"}; !slices.Equal(got, want) {
-		t.Errorf("got %v, want %v", got, want)
-	}
-}
-
 // BenchmarkPut is what a start pays beside many others on its network.
 func BenchmarkPut(b *testing.B) {
 	for _, others := range []int{0, 500} {
@@ -250,7 +242,7 @@ func BenchmarkPut(b *testing.B) {
 			for i := range others {
 				put(b, r, Sandbox{ID: fmt.Sprint(i), Endpoints: []Endpoint{{Network: "n",
 					Addrs: []netip.Addr{netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)})},
-					Names: DNSNames(fmt.Sprintf("compose-service-%d", i), strings.Repeat("a", 64), fmt.Sprintf("%012d", i), []string{"service"})}}})
+					Names: []string{fmt.Sprintf("compose-service-%d", i), "service", fmt.Sprintf("%012d", i)}}}})
 			}
 			s := Sandbox{ID: "x", Endpoints: []Endpoint{{Network: "n", Addrs: addrs("10.1.0.1"), Names: []string{"x", "service"}}}}
 			for b.Loop() {
