@@ -15,13 +15,14 @@ import (
 	"github.com/berth-engine/berth/pkg/api"
 	"github.com/berth-engine/berth/pkg/api/plugins"
 	"github.com/berth-engine/berth/pkg/api/swarm"
+	"github.com/berth-engine/berth/pkg/api/volumes"
 	"github.com/berth-engine/berth/pkg/version"
 )
 
 // declined are the operations that cannot succeed, with the reason.
 func declined() map[string]string {
 	all := map[string]string{}
-	for _, r := range slices.Concat(plugins.Routes(), swarm.Routes()) {
+	for _, r := range slices.Concat(plugins.Routes(), swarm.Routes(), volumes.Routes(nil)) {
 		if r.Declined != "" {
 			all[r.Operation] = r.Declined
 		}

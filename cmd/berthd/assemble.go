@@ -94,7 +94,7 @@ func assemble(ctx context.Context, cfg *config.Config, db *store.DB, log *slog.L
 	if p.networks, err = openNetworks(ctx, cfg, p.bus, log); err != nil {
 		return nil, err
 	}
-	if p.volumes, err = volumes.Open(volumes.Config{Root: filepath.Join(cfg.DataRoot, "volumes"), Logger: log}); err != nil {
+	if p.volumes, err = volumes.Open(volumes.Config{Root: filepath.Join(cfg.DataRoot, "volumes"), Publish: p.bus.Publish, Logger: log}); err != nil {
 		return nil, err
 	}
 	if p.engine, err = engine.New(ctx, engine.Config{

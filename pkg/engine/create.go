@@ -82,6 +82,9 @@ func (c *creator) make(ctx context.Context, r *container.Record) (err error) {
 		return fmt.Errorf("container %s: %w", r.ID, err)
 	}
 	c.fault("create.record")
+	if err := c.volumes.Born(r.ID); err != nil {
+		c.log.Error("note of a container's volumes could not be dropped; the next start of berthd does", "container", r.ID, "error", err)
+	}
 	c.units.Add(u)
 	c.events.Publish(u.Event(events.ActionCreate, nil))
 	return nil

@@ -504,6 +504,8 @@ func (f *fakeVolumes) Prepare(context.Context, string, *ctypes.Config, *ctypes.H
 	return f.note("prepare")
 }
 
+func (f *fakeVolumes) Born(string) error { return nil }
+
 func (f *fakeVolumes) Reserve(string, *ctypes.Config, *ctypes.HostConfig, []ctypes.MountPoint, bool) error {
 	return nil
 }

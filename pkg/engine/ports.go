@@ -59,6 +59,8 @@ type volumeLife interface {
 	Points(id string, cfg *ctypes.Config, hc *ctypes.HostConfig, from []ctypes.MountPoint) ([]ctypes.MountPoint, error)
 	// Prepare makes a new container's volumes; open gives folders of its root.
 	Prepare(ctx context.Context, id string, cfg *ctypes.Config, hc *ctypes.HostConfig, from []ctypes.MountPoint, open func(path string) (*os.File, error)) error
+	// Born says that a container that Prepare was called for has its record.
+	Born(id string) error
 	// Reserve says at boot which volumes a container has.
 	Reserve(id string, cfg *ctypes.Config, hc *ctypes.HostConfig, from []ctypes.MountPoint, running bool) error
 	// Reconcile unmounts what nobody has reserved.

@@ -98,23 +98,22 @@ func (c *catalog) find(name string) (*entry, error) {
 
 // obtain gives the volume of m's name, which it makes when there is none, and
 // notes that container ref uses it ("" is nobody).
-func (c *catalog) obtain(ctx context.Context, m metadata, ref string) (*entry, error) {
+func (c *catalog) obtain(ctx context.Context, m metadata, ref string) (e *entry, made bool, err error) {
 	if err := m.check(); err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	if e := c.existing(m.Name, ref); e != nil {
-		return e, nil
+		return e, false, nil
 	}
 	if err := c.turn.take(ctx); err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	defer c.turn.give()
 	if e := c.existing(m.Name, ref); e != nil {
-		return e, nil
+		return e, false, nil
 	}
-	e, err := c.make(m)
-	if err != nil {
-		return nil, fmt.Errorf("create %s: %w", m.Name, err)
+	if e, err = c.make(m); err != nil {
+		return nil, false, fmt.Errorf("create %s: %w", m.Name, err)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -122,7 +121,7 @@ func (c *catalog) obtain(ctx context.Context, m metadata, ref string) (*entry, e
 		e.refs[ref] = true
 	}
 	c.volumes[m.Name] = e
-	return e, nil
+	return e, true, nil
 }
 
 func (c *catalog) existing(name, ref string) *entry {

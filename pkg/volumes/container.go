@@ -32,7 +32,8 @@ func (s *Store) Points(id string, cfg *container.Config, hc *container.HostConfi
 		if p.Type == mount.TypeVolume {
 			want := p.volume(id)
 			if err := want.check(); err != nil {
-				return nil, err
+				// Docker says NotFound, which has its CLI look for the image.
+				return nil, invalid("%v", err)
 			}
 			m.Name, m.Driver, m.Source = want.Name, want.Driver, filepath.Join(s.catalog.root, want.Name, dataDir)
 		}
@@ -58,7 +59,8 @@ type OpenDir = func(path string) (*os.File, error)
 
 // Prepare makes the volumes that a new container needs and notes that it has
 // them, copies the image's content into those that are empty, and checks that
-// the sources of --mount binds exist. It undoes itself when it fails.
+// the sources of --mount binds exist. It undoes itself when it fails, and so does
+// the next start of the daemon unless Born says that the container exists.
 func (s *Store) Prepare(ctx context.Context, id string, cfg *container.Config, hc *container.HostConfig, from []container.MountPoint, open OpenDir) (err error) {
 	points, err := Parse(cfg, hc, from)
 	if err != nil {
@@ -74,11 +76,14 @@ func (s *Store) Prepare(ctx context.Context, id string, cfg *container.Config, h
 			err = errors.Join(err, s.Release(context.WithoutCancel(ctx), id, true))
 		}
 	}()
+	if err := s.unborn.note(id, anonymous(id, points)); err != nil {
+		return err
+	}
 	for _, p := range points {
 		if p.Type != mount.TypeVolume {
 			continue
 		}
-		e, err := s.catalog.obtain(ctx, p.volume(id), id)
+		e, err := s.obtain(ctx, p.volume(id), id)
 		if err != nil {
 			return err
 		}
@@ -140,7 +145,7 @@ func (s *Store) Release(ctx context.Context, id string, anonymous bool) error {
 	if !anonymous {
 		return nil
 	}
-	var errs []error
+	errs := []error{s.unborn.forget(id)}
 	for _, e := range left {
 		name := e.meta.Name
 		// In the meantime another container may have come to use it.

@@ -10,6 +10,7 @@ import (
 	"os"
 	"strings"
 
+	"github.com/moby/moby/api/types/events"
 	"golang.org/x/sys/unix"
 )
 
@@ -19,7 +20,7 @@ func (m *metadata) mounted() bool { return m.Options["type"] != "" || m.Options[
 // use obtains a volume for a user, mounted if it has to be.
 func (s *Store) use(ctx context.Context, u user, m metadata) (*entry, error) {
 	for {
-		e, err := s.catalog.obtain(ctx, m, u.ref)
+		e, err := s.obtain(ctx, m, u.ref)
 		if err != nil {
 			return nil, err
 		}
@@ -50,11 +51,21 @@ func (s *Store) useEntry(ctx context.Context, id string, e *entry) (bool, error)
 // Unmount says that a container has stopped: volumes with a device that nobody
 // else uses are unmounted.
 func (s *Store) Unmount(ctx context.Context, id string) error {
+	used, err := s.giveBack(ctx, id)
+	for _, e := range used {
+		s.tell(events.ActionUnmount, e.meta.Name, e.meta.Driver, map[string]string{"container": id})
+	}
+	return err
+}
+
+// giveBack takes a user off the volumes that he has mounted.
+func (s *Store) giveBack(ctx context.Context, id string) ([]*entry, error) {
 	errs := []error{s.subpaths.unmount(id)}
-	for _, e := range s.catalog.usedBy(id) {
+	used := s.catalog.usedBy(id)
+	for _, e := range used {
 		errs = append(errs, s.unuse(ctx, id, e))
 	}
-	return errors.Join(errs...)
+	return used, errors.Join(errs...)
 }
 
 func (s *Store) unuse(ctx context.Context, id string, e *entry) error {
@@ -69,10 +80,10 @@ func (s *Store) unuse(ctx context.Context, id string, e *entry) error {
 }
 
 // Reconcile unmounts what no container uses, after each has said (Reserve) what
-// it has.
+// it has, and removes the volumes of containers that never came to be.
 func (s *Store) Reconcile(ctx context.Context) error {
 	idle, running := s.catalog.idle()
-	errs := []error{s.subpaths.sweep(running)}
+	errs := []error{s.subpaths.sweep(running), s.sweepUnborn(ctx)}
 	for _, e := range idle {
 		if e.meta.mounted() {
 			errs = append(errs, s.unuse(ctx, "", e))

@@ -23,7 +23,19 @@ func (s *Store) Mounts(ctx context.Context, id string, cfg *container.Config, hc
 	if err != nil {
 		return nil, err
 	}
-	return s.mounts(ctx, user{id: id, ref: id}, id, points)
+	out, err := s.mounts(ctx, user{id: id, ref: id}, id, points)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range points {
+		if p.Type != mount.TypeVolume {
+			continue
+		}
+		if e, err := s.catalog.find(p.volume(id).Name); err == nil {
+			s.mounted(id, e, p)
+		}
+	}
+	return out, nil
 }
 
 // Borrow is Mounts for somebody who looks at what a container has, whether it runs
@@ -38,7 +50,10 @@ func (s *Store) Borrow(ctx context.Context, id string, cfg *container.Config, hc
 	if err != nil {
 		return nil, nil, err
 	}
-	return mounts, func() error { return s.Unmount(context.WithoutCancel(ctx), u.id) }, nil
+	return mounts, func() error {
+		_, err := s.giveBack(context.WithoutCancel(ctx), u.id)
+		return err
+	}, nil
 }
 
 // user has volumes mounted. ref is the container that keeps the volumes from being
@@ -49,7 +64,8 @@ type user struct{ id, ref string }
 func (s *Store) mounts(ctx context.Context, u user, id string, points []Point) (out []specs.Mount, err error) {
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, s.Unmount(context.WithoutCancel(ctx), u.id))
+			_, undone := s.giveBack(context.WithoutCancel(ctx), u.id)
+			err = errors.Join(err, undone)
 		}
 	}()
 	for i, p := range points {

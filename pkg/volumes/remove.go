@@ -12,31 +12,32 @@ import (
 )
 
 // remove removes a volume and its data. Conflict when containers have it;
-// NotFound when there is none and force is not set.
-func (c *catalog) remove(ctx context.Context, name string, force bool) error {
+// NotFound when there is none and force is not set. It gives what exists no more,
+// also when its data could not be deleted.
+func (c *catalog) remove(ctx context.Context, name string, force bool) (*entry, error) {
 	if err := c.turn.take(ctx); err != nil {
-		return err
+		return nil, err
 	}
 	defer c.turn.give()
 	e, err := c.detach(name)
 	if err != nil {
 		if force && errdefs.IsNotFound(err) {
-			return nil
+			return nil, nil
 		}
-		return err
+		return nil, err
 	}
 	gone, err := c.moveAway(ctx, e)
 	if err != nil {
 		c.mu.Lock()
 		c.volumes[name] = e
 		c.mu.Unlock()
-		return fmt.Errorf("remove %s: %w", name, err)
+		return nil, fmt.Errorf("remove %s: %w", name, err)
 	}
 	// From here on the volume does not exist, whatever happens.
 	if err := sweep(gone); err != nil {
-		return fmt.Errorf("remove %s: %w", name, err)
+		return e, fmt.Errorf("remove %s: %w", name, err)
 	}
-	return nil
+	return e, nil
 }
 
 // detach takes an unused volume out of the table, so that nobody can begin to

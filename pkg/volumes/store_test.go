@@ -17,6 +17,7 @@ import (
 	"github.com/berth-engine/berth/pkg/filters"
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/events"
 	"github.com/moby/moby/api/types/mount"
 	"github.com/moby/moby/api/types/volume"
 	"golang.org/x/sys/unix"
@@ -31,7 +32,7 @@ func must(t testing.TB, err error) {
 
 func open(t *testing.T, root string) *Store {
 	t.Helper()
-	s, err := Open(Config{Root: root, Logger: slog.New(slog.DiscardHandler)})
+	s, err := Open(Config{Root: root, Publish: func(events.Message) {}, Logger: slog.New(slog.DiscardHandler)})
 	must(t, err)
 	return s
 }
@@ -291,7 +292,10 @@ func TestConcurrent(t *testing.T) {
 	}
 	all.Wait()
 	must(t, s.Remove(ctx, "shared", true))
-	if left, _ := os.ReadDir(s.catalog.root); len(left) != 0 {
+	if left, _ := os.ReadDir(s.catalog.root); len(left) != 1 {
 		t.Errorf("left behind: %v", left)
+	}
+	if left, _ := os.ReadDir(filepath.Join(s.catalog.root, unbornDir)); len(left) != 0 {
+		t.Errorf("notes left behind: %v", left)
 	}
 }

@@ -23,6 +23,7 @@ import (
 	"slices"
 
 	"github.com/containerd/errdefs"
+	"github.com/moby/moby/api/types/events"
 	"github.com/moby/moby/api/types/volume"
 	"golang.org/x/sys/unix"
 )
@@ -35,14 +36,17 @@ const AnonymousLabel = "com.docker.volume.anonymous"
 
 // Config is what Open needs.
 type Config struct {
-	Root   string // DATA/volumes
-	Logger *slog.Logger
+	Root    string // DATA/volumes
+	Publish func(events.Message)
+	Logger  *slog.Logger
 }
 
 // Store keeps the volumes of one data root. Its methods may be called at once.
 type Store struct {
 	catalog  *catalog
 	subpaths subpaths
+	unborn   unborn
+	publish  func(events.Message)
 	logger   *slog.Logger
 
 	recursiveReadonly bool // the kernel has mount_setattr (5.12)
@@ -59,7 +63,8 @@ func Open(c Config) (*Store, error) {
 		return nil, fmt.Errorf("volumes: %w", err)
 	}
 	return &Store{
-		catalog: all, subpaths: subpaths(filepath.Join(c.Root, subpathsDir)), logger: c.Logger,
+		catalog: all, subpaths: subpaths(filepath.Join(c.Root, subpathsDir)), unborn: unborn(filepath.Join(c.Root, unbornDir)),
+		publish: c.Publish, logger: c.Logger,
 		// EBADF for a descriptor that is none tells that the call is known.
 		recursiveReadonly: !errors.Is(unix.MountSetattr(-1, "", unix.AT_EMPTY_PATH, &unix.MountAttr{}), unix.ENOSYS),
 	}, nil
@@ -69,14 +74,14 @@ func Open(c Config) (*Store, error) {
 // InvalidArgument for a bad name or option, NotFound for a driver there is not.
 func (s *Store) Create(ctx context.Context, r volume.CreateRequest) (volume.Volume, error) {
 	if r.ClusterVolumeSpec != nil {
-		return volume.Volume{}, errdefs.ErrNotImplemented.WithMessage("cluster volumes are not supported")
+		return volume.Volume{}, errdefs.ErrUnavailable.WithMessage(`This node is not a swarm manager. Use "docker swarm init" or "docker swarm join" to connect this node to swarm and try again.`)
 	}
 	m := metadata{Name: r.Name, Driver: r.Driver, Labels: r.Labels, Options: r.DriverOpts}
 	if m.Name == "" {
 		m.Name = anonymousName(unique(), "")
 		m.Labels = withAnonymous(m.Labels)
 	}
-	e, err := s.catalog.obtain(ctx, m, "")
+	e, err := s.obtain(ctx, m, "")
 	if err != nil {
 		return volume.Volume{}, err
 	}
@@ -101,7 +106,20 @@ func (s *Store) Users(name string) []string {
 // Remove removes a volume and its data. Conflict when containers have it;
 // NotFound when there is none and force is not set.
 func (s *Store) Remove(ctx context.Context, name string, force bool) error {
-	return s.catalog.remove(ctx, name, force)
+	e, err := s.catalog.remove(ctx, name, force)
+	if e != nil {
+		s.tell(events.ActionDestroy, name, e.meta.Driver, nil)
+	}
+	return err
+}
+
+// obtain gives the volume of m's name, made if there is none, for container ref.
+func (s *Store) obtain(ctx context.Context, m metadata, ref string) (*entry, error) {
+	e, made, err := s.catalog.obtain(ctx, m, ref)
+	if made {
+		s.tell(events.ActionCreate, e.meta.Name, e.meta.Driver, nil)
+	}
+	return e, err
 }
 
 // anonymousName is that of the volume of a container at a path. It follows from

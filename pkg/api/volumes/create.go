@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"github.com/berth-engine/berth/pkg/api"
+	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/volume"
 )
 
@@ -17,4 +18,9 @@ func (h handlers) create(w http.ResponseWriter, r *api.Request) error {
 		return err
 	}
 	return api.WriteJSON(w, http.StatusCreated, v)
+}
+
+// update is for cluster volumes alone.
+func update(http.ResponseWriter, *api.Request) error {
+	return errdefs.ErrUnavailable.WithMessage("volume update only valid for cluster volumes, but swarm is unavailable")
 }

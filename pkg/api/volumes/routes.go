@@ -12,6 +12,7 @@ func Routes(b Backend) []api.Route {
 		{Operation: "VolumeInspect", Handler: h.inspect},
 		{Operation: "VolumeCreate", Handler: h.create},
 		{Operation: "VolumeDelete", Handler: h.remove},
+		{Operation: "VolumeUpdate", Handler: update, Declined: "it is for cluster volumes, and there is no swarm mode"},
 		{Operation: "VolumePrune", Handler: h.prune},
 	}
 }

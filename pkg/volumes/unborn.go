@@ -1,0 +1,106 @@
+package volumes
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/containerd/errdefs"
+	"github.com/moby/moby/api/types/mount"
+)
+
+// unbornDir is the folder in the store's root for what unborn notes.
+const unbornDir = ".unborn"
+
+// unborn is a folder of notes, one for each container that is being made and has
+// volumes without a name: a kill before its record is committed would leave them
+// with nobody to ever ask for them. A volume whose container was removed and has
+// left it on purpose looks the same otherwise.
+type unborn string
+
+// note writes down the volumes that are about to be made for a container.
+func (u unborn) note(id string, names []string) error {
+	if len(names) == 0 {
+		return nil
+	}
+	b, err := json.Marshal(names)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(string(u), 0o700); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(filepath.Join(string(u), id), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(b)
+	return errors.Join(err, f.Sync(), f.Close(), syncDir(string(u)))
+}
+
+// forget drops a note; none is no error.
+func (u unborn) forget(id string) error {
+	if err := os.Remove(filepath.Join(string(u), id)); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// all reads the notes. A broken one is of a kill while it was written, before any
+// volume was made.
+func (u unborn) all() (map[string][]string, error) {
+	entries, err := os.ReadDir(string(u))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	out := map[string][]string{}
+	for _, e := range entries {
+		b, err := os.ReadFile(filepath.Join(string(u), e.Name()))
+		if err != nil {
+			return nil, err
+		}
+		var names []string
+		_ = json.Unmarshal(b, &names)
+		out[e.Name()] = names
+	}
+	return out, nil
+}
+
+// anonymous are the names of a container's volumes that were given none.
+func anonymous(id string, points []Point) (names []string) {
+	for _, p := range points {
+		if p.Type == mount.TypeVolume && p.Name == "" {
+			names = append(names, p.volume(id).Name)
+		}
+	}
+	return names
+}
+
+// Born says that a container that Prepare was called for exists from now on.
+func (s *Store) Born(id string) error { return s.unborn.forget(id) }
+
+// sweepUnborn removes what a kill in the midst of a creation left. Containers that
+// exist have said so.
+func (s *Store) sweepUnborn(ctx context.Context) error {
+	notes, err := s.unborn.all()
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for id, names := range notes {
+		for _, name := range names {
+			// One that a container has is in use.
+			if err := s.Remove(ctx, name, true); err != nil && !errdefs.IsConflict(err) {
+				errs = append(errs, err)
+			}
+		}
+		errs = append(errs, s.unborn.forget(id))
+	}
+	return errors.Join(errs...)
+}
