@@ -50,7 +50,7 @@ func (u *unpacker) make(dir int, base string, exists bool, h *tar.Header, conten
 		}
 		// fchmodat(2) that does not follow is young (Linux 6.6); what we made a
 		// moment ago is looked at once more instead.
-		return chmodAt(dir, base, mode)
+		return chmod(fdPath(dir, base), mode)
 	}
 	return errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("unhandled tar header type %d", h.Typeflag))
 }
@@ -225,9 +225,9 @@ func bearable(err error) error {
 	return err
 }
 
-// chmodAt does not follow a link that has taken the place of what we made.
-func chmodAt(dir int, base string, mode uint32) error {
-	fd, err := unix.Openat(dir, base, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+// chmod does not follow a link that has taken the place of what we made.
+func chmod(name string, mode uint32) error {
+	fd, err := unix.Open(name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return err
 	}

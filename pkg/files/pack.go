@@ -16,7 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxDepth bounds nesting: each level holds a descriptor open.
+// maxDepth bounds nesting: each level holds descriptors open.
 const maxDepth = 1024
 
 // bufferSize is that of the one buffer that content is copied through.

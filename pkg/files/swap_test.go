@@ -40,7 +40,7 @@ func swapper(t *testing.T, tree, outside string) {
 
 // rounds is how often each operation meets the swapper: enough for thousands of
 // exchanges in the middle of one.
-const rounds = 300
+const rounds = 100
 
 func TestSwappedWhilePacking(t *testing.T) {
 	outside, dir := t.TempDir(), t.TempDir()

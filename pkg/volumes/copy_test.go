@@ -109,55 +109,6 @@ func must1[T any](v T, err error) T {
 	return v
 }
 
-func TestCopyTree(t *testing.T) {
-	src, dst := sourceTree(t), t.TempDir()
-	from, to := must1(os.Open(src)), must1(os.Open(dst))
-	defer from.Close()
-	defer to.Close()
-	must(t, CopyTree(context.Background(), to, from))
-	checkCopy(t, src, dst)
-	if err := CopyTree(context.Background(), to, from); !errors.Is(err, fs.ErrExist) {
-		t.Errorf("names that are there: %v", err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	if err := CopyTree(ctx, to, from); !errors.Is(err, context.Canceled) {
-		t.Errorf("cancelled: %v", err)
-	}
-}
-
-// To another file system the kernel does not copy ranges; the result is the same.
-func TestCopyTreeAcross(t *testing.T) {
-	src, dst := sourceTree(t), t.TempDir()
-	must(t, unix.Mount("tmpfs", dst, "tmpfs", 0, ""))
-	t.Cleanup(func() { must(t, unix.Unmount(dst, unix.MNT_DETACH)) })
-	from, to := must1(os.Open(src)), must1(os.Open(dst))
-	defer from.Close()
-	defer to.Close()
-	must(t, CopyTree(context.Background(), to, from))
-	checkCopy(t, src, dst)
-}
-
-func TestCopyTreeDepth(t *testing.T) {
-	src, dst := t.TempDir(), t.TempDir()
-	fd, err := unix.Open(src, unix.O_DIRECTORY, 0)
-	must(t, err)
-	for range maxDepth + 2 {
-		must(t, unix.Mkdirat(fd, "d", 0o755))
-		next, err := unix.Openat(fd, "d", unix.O_DIRECTORY, 0)
-		must(t, err)
-		must(t, unix.Close(fd))
-		fd = next
-	}
-	must(t, unix.Close(fd))
-	from, to := must1(os.Open(src)), must1(os.Open(dst))
-	defer from.Close()
-	defer to.Close()
-	if err := CopyTree(context.Background(), to, from); err == nil || !strings.Contains(err.Error(), "nested deeper than") {
-		t.Error(err)
-	}
-}
-
 func TestCopyUp(t *testing.T) {
 	ctx, root, src := context.Background(), t.TempDir(), sourceTree(t)
 	s := open(t, root)

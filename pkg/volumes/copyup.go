@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/berth-engine/berth/pkg/files"
 	"github.com/containerd/errdefs"
 	"golang.org/x/sys/unix"
 )
@@ -69,7 +70,7 @@ func (s *Store) fillEmpty(ctx context.Context, e *entry, dest string, open OpenD
 	}
 	defer src.Close()
 	if s.catalog.busy(e) || e.meta.mounted() {
-		return CopyTree(ctx, data, src)
+		return files.CopyTree(ctx, data, src)
 	}
 	return copyStaged(ctx, e, src)
 }
@@ -95,7 +96,7 @@ func stageAndSwap(ctx context.Context, e *entry, stage string, src *os.File) err
 		return err
 	}
 	defer dst.Close()
-	if err := CopyTree(ctx, dst, src); err != nil {
+	if err := files.CopyTree(ctx, dst, src); err != nil {
 		return err
 	}
 	// Names must not reach the disk before what they name.

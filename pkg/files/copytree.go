@@ -1,4 +1,4 @@
-package volumes
+package files
 
 import (
 	"context"
@@ -8,11 +8,9 @@ import (
 	"os"
 	"path"
 
+	"github.com/containerd/errdefs"
 	"golang.org/x/sys/unix"
 )
-
-// maxDepth bounds nesting: each level holds two descriptors open.
-const maxDepth = 1024
 
 // CopyTree copies what is in folder src into folder dst, and src's owner, mode,
 // times and extended attributes to it. Hard links, holes, devices, FIFOs and
@@ -20,17 +18,28 @@ const maxDepth = 1024
 // followed, and an entry that is exchanged while we look is an error. Names
 // that dst has already are an error, too.
 func CopyTree(ctx context.Context, dst, src *os.File) error {
-	c := &copier{ctx: ctx, root: int(dst.Fd()), links: map[inode]string{}}
-	return c.dir(int(dst.Fd()), int(src.Fd()), ".", 0)
+	return copyTree(ctx, dst, src, false)
 }
 
-type inode struct{ dev, ino uint64 }
+// CloneTree is CopyTree that shares the blocks of files, in the time that it takes to
+// look at them. NotImplemented: the file system does not share blocks.
+func CloneTree(ctx context.Context, dst, src *os.File) error {
+	return copyTree(ctx, dst, src, true)
+}
+
+func copyTree(ctx context.Context, dst, src *os.File, clone bool) error {
+	c := &copier{ctx: ctx, root: int(dst.Fd()), clone: clone, links: map[inode]string{}}
+	return c.dir(int(dst.Fd()), int(src.Fd()), ".", 0)
+}
 
 type copier struct {
 	ctx   context.Context
 	root  int              // the destination's folder
+	clone bool             // blocks are shared or nothing is copied
 	links map[inode]string // files with several names: where the first went, from root
-	buf   []byte
+
+	xattrs xattrs
+	buf    []byte
 }
 
 // dir copies the entries and then the attributes of a folder.
@@ -141,7 +150,21 @@ func (c *copier) file(dst, src int, name string, st *unix.Stat_t) error {
 		return err
 	}
 	to := os.NewFile(uintptr(fd), name)
+	if c.clone {
+		return errors.Join(reflink(to, from), to.Close())
+	}
 	return errors.Join(c.content(to, from, now.Size), to.Close())
+}
+
+// reflink makes to share from's blocks.
+func reflink(to, from *os.File) error {
+	err := unix.IoctlFileClone(int(to.Fd()), int(from.Fd()))
+	for _, cannot := range []error{unix.EOPNOTSUPP, unix.EXDEV, unix.EINVAL, unix.ENOTTY, unix.ENOSYS} {
+		if errors.Is(err, cannot) {
+			return errdefs.ErrNotImplemented.WithMessage("the file system does not share blocks between files (reflinks): btrfs, bcachefs and XFS do")
+		}
+	}
+	return err
 }
 
 // content copies the data ranges of a file; what lies between stays a hole.
@@ -214,21 +237,9 @@ func (c *copier) piece(to, from *os.File, at, length int64) (int64, error) {
 }
 
 func symlink(dst, src int, name string) error {
-	target := make([]byte, unix.PathMax)
-	n, err := unix.Readlinkat(src, name, target)
+	target, err := readlinkat(src, name)
 	if err != nil {
 		return err
 	}
-	return unix.Symlinkat(string(target[:n]), dst, name)
-}
-
-// readNames lists a folder anew, wherever its descriptor stood.
-func readNames(dir int) ([]string, error) {
-	fd, err := unix.Openat(dir, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return nil, err
-	}
-	f := os.NewFile(uintptr(fd), ".")
-	defer f.Close()
-	return f.Readdirnames(-1)
+	return unix.Symlinkat(target, dst, name)
 }
