@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/containerd/errdefs"
+	"github.com/moby/moby/api/types/events"
 	"github.com/moby/moby/api/types/volume"
 	"golang.org/x/sys/unix"
 )
@@ -23,6 +24,7 @@ import (
 // uses.go has who uses them.
 type catalog struct {
 	root string
+	news teller
 
 	turn turn // held to make, rename away or fill in the entry of a volume
 
@@ -60,8 +62,8 @@ func (e *entry) describe() volume.Volume {
 }
 
 // openCatalog reads the volumes in root and sweeps what a killed daemon left.
-func openCatalog(root string, logger *slog.Logger) (*catalog, error) {
-	c := &catalog{root: root, turn: make(turn, 1), volumes: map[string]*entry{}}
+func openCatalog(root string, news teller, logger *slog.Logger) (*catalog, error) {
+	c := &catalog{root: root, news: news, turn: make(turn, 1), volumes: map[string]*entry{}}
 	entries, err := os.ReadDir(root)
 	if err != nil {
 		return nil, err
@@ -98,30 +100,37 @@ func (c *catalog) find(name string) (*entry, error) {
 
 // obtain gives the volume of m's name, which it makes when there is none, and
 // notes that container ref uses it ("" is nobody).
-func (c *catalog) obtain(ctx context.Context, m metadata, ref string) (e *entry, made bool, err error) {
+func (c *catalog) obtain(ctx context.Context, m metadata, ref string) (*entry, error) {
 	if err := m.check(); err != nil {
-		return nil, false, err
+		return nil, err
 	}
 	if e := c.existing(m.Name, ref); e != nil {
-		return e, false, nil
+		return e, nil
 	}
 	if err := c.turn.take(ctx); err != nil {
-		return nil, false, err
+		return nil, err
 	}
 	defer c.turn.give()
 	if e := c.existing(m.Name, ref); e != nil {
-		return e, false, nil
+		return e, nil
 	}
-	if e, err = c.make(m); err != nil {
-		return nil, false, fmt.Errorf("create %s: %w", m.Name, err)
+	e, err := c.make(m)
+	if err != nil {
+		return nil, fmt.Errorf("create %s: %w", m.Name, err)
 	}
+	c.add(e, ref)
+	return e, nil
+}
+
+// add makes a volume that is in its place known.
+func (c *catalog) add(e *entry, ref string) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	if ref != "" {
 		e.refs[ref] = true
 	}
-	c.volumes[m.Name] = e
-	return e, true, nil
+	c.volumes[e.meta.Name] = e
+	c.mu.Unlock()
+	c.news.tell(events.ActionCreate, e.meta, nil)
 }
 
 func (c *catalog) existing(name, ref string) *entry {
@@ -150,11 +159,25 @@ func (c *catalog) choose(pass func(*entry) bool) []*entry {
 
 // make puts a new volume into its place; the turn is held.
 func (c *catalog) make(m metadata) (*entry, error) {
-	m.CreatedAt = time.Now().UTC()
-	tmp := filepath.Join(c.root, newPrefix+unique())
-	if err := fill(tmp, m); err != nil {
-		return nil, errors.Join(err, sweep(tmp))
+	tmp, m, err := c.stage(m)
+	if err != nil {
+		return nil, err
 	}
+	return c.place(tmp, m)
+}
+
+// stage makes an empty volume that has no name yet.
+func (c *catalog) stage(m metadata) (tmp string, _ metadata, err error) {
+	m.CreatedAt = time.Now().UTC()
+	tmp = filepath.Join(c.root, newPrefix+unique())
+	if err := fill(tmp, m); err != nil {
+		return "", m, errors.Join(err, sweep(tmp))
+	}
+	return tmp, m, nil
+}
+
+// place gives a staged volume its name, or sweeps it; the turn is held.
+func (c *catalog) place(tmp string, m metadata) (*entry, error) {
 	dir := filepath.Join(c.root, m.Name)
 	if err := unix.Renameat2(unix.AT_FDCWD, tmp, unix.AT_FDCWD, dir, unix.RENAME_NOREPLACE); err != nil {
 		// EEXIST: a folder that is no volume of ours; it is not touched.

@@ -67,7 +67,7 @@ func (s *Store) Prepare(ctx context.Context, id string, cfg *container.Config, h
 		return err
 	}
 	for _, p := range points {
-		if err := checkSource(p, s.recursiveReadonly); err != nil {
+		if err := checkSource(p, s.mounter.recursiveReadonly); err != nil {
 			return err
 		}
 	}
@@ -83,7 +83,7 @@ func (s *Store) Prepare(ctx context.Context, id string, cfg *container.Config, h
 		if p.Type != mount.TypeVolume {
 			continue
 		}
-		e, err := s.obtain(ctx, p.volume(id), id)
+		e, err := s.catalog.obtain(ctx, p.volume(id), id)
 		if err != nil {
 			return err
 		}

@@ -7,23 +7,27 @@ import (
 	"github.com/moby/moby/api/types/events"
 )
 
-// tell publishes what happened to a volume, with Docker's attributes.
-func (s *Store) tell(action events.Action, name, driver string, more map[string]string) {
-	attributes := maps.Clone(more)
-	if attributes == nil {
-		attributes = map[string]string{}
-	}
-	if driver != "" {
-		attributes["driver"] = driver
-	}
-	s.publish(events.Message{
-		Type: events.VolumeEventType, Action: action, Actor: events.Actor{ID: name, Attributes: attributes}, Scope: "local",
+// teller publishes what happens to volumes, with Docker's attributes.
+type teller func(events.Message)
+
+func (t teller) tell(action events.Action, m metadata, more map[string]string) {
+	attributes := map[string]string{"driver": m.Driver}
+	maps.Copy(attributes, more)
+	t(events.Message{
+		Type: events.VolumeEventType, Action: action, Actor: events.Actor{ID: m.Name, Attributes: attributes}, Scope: "local",
 	})
 }
 
 // mounted tells that a container has a volume mounted.
-func (s *Store) mounted(container string, e *entry, p Point) {
-	s.tell(events.ActionMount, e.meta.Name, e.meta.Driver, map[string]string{
+func (t teller) mounted(container string, m metadata, p Point) {
+	t.tell(events.ActionMount, m, map[string]string{
 		"container": container, "destination": p.Destination, "read/write": strconv.FormatBool(p.RW), "propagation": string(p.Propagation),
+	})
+}
+
+func (t teller) pruned(reclaimed uint64) {
+	t(events.Message{
+		Type: events.VolumeEventType, Action: events.ActionPrune, Scope: "local",
+		Actor: events.Actor{Attributes: map[string]string{"reclaimed": strconv.FormatUint(reclaimed, 10)}},
 	})
 }

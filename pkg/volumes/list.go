@@ -6,12 +6,10 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
-	"strconv"
 	"strings"
 
 	"github.com/berth-engine/berth/pkg/filters"
 	"github.com/containerd/errdefs"
-	"github.com/moby/moby/api/types/events"
 	"github.com/moby/moby/api/types/volume"
 	"golang.org/x/sys/unix"
 )
@@ -65,7 +63,7 @@ func (s *Store) Prune(ctx context.Context, f filters.Args) (volume.PruneReport, 
 		report.VolumesDeleted = append(report.VolumesDeleted, e.meta.Name)
 		report.SpaceReclaimed += uint64(size)
 	}
-	s.tell(events.ActionPrune, "", "", map[string]string{"reclaimed": strconv.FormatUint(report.SpaceReclaimed, 10)})
+	s.news.pruned(report.SpaceReclaimed)
 	return report, nil
 }
 

@@ -18,13 +18,13 @@ import (
 func (m *metadata) mounted() bool { return m.Options["type"] != "" || m.Options["device"] != "" }
 
 // use obtains a volume for a user, mounted if it has to be.
-func (s *Store) use(ctx context.Context, u user, m metadata) (*entry, error) {
+func (m *mounter) use(ctx context.Context, u user, want metadata) (*entry, error) {
 	for {
-		e, err := s.obtain(ctx, m, u.ref)
+		e, err := m.catalog.obtain(ctx, want, u.ref)
 		if err != nil {
 			return nil, err
 		}
-		ok, err := s.useEntry(ctx, u.id, e)
+		ok, err := m.useEntry(ctx, u.id, e)
 		if err != nil || ok {
 			return e, err
 		}
@@ -32,12 +32,12 @@ func (s *Store) use(ctx context.Context, u user, m metadata) (*entry, error) {
 }
 
 // useEntry is false when the volume was removed in the meantime.
-func (s *Store) useEntry(ctx context.Context, id string, e *entry) (bool, error) {
+func (m *mounter) useEntry(ctx context.Context, id string, e *entry) (bool, error) {
 	if err := e.turn.take(ctx); err != nil {
 		return false, err
 	}
 	defer e.turn.give()
-	current := s.catalog.begin(id, e)
+	current := m.catalog.begin(id, e)
 	if !current || !e.meta.mounted() {
 		return current, nil
 	}
@@ -51,29 +51,29 @@ func (s *Store) useEntry(ctx context.Context, id string, e *entry) (bool, error)
 // Unmount says that a container has stopped: volumes with a device that nobody
 // else uses are unmounted.
 func (s *Store) Unmount(ctx context.Context, id string) error {
-	used, err := s.giveBack(ctx, id)
+	used, err := s.mounter.giveBack(ctx, id)
 	for _, e := range used {
-		s.tell(events.ActionUnmount, e.meta.Name, e.meta.Driver, map[string]string{"container": id})
+		s.news.tell(events.ActionUnmount, e.meta, map[string]string{"container": id})
 	}
 	return err
 }
 
 // giveBack takes a user off the volumes that he has mounted.
-func (s *Store) giveBack(ctx context.Context, id string) ([]*entry, error) {
-	errs := []error{s.subpaths.unmount(id)}
-	used := s.catalog.usedBy(id)
+func (m *mounter) giveBack(ctx context.Context, id string) ([]*entry, error) {
+	errs := []error{m.subpaths.unmount(id)}
+	used := m.catalog.usedBy(id)
 	for _, e := range used {
-		errs = append(errs, s.unuse(ctx, id, e))
+		errs = append(errs, m.unuse(ctx, id, e))
 	}
 	return used, errors.Join(errs...)
 }
 
-func (s *Store) unuse(ctx context.Context, id string, e *entry) error {
+func (m *mounter) unuse(ctx context.Context, id string, e *entry) error {
 	if err := e.turn.take(ctx); err != nil {
 		return err
 	}
 	defer e.turn.give()
-	if busy := s.catalog.end(id, e); busy || !e.meta.mounted() {
+	if busy := m.catalog.end(id, e); busy || !e.meta.mounted() {
 		return nil
 	}
 	return unmount(e.data())
@@ -83,10 +83,10 @@ func (s *Store) unuse(ctx context.Context, id string, e *entry) error {
 // it has, and removes the volumes of containers that never came to be.
 func (s *Store) Reconcile(ctx context.Context) error {
 	idle, running := s.catalog.idle()
-	errs := []error{s.subpaths.sweep(running), s.sweepUnborn(ctx)}
+	errs := []error{s.mounter.subpaths.sweep(running), s.sweepUnborn(ctx)}
 	for _, e := range idle {
 		if e.meta.mounted() {
-			errs = append(errs, s.unuse(ctx, "", e))
+			errs = append(errs, s.mounter.unuse(ctx, "", e))
 		}
 	}
 	return errors.Join(errs...)

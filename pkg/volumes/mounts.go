@@ -23,7 +23,7 @@ func (s *Store) Mounts(ctx context.Context, id string, cfg *container.Config, hc
 	if err != nil {
 		return nil, err
 	}
-	out, err := s.mounts(ctx, user{id: id, ref: id}, id, points)
+	out, err := s.mounter.mounts(ctx, user{id: id, ref: id}, id, points)
 	if err != nil {
 		return nil, err
 	}
@@ -32,7 +32,7 @@ func (s *Store) Mounts(ctx context.Context, id string, cfg *container.Config, hc
 			continue
 		}
 		if e, err := s.catalog.find(p.volume(id).Name); err == nil {
-			s.mounted(id, e, p)
+			s.news.mounted(id, e.meta, p)
 		}
 	}
 	return out, nil
@@ -46,14 +46,22 @@ func (s *Store) Borrow(ctx context.Context, id string, cfg *container.Config, hc
 		return nil, nil, err
 	}
 	u := user{id: id + "-" + unique()}
-	mounts, err := s.mounts(ctx, u, id, points)
+	mounts, err := s.mounter.mounts(ctx, u, id, points)
 	if err != nil {
 		return nil, nil, err
 	}
 	return mounts, func() error {
-		_, err := s.giveBack(context.WithoutCancel(ctx), u.id)
+		_, err := s.mounter.giveBack(context.WithoutCancel(ctx), u.id)
 		return err
 	}, nil
+}
+
+// mounter makes ready what is mounted, for users.
+type mounter struct {
+	catalog  *catalog
+	subpaths subpaths
+
+	recursiveReadonly bool // the kernel has mount_setattr (5.12)
 }
 
 // user has volumes mounted. ref is the container that keeps the volumes from being
@@ -61,34 +69,34 @@ func (s *Store) Borrow(ctx context.Context, id string, cfg *container.Config, hc
 type user struct{ id, ref string }
 
 // mounts makes ready the mounts of container id for a user.
-func (s *Store) mounts(ctx context.Context, u user, id string, points []Point) (out []specs.Mount, err error) {
+func (m *mounter) mounts(ctx context.Context, u user, id string, points []Point) (out []specs.Mount, err error) {
 	defer func() {
 		if err != nil {
-			_, undone := s.giveBack(context.WithoutCancel(ctx), u.id)
+			_, undone := m.giveBack(context.WithoutCancel(ctx), u.id)
 			err = errors.Join(err, undone)
 		}
 	}()
 	for i, p := range points {
-		var m specs.Mount
+		var mounted specs.Mount
 		switch p.Type {
 		case mount.TypeBind:
-			m, err = s.bindMount(p)
+			mounted, err = m.bindMount(p)
 		case mount.TypeVolume:
-			m, err = s.volumeMount(ctx, u, id, i, p)
+			mounted, err = m.volumeMount(ctx, u, id, i, p)
 		default:
-			m = specs.Mount{Type: "tmpfs", Source: "tmpfs", Options: p.Tmpfs}
+			mounted = specs.Mount{Type: "tmpfs", Source: "tmpfs", Options: p.Tmpfs}
 		}
 		if err != nil {
 			return nil, err
 		}
-		m.Destination = p.Destination
-		out = append(out, m)
+		mounted.Destination = p.Destination
+		out = append(out, mounted)
 	}
 	return out, nil
 }
 
-func (s *Store) bindMount(p Point) (specs.Mount, error) {
-	if err := checkSource(p, s.recursiveReadonly); err != nil {
+func (m *mounter) bindMount(p Point) (specs.Mount, error) {
+	if err := checkSource(p, m.recursiveReadonly); err != nil {
 		return specs.Mount{}, err
 	}
 	if p.CreateSource {
@@ -99,18 +107,18 @@ func (s *Store) bindMount(p Point) (specs.Mount, error) {
 	if err := checkPropagation(p); err != nil {
 		return specs.Mount{}, err
 	}
-	m := specs.Mount{Type: "bind", Source: p.Source, Options: []string{"rbind", string(p.Propagation)}}
+	out := specs.Mount{Type: "bind", Source: p.Source, Options: []string{"rbind", string(p.Propagation)}}
 	if p.NonRecursive {
-		m.Options[0] = "bind"
+		out.Options[0] = "bind"
 	}
 	if !p.RW {
-		m.Options = append(m.Options, "ro")
+		out.Options = append(out.Options, "ro")
 		// Without rro what is mounted below the source stays writable.
-		if !p.NonRecursive && !p.ReadonlyNonRecursive && s.recursiveReadonly {
-			m.Options = append(m.Options, "rro")
+		if !p.NonRecursive && !p.ReadonlyNonRecursive && m.recursiveReadonly {
+			out.Options = append(out.Options, "rro")
 		}
 	}
-	return m, nil
+	return out, nil
 }
 
 // makeSource makes a -v's folder, as Docker does, owned by root.
@@ -156,22 +164,22 @@ func checkPropagation(p Point) error {
 	return invalid("path %s is mounted on %s but it is not a shared or slave mount", p.Source, at)
 }
 
-func (s *Store) volumeMount(ctx context.Context, u user, id string, index int, p Point) (specs.Mount, error) {
-	e, err := s.use(ctx, u, p.volume(id))
+func (m *mounter) volumeMount(ctx context.Context, u user, id string, index int, p Point) (specs.Mount, error) {
+	e, err := m.use(ctx, u, p.volume(id))
 	if err != nil {
 		return specs.Mount{}, err
 	}
-	m := specs.Mount{Type: "bind", Source: e.data(), Options: []string{"rbind", "rprivate"}}
+	out := specs.Mount{Type: "bind", Source: e.data(), Options: []string{"rbind", "rprivate"}}
 	if p.Propagation != "" {
-		m.Options[1] = string(p.Propagation)
+		out.Options[1] = string(p.Propagation)
 	}
 	if p.Subpath != "" {
-		if m.Source, err = s.subpaths.mount(u.id, index, e, p.Subpath); err != nil {
+		if out.Source, err = m.subpaths.mount(u.id, index, e, p.Subpath); err != nil {
 			return specs.Mount{}, err
 		}
 	}
 	if !p.RW {
-		m.Options = append(m.Options, "ro")
+		out.Options = append(out.Options, "ro")
 	}
-	return m, nil
+	return out, nil
 }

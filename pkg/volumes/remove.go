@@ -8,36 +8,37 @@ import (
 	"strings"
 
 	"github.com/containerd/errdefs"
+	"github.com/moby/moby/api/types/events"
 	"github.com/moby/sys/mountinfo"
 )
 
 // remove removes a volume and its data. Conflict when containers have it;
-// NotFound when there is none and force is not set. It gives what exists no more,
-// also when its data could not be deleted.
-func (c *catalog) remove(ctx context.Context, name string, force bool) (*entry, error) {
+// NotFound when there is none and force is not set.
+func (c *catalog) remove(ctx context.Context, name string, force bool) error {
 	if err := c.turn.take(ctx); err != nil {
-		return nil, err
+		return err
 	}
 	defer c.turn.give()
 	e, err := c.detach(name)
 	if err != nil {
 		if force && errdefs.IsNotFound(err) {
-			return nil, nil
+			return nil
 		}
-		return nil, err
+		return err
 	}
 	gone, err := c.moveAway(ctx, e)
 	if err != nil {
 		c.mu.Lock()
 		c.volumes[name] = e
 		c.mu.Unlock()
-		return nil, fmt.Errorf("remove %s: %w", name, err)
+		return fmt.Errorf("remove %s: %w", name, err)
 	}
 	// From here on the volume does not exist, whatever happens.
+	c.news.tell(events.ActionDestroy, e.meta, nil)
 	if err := sweep(gone); err != nil {
-		return e, fmt.Errorf("remove %s: %w", name, err)
+		return fmt.Errorf("remove %s: %w", name, err)
 	}
-	return e, nil
+	return nil
 }
 
 // detach takes an unused volume out of the table, so that nobody can begin to

@@ -43,13 +43,11 @@ type Config struct {
 
 // Store keeps the volumes of one data root. Its methods may be called at once.
 type Store struct {
-	catalog  *catalog
-	subpaths subpaths
-	unborn   unborn
-	publish  func(events.Message)
-	logger   *slog.Logger
-
-	recursiveReadonly bool // the kernel has mount_setattr (5.12)
+	catalog *catalog
+	mounter *mounter
+	unborn  unborn
+	news    teller
+	logger  *slog.Logger
 }
 
 // Open reads the volumes below c.Root, which it makes when it is not there, and
@@ -58,16 +56,16 @@ func Open(c Config) (*Store, error) {
 	if err := os.MkdirAll(c.Root, 0o711); err != nil {
 		return nil, fmt.Errorf("volumes: %w", err)
 	}
-	all, err := openCatalog(c.Root, c.Logger)
+	all, err := openCatalog(c.Root, c.Publish, c.Logger)
 	if err != nil {
 		return nil, fmt.Errorf("volumes: %w", err)
 	}
-	return &Store{
-		catalog: all, subpaths: subpaths(filepath.Join(c.Root, subpathsDir)), unborn: unborn(filepath.Join(c.Root, unbornDir)),
-		publish: c.Publish, logger: c.Logger,
+	m := &mounter{
+		catalog: all, subpaths: subpaths(filepath.Join(c.Root, subpathsDir)),
 		// EBADF for a descriptor that is none tells that the call is known.
 		recursiveReadonly: !errors.Is(unix.MountSetattr(-1, "", unix.AT_EMPTY_PATH, &unix.MountAttr{}), unix.ENOSYS),
-	}, nil
+	}
+	return &Store{catalog: all, mounter: m, unborn: unborn(filepath.Join(c.Root, unbornDir)), news: c.Publish, logger: c.Logger}, nil
 }
 
 // Create makes a volume; one of that name that exists is returned as it is.
@@ -81,7 +79,7 @@ func (s *Store) Create(ctx context.Context, r volume.CreateRequest) (volume.Volu
 		m.Name = anonymousName(unique(), "")
 		m.Labels = withAnonymous(m.Labels)
 	}
-	e, err := s.obtain(ctx, m, "")
+	e, err := s.catalog.obtain(ctx, m, "")
 	if err != nil {
 		return volume.Volume{}, err
 	}
@@ -106,20 +104,7 @@ func (s *Store) Users(name string) []string {
 // Remove removes a volume and its data. Conflict when containers have it;
 // NotFound when there is none and force is not set.
 func (s *Store) Remove(ctx context.Context, name string, force bool) error {
-	e, err := s.catalog.remove(ctx, name, force)
-	if e != nil {
-		s.tell(events.ActionDestroy, name, e.meta.Driver, nil)
-	}
-	return err
-}
-
-// obtain gives the volume of m's name, made if there is none, for container ref.
-func (s *Store) obtain(ctx context.Context, m metadata, ref string) (*entry, error) {
-	e, made, err := s.catalog.obtain(ctx, m, ref)
-	if made {
-		s.tell(events.ActionCreate, e.meta.Name, e.meta.Driver, nil)
-	}
-	return e, err
+	return s.catalog.remove(ctx, name, force)
 }
 
 // anonymousName is that of the volume of a container at a path. It follows from
