@@ -34,6 +34,7 @@ import (
 	"github.com/berth-engine/berth/pkg/logs"
 	"github.com/berth-engine/berth/pkg/metrics"
 	"github.com/berth-engine/berth/pkg/net"
+	"github.com/berth-engine/berth/pkg/net/firewall"
 	"github.com/berth-engine/berth/pkg/net/ipam"
 	"github.com/berth-engine/berth/pkg/runtime"
 	"github.com/berth-engine/berth/pkg/store"
@@ -229,7 +230,9 @@ func openNetworks(ctx context.Context, cfg *config.Config, bus *events.Bus, log 
 	c := net.Config{
 		ExecRoot: cfg.ExecRoot, DataRoot: cfg.DataRoot, BIP: cfg.BIP, MTU: cfg.MTU,
 		CNIPath: []string{"/opt/cni/bin"}, CNIConf: "/etc/cni/net.d", Events: bus.Publish, Log: log,
-		Holder: layout.Layout{Run: cfg.ExecRoot}.Socket,
+		Holder: layout.Layout{Run: cfg.ExecRoot}.Socket, Proxy: cfg.UserlandProxy, AllowDirectRouting: cfg.DirectRouting,
+		HostIP: cfg.HostIP, NoICC: !cfg.ICC, NoMasquerade: !cfg.Masquerade,
+		Forwarding: firewall.Forwarding{Off: !cfg.Forward, Open: cfg.ForwardNoDrop},
 	}
 	if c.DisableBridge = cfg.Bridge == "none"; !c.DisableBridge {
 		c.Bridge = cfg.Bridge

@@ -58,6 +58,8 @@ type Config struct {
 	MTU          int          // of container links; 0: the default route's
 	AddressPools []Pool       // where subnets of networks are taken from; none: built-in pools
 
+	Traffic // of containers
+
 	Runtimes       map[string]Runtime // without BuiltinRuntime
 	DefaultRuntime string             // a key of Runtimes or BuiltinRuntime
 
@@ -159,7 +161,7 @@ func (s *settings) resolve() (*Config, error) {
 	}
 	steps := []func(*Config) error{
 		s.resolvePaths, s.resolveLog, s.resolveTLS, s.resolveHosts,
-		s.resolveNetwork, s.resolveRuntimes, s.resolveContainerd, s.resolveContainers, s.resolveRegistries, s.resolveRest,
+		s.resolveNetwork, s.resolveTraffic, s.resolveRuntimes, s.resolveContainerd, s.resolveContainers, s.resolveRegistries, s.resolveRest,
 	}
 	for _, step := range steps {
 		if err := step(c); err != nil {

@@ -43,6 +43,7 @@ func TestDefaults(t *testing.T) {
 		ContainerdNamespace: "berth", StorageDriver: "overlayfs",
 		Containers: Containers{LogDriver: "json-file", LogOpts: map[string]string{}}, ShutdownTimeout: 15,
 		MaxDownloads: 3, MaxUploads: 5, MaxDownloadAttempts: 5,
+		Traffic: Traffic{ICC: true, Masquerade: true, Forward: true, UserlandProxy: true},
 	}
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got  %+v\nwant %+v", c, want)
@@ -62,6 +63,7 @@ func TestFlagAndFileSayTheSame(t *testing.T) {
 		"--tlsverify", "--tlscacert", "/ca", "--tlscert", "/cert", "--tlskey", "/key", "--shutdown-timeout", "3",
 		"--registry-mirror", "https://m.example/", "--max-concurrent-downloads", "2", "--max-concurrent-uploads", "7", "--max-download-attempts", "9",
 		"--http-proxy", "http://p:1", "--https-proxy", "http://p:2", "--no-proxy", "a,b",
+		"--ip", "127.0.0.1", "--icc=false", "--ip-masq=false", "--allow-direct-routing", "--ip-forward=false", "--ip-forward-no-drop", "--userland-proxy=false",
 	}
 	file := `{"hosts": ["unix:///tmp/a.sock", "fd://"], "data-root": "/a", "exec-root": "/b/", "pidfile": "/c.pid",
 		"debug": true, "log-format": "json", "group": "adm", "labels": ["a=b"], "bridge": "x0", "bip": "10.9.0.1/24",
@@ -70,7 +72,8 @@ func TestFlagAndFileSayTheSame(t *testing.T) {
 		"init": true, "log-driver": "none", "log-opts": {"k": "v"}, "insecure-registries": ["127.0.0.0/8"],
 		"tlsverify": true, "tlscacert": "/ca", "tlscert": "/cert", "tlskey": "/key", "shutdown-timeout": 3,
 		"registry-mirrors": ["https://m.example/"], "max-concurrent-downloads": 2, "max-concurrent-uploads": 7, "max-download-attempts": 9,
-		"proxies": {"http-proxy": "http://p:1", "https-proxy": "http://p:2", "no-proxy": "a,b"}}`
+		"proxies": {"http-proxy": "http://p:1", "https-proxy": "http://p:2", "no-proxy": "a,b"},
+		"ip": "127.0.0.1", "icc": false, "ip-masq": false, "allow-direct-routing": true, "ip-forward": false, "ip-forward-no-drop": true, "userland-proxy": false}`
 	byFlag, err := parse(t, "", args...)
 	if err != nil {
 		t.Fatal(err)
@@ -233,6 +236,7 @@ func TestRefused(t *testing.T) {
 		{``, []string{"--bip", "10.0.0.1"}, "prefix length"},
 		{``, []string{"--bip", "10.0.0.1/31"}, "no address for containers"},
 		{``, []string{"--bip", "fd00::1/64"}, "not IPv4"},
+		{``, []string{"--ip", "localhost"}, "not an IP address"},
 		{``, []string{"--bip", "10.0.0.1/24", "-b", "none"}, "no bridge"},
 		{``, []string{"--default-address-pool", "base=10.0.0.0/8"}, "both base and size"},
 		{``, []string{"--default-address-pool", "base=10.0.0.1/8,size=24"}, "must be 10.0.0.0/8"},

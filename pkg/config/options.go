@@ -22,6 +22,8 @@ type settings struct {
 	mtu, shutdownTimeout         int
 	downloads, uploads, attempts int
 	proxies                      Proxies
+	traffic                      Traffic
+	hostIP                       string
 	pools                        []Pool
 	runtimes                     map[string]Runtime
 	defaultRuntime               string
@@ -58,6 +60,7 @@ func newSettings() *settings {
 		logLevel: "info", logFormat: "text", bridge: "berth0",
 		defaultRuntime: BuiltinRuntime, namespace: "berth", storageDriver: "overlayfs",
 		logDriver: "json-file", liveRestore: true, shutdownTimeout: 15,
+		traffic:   Traffic{ICC: true, Masquerade: true, Forward: true, UserlandProxy: true},
 		downloads: 3, uploads: 5, attempts: 5,
 		tlsCACert: defaultCertDir + "/ca.pem", tlsCert: defaultCertDir + "/cert.pem",
 		tlsKey:   defaultCertDir + "/key.pem",
@@ -118,6 +121,7 @@ func newSettings() *settings {
 		{flag: "validate", dst: &s.validate, usage: "Check the configuration and exit"},
 		{flag: "version", short: "v", dst: &s.version, usage: "Print the version and exit"},
 	}
+	s.options = append(s.options, s.traffic.options(&s.hostIP)...)
 	return s
 }
 

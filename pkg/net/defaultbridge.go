@@ -20,7 +20,7 @@ import (
 func (r *registry) openDefaultBridge(known map[string]stored) (*entry, error) {
 	n := r.predefined(network.NetworkBridge, define.DriverBridge, known)
 	n.Options = map[string]string{
-		define.OptDefaultBridge: "true", define.OptICC: "true", define.OptMasquerade: "true",
+		define.OptDefaultBridge: "true", define.OptICC: strconv.FormatBool(!r.cfg.NoICC), define.OptMasquerade: strconv.FormatBool(!r.cfg.NoMasquerade),
 		define.OptHostBinding: r.cfg.HostIP.String(), define.OptBridgeName: r.cfg.Bridge, define.OptMTU: strconv.Itoa(r.cfg.MTU),
 	}
 	// Daemons that start at the same time must not choose the same subnet: the

@@ -39,10 +39,13 @@ type Config struct {
 	Pools         []ipam.AddressPool // subnets are chosen of them; nil is Docker's
 	HostIP        netip.Addr         // where ports are published that name no address; zero is 0.0.0.0
 
-	// Holder is the socket of what holds the ports of a container, and forwards
-	// what the firewall cannot: its shim. nil: this process holds them, and
-	// nothing is forwarded.
+	NoICC        bool // containers of the network "bridge" do not reach each other
+	NoMasquerade bool // and leave the host with their own addresses
+
+	// Holder is the socket of what holds the ports of a container, its shim; nil:
+	// this process holds them. Proxy has it forward what the firewall cannot.
 	Holder func(id string) string
+	Proxy  bool
 	// AllowDirectRouting lets other hosts reach published ports at the containers'
 	// own addresses.
 	AllowDirectRouting bool
@@ -107,7 +110,7 @@ func New(ctx context.Context, c Config) (_ *Manager, err error) {
 		return nil, errors.Join(err, m.close())
 	}
 	publisher := &publisher{networks: m.networks, sandboxes: m.sandboxes, ports: m.ports,
-		hostIP: c.HostIP, holder: c.Holder, log: c.Log}
+		hostIP: c.HostIP, holder: c.Holder, proxy: c.Proxy && c.Holder != nil, log: c.Log}
 	m.wirer = &wirer{publisher: publisher, networks: m.networks, names: namer{m.networks, known}, sandboxes: m.sandboxes, firewall: m.firewall,
 		cni: libcni.NewCNIConfigWithCacheDir(c.CNIPath, dirs.notes(), m.plugins.Exec()), dirs: dirs, log: c.Log}
 	if err := m.open(ctx); err != nil {

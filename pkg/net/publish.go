@@ -23,6 +23,7 @@ type publisher struct {
 	ports     *ports.Allocator
 	hostIP    netip.Addr             // where ports are published that name no address
 	holder    func(id string) string // socket of a container's shim; nil: shims hold no ports
+	proxy     bool                   // it forwards what the firewall cannot
 	log       *slog.Logger
 }
 
@@ -104,7 +105,7 @@ func (n *entry) routes(ip netip.Addr) bool {
 // forwards says whether the container's shim can take what comes to ip, an
 // address of IPv6, to a container that has none.
 func (p *publisher) forwards(n *entry, r ports.Request, ip netip.Addr) bool {
-	return p.holder != nil && ip.Is6() && n.serves(netip.IPv4Unspecified()) && r.Container.Proto() != network.SCTP && hostHas6()
+	return p.proxy && ip.Is6() && n.serves(netip.IPv4Unspecified()) && r.Container.Proto() != network.SCTP && hostHas6()
 }
 
 // hostHas6: a kernel without IPv6, or told not to use it, has no such file.
@@ -171,7 +172,7 @@ func (p *publisher) HandOver(ctx context.Context, id string) error {
 	given := false
 	err := p.ports.HandOver(id, func(bindings []ports.Binding, fds []int) error {
 		given = true
-		return streams.GivePorts(ctx, p.holder(id), s.destinations(bindings), fds)
+		return streams.GivePorts(ctx, p.holder(id), s.destinations(bindings, p.proxy), fds)
 	})
 	if err != nil || !given {
 		return err
@@ -183,14 +184,14 @@ func (p *publisher) HandOver(ctx context.Context, id string) error {
 
 // destinations says where the shim sends what comes to each port's socket:
 // nowhere, if the firewall does it. What comes to ::1 it never does.
-func (s *sandbox) destinations(bindings []ports.Binding) []streams.Port {
+func (s *sandbox) destinations(bindings []ports.Binding, proxy bool) []streams.Port {
 	to := s.first().address(true)
 	if !to.IsValid() {
 		to = s.first().address(false)
 	}
 	out := make([]streams.Port, len(bindings))
 	for i, b := range bindings {
-		if b.Host.Addr().Is6() && b.Container.Proto() != network.SCTP {
+		if proxy && b.Host.Addr().Is6() && b.Container.Proto() != network.SCTP {
 			out[i] = streams.Port{UDP: b.Container.Proto() == network.UDP, To: netip.AddrPortFrom(to, b.Container.Num())}
 		}
 	}
