@@ -39,7 +39,7 @@ func TestContract(t *testing.T) {
 	pulled := harness.StartRegistry(t).Push(sample, "team/app:v1")
 	for _, spoken := range []string{version.MinAPI, "1.35", "1.41", "1.44", "1.48", version.MaxAPI} {
 		t.Run(spoken, func(t *testing.T) {
-			c := &talk{t: t, h: d.HTTP(), version: "/v" + spoken, done: map[string]bool{}}
+			c := &talk{t: t, h: d.HTTP(), dial: d.Dial, version: "/v" + spoken, done: map[string]bool{}}
 			began := time.Now()
 			c.images(pulled)
 			c.volumes()
@@ -191,6 +191,8 @@ func (c *talk) container() {
 	size := url.Values{"w": {"101"}, "h": {"31"}}
 	c.ask("ContainerResize", "box", size, nil, 200)
 	terminal.says("until [ \"$(stty size)\" = '31 101' ]; do sleep 0.01; done; echo re''sized\n", "resized\r\n")
+	browser := c.webSocket("ContainerAttachWebsocket", "box", url.Values{"stream": {"1"}, "stdin": {"1"}, "stdout": {"1"}})
+	browser.says("echo $((40+3))\n", "43\r\n")
 	var one struct {
 		ID    string
 		State struct {

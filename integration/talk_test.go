@@ -2,8 +2,10 @@ package integration
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -11,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/berth-engine/berth/pkg/api"
+	"golang.org/x/net/websocket"
 )
 
 // talk speaks one version of the API and remembers which operations it was
@@ -18,6 +21,7 @@ import (
 type talk struct {
 	t       *testing.T
 	h       *http.Client
+	dial    func(ctx context.Context, network, address string) (net.Conn, error)
 	version string // "/v1.44"; "" is the newest
 	done    map[string]bool
 }
@@ -111,6 +115,27 @@ func (c *talk) upgrade(operation, object string, query url.Values, body any) *st
 	}
 	c.done[operation] = true
 	c.t.Cleanup(func() { conn.Close() })
+	return &stream{c.t, conn, nil}
+}
+
+// webSocket asks for the connection itself, in messages.
+func (c *talk) webSocket(operation, object string, query url.Values) *stream {
+	c.t.Helper()
+	r := c.request(c.operation(operation), object, query, nil)
+	config, err := websocket.NewConfig("ws://berth"+r.URL.RequestURI(), "http://berth")
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	raw, err := c.dial(c.t.Context(), "", "")
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.t.Cleanup(func() { raw.Close() })
+	conn, err := websocket.NewClient(config, raw)
+	if err != nil {
+		c.t.Fatalf("%s: %v", operation, err)
+	}
+	c.done[operation] = true
 	return &stream{c.t, conn, nil}
 }
 

@@ -104,6 +104,7 @@ func TestContract(t *testing.T) {
 		}
 	}
 	v.Record("Session") // goes on in another protocol: TestUpgradeToAnotherProtocol
+	v.Record("ContainerAttachWebsocket") // likewise: TestWebSocket
 	exercised := v.Exercised()
 	for _, o := range api.Operations {
 		if s.Serves(o.ID) != slices.Contains(exercised, o.ID) {

@@ -10,14 +10,27 @@ import (
 func (h handlers) attach(w http.ResponseWriter, r *api.Request) error {
 	ctx, open, release := r.Hijack(w)
 	defer release()
-	return h.backend.Attach(ctx, r.Name, engine.AttachOptions{
+	return h.backend.Attach(ctx, r.Name, attachOptions(r), open)
+}
+
+func (h handlers) attachWebSocket(w http.ResponseWriter, r *api.Request) error {
+	ctx, open, release, err := r.WebSocket(w)
+	if err != nil {
+		return err
+	}
+	defer release()
+	return h.backend.Attach(ctx, r.Name, attachOptions(r), open)
+}
+
+func attachOptions(r *api.Request) engine.AttachOptions {
+	return engine.AttachOptions{
 		Stdin:      r.Bool("stdin"),
 		Stdout:     r.Bool("stdout"),
 		Stderr:     r.Bool("stderr"),
 		Stream:     r.Bool("stream"),
 		Logs:       r.Bool("logs"),
 		DetachKeys: r.Query.Get("detachKeys"),
-	}, open)
+	}
 }
 
 func (h handlers) resize(w http.ResponseWriter, r *api.Request) error {

@@ -23,6 +23,7 @@ func Routes(b Backend) []api.Route {
 		{Operation: "ContainerPause", Handler: h.pause},
 		{Operation: "ContainerUnpause", Handler: h.unpause},
 		{Operation: "ContainerAttach", Handler: h.attach, Streams: true},
+		{Operation: "ContainerAttachWebsocket", Handler: h.attachWebSocket, Streams: true},
 		{Operation: "ContainerWait", Handler: h.wait, Streams: true},
 		{Operation: "ContainerUpdate", Handler: h.update},
 		{Operation: "ContainerDelete", Handler: h.remove},
