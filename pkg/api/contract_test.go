@@ -103,7 +103,7 @@ func TestContract(t *testing.T) {
 			}
 		}
 	}
-	v.Record("Session") // goes on in another protocol: TestUpgradeToAnotherProtocol
+	v.Record("Session")                  // goes on in another protocol: TestUpgradeToAnotherProtocol
 	v.Record("ContainerAttachWebsocket") // likewise: TestWebSocket
 	exercised := v.Exercised()
 	for _, o := range api.Operations {

@@ -67,6 +67,8 @@ type Config struct {
 	ContainerdNamespace string
 	StorageDriver       string // containerd's snapshotter
 
+	CDISpecDirs []string // descriptions of vendors' devices; none: there are none
+
 	Containers // what they get unless they say otherwise
 
 	InsecureRegistries []string // host, host:port or CIDR

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -40,7 +41,7 @@ func TestDefaults(t *testing.T) {
 		DataRoot: "/var/lib/berth", ExecRoot: "/run/berth", Pidfile: "/run/berth/berthd.pid",
 		LogLevel: slog.LevelInfo, LogFormat: "text", Bridge: "berth0",
 		Runtimes: map[string]Runtime{}, DefaultRuntime: "runc",
-		ContainerdNamespace: "berth", StorageDriver: "overlayfs",
+		ContainerdNamespace: "berth", StorageDriver: "overlayfs", CDISpecDirs: []string{"/etc/cdi", "/var/run/cdi"},
 		Containers: Containers{LogDriver: "json-file", LogOpts: map[string]string{}}, ShutdownTimeout: 15,
 		MaxDownloads: 3, MaxUploads: 5, MaxDownloadAttempts: 5,
 		Traffic: Traffic{ICC: true, Masquerade: true, Forward: true, UserlandProxy: true},
@@ -121,6 +122,10 @@ func TestImplied(t *testing.T) {
 			func(c *Config) bool {
 				return c.Hosts[0].Addr == "/run/b2/berth.sock" && c.Pidfile == "/run/b2/berthd.pid"
 			}},
+		{"folders of devices", ``, nil, func(c *Config) bool {
+			return slices.Equal(c.CDISpecDirs, []string{"/etc/cdi", "/var/run/cdi"})
+		}},
+		{"no folders of devices", `{"cdi-spec-dirs":[""]}`, nil, func(c *Config) bool { return c.CDISpecDirs == nil }},
 		{"defaults of containers by file", `{"default-shm-size":"128M","default-ulimits":{"nofile":{"Name":"nofile","Soft":64,"Hard":128}},
 			"default-ipc-mode":"shareable","default-cgroupns-mode":"private","cgroup-parent":"/x","no-new-privileges":true,"seccomp-profile":"unconfined",
 			"dns":["192.0.2.1","2001:db8::1"],"dns-search":["example.org"],"dns-opts":["ndots:2"],"host-gateway-ips":["192.0.2.9"],
@@ -220,6 +225,7 @@ func TestRefused(t *testing.T) {
 		{``, []string{"--default-ipc-mode", "host"}, `IPC mode "host" is not supported`},
 		{``, []string{"--default-cgroupns-mode", "x"}, "cgroup namespace mode"},
 		{``, []string{"--cgroup-parent", "x"}, "not an absolute path"},
+		{``, []string{"--cdi-spec-dir", "x"}, "not an absolute path"},
 		{``, []string{"--seccomp-profile", "/nonexistent"}, "opening seccomp profile failed"},
 		{``, []string{"--seccomp-profile", "/proc/self/stat"}, "it is not JSON"},
 		{``, []string{"--dns", "x"}, `"x" is not an IP address`},

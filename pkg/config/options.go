@@ -13,7 +13,7 @@ type settings struct {
 	file              string
 	version, validate bool
 
-	hosts, readOnlyHosts, labels, insecure, mirrors []string
+	hosts, readOnlyHosts, labels, insecure, mirrors, cdiDirs []string
 
 	dataRoot, execRoot, pidfile  string
 	debug, init, liveRestore     bool
@@ -102,6 +102,7 @@ func newSettings() *settings {
 		{flag: "dns-search", key: "dns-search", dst: &s.dnsSearch, usage: "DNS search domain of containers that name none (repeatable)"},
 		{flag: "host-gateway-ip", key: "host-gateway-ips", dst: &s.hostGateways, usage: "What host-gateway in --add-host stands for (repeatable, one of each family; default: the default bridge's address)"},
 		{flag: "exec-opt", key: "exec-opts", dst: &s.execOptions, usage: "Only native.cgroupdriver=cgroupfs, which is so"},
+		{flag: "cdi-spec-dir", key: "cdi-spec-dirs", dst: &s.cdiDirs, usage: "Folder of CDI descriptions of devices (repeatable; default /etc/cdi and /var/run/cdi; \"\" for none)"},
 		{flag: "insecure-registry", key: "insecure-registries", dst: &s.insecure, usage: "Registry that may speak plain HTTP or show any certificate: HOST[:PORT] or CIDR (repeatable)"},
 		{flag: "registry-mirror", key: "registry-mirrors", dst: &s.mirrors, usage: "Mirror of Docker Hub, URL (repeatable); those of other registries are configured in certs.d/HOST/hosts.toml"},
 		{flag: "max-concurrent-downloads", key: "max-concurrent-downloads", dst: &s.downloads, usage: "Layers of one pull that are fetched at the same time"},

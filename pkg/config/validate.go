@@ -153,7 +153,7 @@ func (s *settings) resolveContainerd(c *Config) error {
 	return nil
 }
 
-func (s *settings) resolveRest(c *Config) error {
+func (s *settings) resolveRest(c *Config) (err error) {
 	if !s.liveRestore {
 		return errors.New("live-restore: false is not possible; containers always outlive berthd")
 	}
@@ -166,6 +166,9 @@ func (s *settings) resolveRest(c *Config) error {
 		}
 	}
 	if err := checkLabels(c.Labels); err != nil {
+		return err
+	}
+	if c.CDISpecDirs, err = s.checkCDIDirs(); err != nil {
 		return err
 	}
 	return nil
@@ -184,4 +187,21 @@ func checkLabels(labels []string) error {
 		seen[key] = value
 	}
 	return nil
+}
+
+// checkCDIDirs: an empty name among them is no folder, so that [""] is none at all.
+func (s *settings) checkCDIDirs() (dirs []string, err error) {
+	if s.cdiDirs == nil {
+		return []string{"/etc/cdi", "/var/run/cdi"}, nil // dockerd's
+	}
+	for _, dir := range s.cdiDirs {
+		switch {
+		case dir == "":
+		case !filepath.IsAbs(dir):
+			return nil, fmt.Errorf("cdi-spec-dirs: %q is not an absolute path", dir)
+		default:
+			dirs = append(dirs, dir)
+		}
+	}
+	return dirs, nil
 }

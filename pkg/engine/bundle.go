@@ -3,13 +3,13 @@ package engine
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"maps"
 	"net/netip"
 	"path/filepath"
 	"slices"
 
+	"github.com/berth-engine/berth/pkg/engine/cdi"
 	"github.com/berth-engine/berth/pkg/engine/container"
 	"github.com/berth-engine/berth/pkg/engine/layout"
 	"github.com/berth-engine/berth/pkg/engine/links"
@@ -18,7 +18,6 @@ import (
 	"github.com/berth-engine/berth/pkg/runtime/rootfs"
 	"github.com/berth-engine/berth/pkg/streams"
 	"github.com/berth-engine/berth/pkg/trace"
-	"github.com/containerd/errdefs"
 	ctypes "github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/network"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -36,6 +35,7 @@ type bundler struct {
 	init     string                 // path of berth-init
 	host     spec.Host
 	defaults spec.Defaults
+	devices  cdi.Dirs
 	linkEnv  bool // links bring variables, as up to Docker 28
 	log      *slog.Logger
 }
@@ -48,10 +48,12 @@ func (b *bundler) bundle(ctx context.Context, r *container.Record, sandbox conta
 	if err != nil {
 		return nil, err
 	}
-	files := b.files(r, sandbox)
-	files.Linked = linked.Hosts
-	if err := spec.Files(files); err != nil {
-		return nil, err
+	if !r.HostConfig.NetworkMode.IsContainer() { // else it has the files of whose network it joins
+		files := b.files(r, sandbox)
+		files.Linked = linked.Hosts
+		if err := spec.Files(files); err != nil {
+			return nil, err
+		}
 	}
 	mounts, err := b.volumes.Mounts(ctx, r.ID, r.Config, r.HostConfig, r.From)
 	if err != nil {
@@ -68,7 +70,11 @@ func (b *bundler) bundle(ctx context.Context, r *container.Record, sandbox conta
 	if b.linkEnv {
 		in.LinkEnv = linked.Env
 	}
-	return spec.Build(ctx, in)
+	bundle, err := spec.Build(ctx, in)
+	if err != nil {
+		return nil, err
+	}
+	return b.devices.Inject(bundle, r.HostConfig.DeviceRequests)
 }
 
 // process describes a further process of a running container.
@@ -116,12 +122,15 @@ func (b *bundler) relinkOne(parent *unit.Unit, hosts []spec.HostLine) {
 // input is what the specifications of a container's first and further
 // processes have in common.
 func (b *bundler) input(r *container.Record, view *rootView) spec.Input {
+	named := b.named(r)
+	cfg := *r.Config
+	cfg.Hostname, cfg.Domainname = named.Config.Hostname, named.Config.Domainname
 	return spec.Input{
 		ID:         r.ID,
 		Name:       r.Name,
-		Config:     r.Config,
+		Config:     &cfg,
 		HostConfig: r.HostConfig,
-		Dir:        b.Dir(r.ID),
+		Dir:        b.Dir(named.ID),
 		Init:       b.init,
 		Lookup:     view.readFile,
 		Namespaces: b.pidOf,
@@ -142,18 +151,6 @@ func (b *bundler) unmount(ctx context.Context, r *container.Record) error {
 		err = errors.Join(err, spec.UnmountShm(b.Dir(r.ID)))
 	}
 	return err
-}
-
-// pidOf finds the process whose namespaces another container joins.
-func (b *bundler) pidOf(ref string) (int, error) {
-	u, err := b.units.Find(ref)
-	if err != nil {
-		return 0, err
-	}
-	if s := u.Status(); s.Live() {
-		return s.Pid, nil
-	}
-	return 0, errdefs.ErrConflict.WithMessage(fmt.Sprintf("container %s is not running", u.ID))
 }
 
 // files describes hostname, hosts and resolv.conf of a container about to start.
@@ -222,24 +219,4 @@ func (b *bundler) hostGateway() (out []netip.Addr) {
 		}
 	}
 	return out
-}
-
-// sharedMemory gives the host path of /dev/shm for the ipc modes that share it;
-// "" when the container has its own.
-func (b *bundler) sharedMemory(r *container.Record) (string, error) {
-	mode := r.HostConfig.IpcMode
-	switch {
-	case mode.IsShareable():
-		return spec.MountShm(b.Dir(r.ID), r.HostConfig.ShmSize)
-	case mode.IsContainer():
-		owner, err := b.units.Find(mode.Container())
-		if err != nil {
-			return "", err
-		}
-		if !owner.View().Record.HostConfig.IpcMode.IsShareable() {
-			return "", errdefs.ErrConflict.WithMessage(fmt.Sprintf("cannot join IPC of container %s: non-shareable IPC (hint: use IpcMode:shareable for the donor container)", owner.ID))
-		}
-		return filepath.Join(b.Dir(owner.ID), "shm"), nil
-	}
-	return "", nil
 }

@@ -15,6 +15,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"github.com/berth-engine/berth/pkg/engine/cdi"
 	"log/slog"
 	"os"
 	"sync"
@@ -40,7 +41,8 @@ type Config struct {
 	Init       string   // absolute path of berth-init
 	Runtimes   []string // OCI runtimes' names
 	Defaults   spec.Defaults
-	LinkEnv    bool // --link brings environment variables, as up to Docker 28
+	Devices    cdi.Dirs // of vendors; optional
+	LinkEnv    bool     // --link brings environment variables, as up to Docker 28
 	Host       spec.Host
 	Tasks      Tasks
 	Images     Images
@@ -114,7 +116,7 @@ func assemble(c Config, l layout.Layout) (*Engine, *observer, *recovery, *boot) 
 	writer := unit.NewWriter(c.Store, units.Get, c.Logger)
 	bundler := &bundler{
 		Layout: l, units: units, tasks: c.Tasks, networks: c.Networks, volumes: c.Volumes, view: c.Names, init: c.Init, host: c.Host, defaults: c.Defaults,
-		linkEnv: c.LinkEnv, log: c.Logger,
+		devices: c.Devices, linkEnv: c.LinkEnv, log: c.Logger,
 	}
 	execs := exec.New(exec.Config{
 		Units: units, Tasks: c.Tasks, Socket: l.Socket, Process: bundler.process, Events: c.Events, Logger: c.Logger,
@@ -163,7 +165,7 @@ func assemble(c Config, l layout.Layout) (*Engine, *observer, *recovery, *boot) 
 
 func newCreator(c Config, l layout.Layout, units *unit.Registry, b *bundler) *creator {
 	plan := &request.Plan{
-		Defaults: c.Defaults, Runtimes: c.Runtimes, Host: c.Host,
+		Defaults: c.Defaults, Runtimes: c.Runtimes, Host: c.Host, Devices: c.Devices,
 		Snapshotter: c.Tasks.Snapshotter(), Units: units, Images: c.Images, Networks: c.Networks, Volumes: c.Volumes,
 	}
 	return &creator{

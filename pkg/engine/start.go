@@ -147,7 +147,7 @@ func (s *starter) sandbox(ctx context.Context, r *container.Record, undo *undoSt
 	ctx, end := trace.Start(ctx, "start.network")
 	defer end()
 	if owner := r.HostConfig.NetworkMode.ConnectedContainer(); r.HostConfig.NetworkMode.IsContainer() {
-		return s.joinedSandbox(owner)
+		return s.bundler.joinedSandbox(r.ID, owner)
 	}
 	ports, err := request.Ports(r)
 	if err != nil {
@@ -159,24 +159,6 @@ func (s *starter) sandbox(ctx context.Context, r *container.Record, undo *undoSt
 		return container.Sandbox{}, fmt.Errorf("failed to set up container networking: %w", err)
 	}
 	return container.Sandbox{Key: key, Endpoints: made, Ports: bound}, nil
-}
-
-// joinedSandbox is that of another container, whose network is shared.
-func (s *starter) joinedSandbox(ref string) (container.Sandbox, error) {
-	owner, err := s.units.Find(ref)
-	if err != nil {
-		return container.Sandbox{}, err
-	}
-	status := owner.Status()
-	if !status.Live() {
-		return container.Sandbox{}, errdefs.ErrConflict.WithMessage(fmt.Sprintf("cannot join network of a non running container: %s", owner.ID))
-	}
-	if status.Sandbox.Key == "" {
-		return container.Sandbox{}, nil
-	}
-	// The owner's process, not the pinned namespace: the same, but it cannot
-	// have been replaced behind our back.
-	return container.Sandbox{Key: status.Sandbox.Key}, nil
 }
 
 // task creates the task, with the shim's streams and log.

@@ -32,13 +32,15 @@ type Config struct {
 	Labels     []string
 	Debug      bool
 	Insecure   []string // registries
-	Containerd string   // its socket
-	Namespace  string
-	Features   Features
-	Counts     func() (running, paused, stopped int)
-	Images     func() int
-	Events     Source
-	Versions   []Component
+
+	CDISpecDirs []string
+	Containerd  string // its socket
+	Namespace   string
+	Features    Features
+	Counts      func() (running, paused, stopped int)
+	Images      func() int
+	Events      Source
+	Versions    []Component
 }
 
 // Source is where events come from. *events.Bus satisfies it.
@@ -128,7 +130,7 @@ func (s *System) Info(context.Context) (system.Info, error) {
 		LiveRestoreEnabled: true, // containers always outlive the daemon
 		InitBinary:         "berth-init",
 		SecurityOptions:    s.security(),
-		CDISpecDirs:        []string{},
+		CDISpecDirs:        append([]string{}, s.c.CDISpecDirs...),
 		FirewallBackend:    &system.FirewallInfo{Driver: "nftables"},
 		Containerd:         &system.ContainerdInfo{Address: s.c.Containerd, Namespaces: system.ContainerdNamespaces{Containers: s.c.Namespace, Plugins: s.c.Namespace}},
 		Warnings:           s.warnings(),

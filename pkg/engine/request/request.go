@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/berth-engine/berth/pkg/engine/cdi"
 	"github.com/berth-engine/berth/pkg/engine/container"
 	"github.com/berth-engine/berth/pkg/engine/health"
 	"github.com/berth-engine/berth/pkg/engine/links"
@@ -41,6 +42,7 @@ type Plan struct {
 	Runtimes    []string
 	Host        spec.Host
 	Snapshotter string
+	Devices     cdi.Dirs // of vendors; optional
 	Units       *unit.Registry
 	Images      Images
 	Networks    Networks
@@ -175,6 +177,9 @@ func (p *Plan) joined(hc *ctypes.HostConfig) error {
 func (p *Plan) supported(hc *ctypes.HostConfig) error {
 	if !slices.Contains(p.Runtimes, hc.Runtime) {
 		return errdefs.ErrInvalidArgument.WithMessage("unknown or invalid runtime name: " + hc.Runtime)
+	}
+	if err := p.Devices.Check(hc.DeviceRequests); err != nil {
+		return err
 	}
 	return logs.Validate(hc.LogConfig.Type, hc.LogConfig.Config)
 }

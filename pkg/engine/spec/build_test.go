@@ -189,15 +189,11 @@ func TestBuildErrors(t *testing.T) {
 		"no group": {func(in *Input) { in.Config.User = "web:nogroup" },
 			"unable to find group nogroup: no matching entries in group file", errdefs.IsInvalidArgument},
 		"uid too large":   {func(in *Input) { in.Config.User = "4294967295" }, "uids and gids must be in range 0-2147483647", errdefs.IsInvalidArgument},
-		"other container": {func(in *Input) { in.HostConfig.PidMode = "container:gone" }, "No such container: gone", errdefs.IsNotFound},
+		"other container": {func(in *Input) { in.HostConfig.PidMode = "container:gone" }, "failed to join PID namespace: No such container: gone", errdefs.IsNotFound},
 		"device": {func(in *Input) { in.HostConfig.Devices = []container.DeviceMapping{{PathOnHost: "/dev/missing"}} },
 			`error gathering device information while adding custom device "/dev/missing": no such file or directory`, errdefs.IsInvalidArgument},
 		"not a device": {func(in *Input) { in.HostConfig.Devices = []container.DeviceMapping{{PathOnHost: "/proc/version"}} },
 			`error gathering device information while adding custom device "/proc/version": not a device node`, errdefs.IsInvalidArgument},
-		"cdi": {func(in *Input) {
-			in.HostConfig.Devices = []container.DeviceMapping{{PathOnHost: "vendor.com/class=name"}}
-		},
-			"CDI device injection is not supported: vendor.com/class=name", errdefs.IsNotImplemented},
 		"shareable without memory": {func(in *Input) { in.HostConfig.IpcMode = "shareable" },
 			"ipc mode shareable: no shared memory was given to mount at /dev/shm", nil},
 		"unreadable passwd": {func(in *Input) {

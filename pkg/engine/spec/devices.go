@@ -12,7 +12,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/container"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -24,9 +23,6 @@ const maxDevices = 4096
 // devices are the nodes to make in /dev besides the runtime's own (null, zero,
 // full, random, urandom, tty), and the rules of the devices cgroup.
 func devices(hc *container.HostConfig) ([]specs.LinuxDevice, []specs.LinuxDeviceCgroup, error) {
-	if err := refuseDeviceRequests(hc.DeviceRequests); err != nil {
-		return nil, nil, err
-	}
 	if hc.Privileged {
 		nodes, err := hostDevices()
 		if err != nil {
@@ -99,9 +95,6 @@ func device(p string) (specs.LinuxDevice, error) {
 
 // mapDevice resolves one --device: a node, or a folder of nodes.
 func mapDevice(m container.DeviceMapping) (nodes []specs.LinuxDevice, rules []specs.LinuxDeviceCgroup, err error) {
-	if strings.Contains(m.PathOnHost, "=") && !filepath.IsAbs(m.PathOnHost) {
-		return nil, nil, errdefs.ErrNotImplemented.WithMessage(fmt.Sprintf("CDI device injection is not supported: %s", m.PathOnHost))
-	}
 	refuse := func(err error) error {
 		return invalid(fmt.Sprintf("error gathering device information while adding custom device %q: %v", m.PathOnHost, err))
 	}
@@ -232,19 +225,6 @@ func validAccess(s string) bool {
 		}
 	}
 	return s != ""
-}
-
-// refuseDeviceRequests: requests are answered by drivers (GPUs) and CDI, of
-// which there are none.
-func refuseDeviceRequests(requests []container.DeviceRequest) error {
-	if len(requests) == 0 {
-		return nil
-	}
-	r := requests[0]
-	if r.Driver == "cdi" {
-		return errdefs.ErrNotImplemented.WithMessage(fmt.Sprintf("CDI device injection is not supported: %s", strings.Join(r.DeviceIDs, ",")))
-	}
-	return invalid(fmt.Sprintf("could not select device driver %q with capabilities: %v", r.Driver, r.Capabilities))
 }
 
 func withoutPath(err error) error {

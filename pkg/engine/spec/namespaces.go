@@ -2,6 +2,7 @@ package spec
 
 import (
 	"fmt"
+	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
@@ -17,12 +18,12 @@ func namespaces(in Input) ([]specs.LinuxNamespace, error) {
 	if !hc.UTSMode.IsHost() {
 		out = append(out, specs.LinuxNamespace{Type: specs.UTSNamespace})
 	}
-	join := func(t specs.LinuxNamespaceType, file, ref string) error {
+	join := func(t specs.LinuxNamespaceType, file, ref string) error { // file is its name in /proc/PID/ns
 		ns := specs.LinuxNamespace{Type: t}
 		if ref != "" {
 			pid, err := in.Namespaces(ref)
 			if err != nil {
-				return err
+				return fmt.Errorf("failed to join %s namespace: %w", strings.ToUpper(file), err)
 			}
 			ns.Path = fmt.Sprintf("/proc/%d/ns/%s", pid, file)
 		}

@@ -194,9 +194,6 @@ func validateSecurity(hc *container.HostConfig, host Host) error {
 	if err := validateSeccomp(sec); err != nil {
 		return err
 	}
-	if err := refuseDeviceRequests(hc.DeviceRequests); err != nil {
-		return err
-	}
 	for _, r := range hc.DeviceCgroupRules {
 		if _, err := parseDeviceRule(r); err != nil {
 			return err

@@ -56,7 +56,6 @@ func TestValidateRefuses(t *testing.T) {
 		{"capability", cfg{}, host{CapAdd: []string{"fly"}}, `invalid CapAdd: unknown capability: "CAP_FLY"`},
 		{"dropped capability", cfg{}, host{CapDrop: []string{"fly"}}, `invalid CapDrop: unknown capability: "CAP_FLY"`},
 		{"security", cfg{}, host{SecurityOpt: []string{"magic=1"}}, `invalid --security-opt: "magic=1"`},
-		{"gpu", cfg{}, res(container.Resources{DeviceRequests: []container.DeviceRequest{{Capabilities: [][]string{{"gpu"}}}}}), `could not select device driver "" with capabilities: [[gpu]]`},
 		{"device rule", cfg{}, res(container.Resources{DeviceCgroupRules: []string{"c 1 rwm"}}), "invalid device cgroup rule format: 'c 1 rwm'"},
 		{"device mode", cfg{}, res(container.Resources{Devices: []container.DeviceMapping{{PathOnHost: "/dev/null", CgroupPermissions: "rx"}}}), "invalid device mode: rx"},
 		{"sysctl", cfg{}, host{Sysctls: map[string]string{"kernel.panic": "1"}}, `sysctl "kernel.panic" is not in a separate kernel namespace`},

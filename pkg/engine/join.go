@@ -1,0 +1,103 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	"github.com/berth-engine/berth/pkg/engine/container"
+	"github.com/berth-engine/berth/pkg/engine/spec"
+	"github.com/berth-engine/berth/pkg/engine/unit"
+	"github.com/containerd/errdefs"
+)
+
+// errRestarting is Docker's word for who is between two runs.
+func errRestarting(ref string) error {
+	return errdefs.ErrConflict.WithMessage(fmt.Sprintf("Container %s is restarting, wait until the container is running", ref))
+}
+
+// donor finds a running container whose PID or IPC namespace another one joins.
+func (b *bundler) donor(ref string) (*unit.Unit, error) {
+	u, err := b.units.Find(ref)
+	if err != nil {
+		return nil, errdefs.ErrInvalidArgument.WithMessage(err.Error())
+	}
+	switch s := u.Status(); {
+	case s.State == container.Restarting:
+		return nil, errRestarting(ref)
+	case !s.Live():
+		return nil, errdefs.ErrConflict.WithMessage(fmt.Sprintf("container %s is not running", ref))
+	}
+	return u, nil
+}
+
+// pidOf finds the process whose namespaces another container joins.
+func (b *bundler) pidOf(ref string) (int, error) {
+	u, err := b.donor(ref)
+	if err != nil {
+		return 0, err
+	}
+	return u.Status().Pid, nil
+}
+
+// sharedMemory gives the host path of /dev/shm for the ipc modes that share it;
+// "" when the container has its own.
+func (b *bundler) sharedMemory(r *container.Record) (string, error) {
+	mode := r.HostConfig.IpcMode
+	switch {
+	case mode.IsShareable():
+		return spec.MountShm(b.Dir(r.ID), r.HostConfig.ShmSize)
+	case !mode.IsContainer():
+		return "", nil
+	}
+	for seen := map[string]bool{r.ID: true}; ; {
+		ref := mode.Container()
+		u, err := b.donor(ref)
+		if err != nil {
+			return "", fmt.Errorf("failed to join IPC namespace: %w", err)
+		}
+		mode = u.View().Record.HostConfig.IpcMode
+		switch {
+		case mode.IsShareable():
+			return filepath.Join(b.Dir(u.ID), "shm"), nil
+		case mode.IsHost():
+			return "/dev/shm", nil
+		case !mode.IsContainer() || seen[u.ID]:
+			return "", errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf(
+				"failed to join IPC namespace: container %s: non-shareable IPC (hint: use IpcMode:shareable for the donor container)", ref))
+		}
+		seen[u.ID] = true
+	}
+}
+
+// joinedSandbox is that of another container, whose network id shares.
+func (b *bundler) joinedSandbox(id, ref string) (container.Sandbox, error) {
+	owner, err := b.units.Find(ref)
+	if err != nil {
+		// No NotFound: it would be taken for that of the container itself.
+		return container.Sandbox{}, errors.New(err.Error())
+	}
+	v := owner.View()
+	switch s := v.Status; {
+	case owner.ID == id:
+		return container.Sandbox{}, errors.New("cannot join own network namespace")
+	case s.State == container.Restarting:
+		return container.Sandbox{}, fmt.Errorf("cannot join network namespace of container: %w", errRestarting(ref))
+	case !s.Live():
+		return container.Sandbox{}, errdefs.ErrConflict.WithMessage(fmt.Sprintf(
+			"cannot join network namespace of a non running container: container %s is %s", v.Record.Name, s.State))
+	}
+	return container.Sandbox{Key: v.Status.Sandbox.Key}, nil
+}
+
+// named is the container whose hostname and whose files of names r has: its own, or
+// those of whose network it joins.
+func (b *bundler) named(r *container.Record) *container.Record {
+	for seen := map[string]bool{}; r.HostConfig.NetworkMode.IsContainer() && !seen[r.ID]; {
+		seen[r.ID] = true
+		if u, err := b.units.Find(r.HostConfig.NetworkMode.ConnectedContainer()); err == nil {
+			r = u.View().Record
+		}
+	}
+	return r
+}
