@@ -7,13 +7,13 @@ import (
 	"github.com/berth-engine/berth/pkg/engine"
 )
 
-func (h handlers) attach(w http.ResponseWriter, r *api.Request) error {
+func (h streamHandlers) attach(w http.ResponseWriter, r *api.Request) error {
 	ctx, open, release := r.Hijack(w)
 	defer release()
 	return h.backend.Attach(ctx, r.Name, attachOptions(r), open)
 }
 
-func (h handlers) attachWebSocket(w http.ResponseWriter, r *api.Request) error {
+func (h streamHandlers) attachWebSocket(w http.ResponseWriter, r *api.Request) error {
 	ctx, open, release, err := r.WebSocket(w)
 	if err != nil {
 		return err
@@ -33,7 +33,7 @@ func attachOptions(r *api.Request) engine.AttachOptions {
 	}
 }
 
-func (h handlers) resize(w http.ResponseWriter, r *api.Request) error {
+func (h streamHandlers) resize(w http.ResponseWriter, r *api.Request) error {
 	height, width, err := r.Size()
 	if err != nil {
 		return err

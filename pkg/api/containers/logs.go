@@ -8,7 +8,7 @@ import (
 	"github.com/berth-engine/berth/pkg/engine"
 )
 
-func (h handlers) logs(w http.ResponseWriter, r *api.Request) error {
+func (h streamHandlers) logs(w http.ResponseWriter, r *api.Request) error {
 	o, err := logsOptions(r)
 	if err != nil {
 		return err

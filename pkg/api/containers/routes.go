@@ -4,17 +4,20 @@ import "github.com/berth-engine/berth/pkg/api"
 
 type handlers struct{ backend Backend }
 
+// streamHandlers are those whose answers are streams of a container.
+type streamHandlers struct{ backend Streamer }
+
 // Routes serves a backend.
 func Routes(b Backend) []api.Route {
-	h := handlers{b}
+	h, s := handlers{b}, streamHandlers{b.Streamer}
 	return []api.Route{
 		{Operation: "ContainerList", Handler: h.list},
 		{Operation: "ContainerCreate", Handler: h.create},
 		{Operation: "ContainerInspect", Handler: h.inspect},
 		{Operation: "ContainerTop", Handler: h.top},
 		{Operation: "ContainerStats", Handler: h.stats, Streams: true},
-		{Operation: "ContainerLogs", Handler: h.logs, Streams: true},
-		{Operation: "ContainerResize", Handler: h.resize},
+		{Operation: "ContainerLogs", Handler: s.logs, Streams: true},
+		{Operation: "ContainerResize", Handler: s.resize},
 		{Operation: "ContainerStart", Handler: h.start},
 		{Operation: "ContainerStop", Handler: h.stop},
 		{Operation: "ContainerRestart", Handler: h.restart},
@@ -22,8 +25,8 @@ func Routes(b Backend) []api.Route {
 		{Operation: "ContainerRename", Handler: h.rename},
 		{Operation: "ContainerPause", Handler: h.pause},
 		{Operation: "ContainerUnpause", Handler: h.unpause},
-		{Operation: "ContainerAttach", Handler: h.attach, Streams: true},
-		{Operation: "ContainerAttachWebsocket", Handler: h.attachWebSocket, Streams: true},
+		{Operation: "ContainerAttach", Handler: s.attach, Streams: true},
+		{Operation: "ContainerAttachWebsocket", Handler: s.attachWebSocket, Streams: true},
 		{Operation: "ContainerWait", Handler: h.wait, Streams: true},
 		{Operation: "ContainerUpdate", Handler: h.update},
 		{Operation: "ContainerDelete", Handler: h.remove},
