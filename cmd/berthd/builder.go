@@ -17,12 +17,36 @@ func openBuilder(ctx context.Context, cfg *config.Config, bin binaries, p *parts
 		Snapshotter: cfg.StorageDriver, Runc: bin.runc, CgroupParent: cmp.Or(cfg.CgroupParent, "/berth"),
 		Images: images.Sink{Store: p.images}, Networks: p.networks, Registries: p.registries.Anyone(context.WithoutCancel(ctx)),
 		HostGateway: p.hostGateway(cfg), Events: p.bus.Publish,
-		// A step on the host's network must also be asked for by the client; all
-		// privileges are not given. Docker's defaults.
-		Entitlements: []string{"network.host"},
-		DNS:          build.DNS{Servers: cfg.DNS, Search: cfg.DNSSearch, Options: cfg.DNSOptions},
-		Logger:       log,
+		GC: collection(cfg.Builder.GC), Entitlements: entitlements(cfg.Builder.Entitlements), Frontends: cfg.Builder.Frontends,
+		DNS:    build.DNS{Servers: cfg.DNS, Search: cfg.DNSSearch, Options: cfg.DNSOptions},
+		Logger: log,
 	})
+}
+
+// entitlements are what clients may ask for: a step on the host's network unless
+// that is forbidden, all privileges if they are granted. Docker's defaults.
+func entitlements(e config.Entitlements) (out []string) {
+	if e.NetworkHost == nil || *e.NetworkHost {
+		out = append(out, "network.host")
+	}
+	if e.SecurityInsecure != nil && *e.SecurityInsecure {
+		out = append(out, "security.insecure")
+	}
+	return out
+}
+
+func collection(c config.BuilderGC) build.GC {
+	gc := build.GC{
+		Disabled:      c.Enabled != nil && !*c.Enabled,
+		ReservedSpace: int64(c.ReservedSpace), MaxUsedSpace: int64(c.MaxUsedSpace), MinFreeSpace: int64(c.MinFreeSpace),
+	}
+	for _, r := range c.Policy {
+		gc.Rules = append(gc.Rules, build.GCRule{
+			All: r.All, Filters: r.Filter, KeepDuration: r.Age,
+			ReservedSpace: int64(r.ReservedSpace), MaxUsedSpace: int64(r.MaxUsedSpace), MinFreeSpace: int64(r.MinFreeSpace),
+		})
+	}
+	return gc
 }
 
 // hostGateway is how steps reach the host: as configured, or by the default

@@ -65,23 +65,16 @@ type Config struct {
 
 	GC           GC
 	Entitlements []string // that clients may ask for
-	Frontends    Frontends
-	Logger       *slog.Logger
+	// Frontends are the repositories of images that may turn a Dockerfile into
+	// steps ("# syntax="); "*" is any. The built-in frontend is always there.
+	Frontends []string
+	Logger    *slog.Logger
 }
 
 // DNS says how names are resolved; the host's way where it says nothing.
 type DNS struct {
 	Servers         []netip.Addr
 	Search, Options []string
-}
-
-// Frontends says what may turn a client's build into steps.
-type Frontends struct {
-	// Images says whether a Dockerfile may name the image of its frontend
-	// ("# syntax="), and a client one.
-	Images bool
-	// Repositories are those that such images come from; none is any.
-	Repositories []string
 }
 
 // Builder is BuildKit, started when it is first needed.
@@ -147,13 +140,6 @@ func (b *Builder) Close() error {
 func (b *Builder) used() bool {
 	_, err := os.Stat(metadataFile(b.cfg))
 	return err == nil
-}
-
-// Started says whether BuildKit runs.
-func (b *Builder) Started() bool {
-	b.turn <- struct{}{}
-	defer func() { <-b.turn }()
-	return b.kit != nil
 }
 
 // Serve speaks BuildKit's control API with a client until one of both leaves.

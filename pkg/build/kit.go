@@ -93,15 +93,12 @@ func (k *kit) close() error {
 	return errors.Join(k.client.Close(), k.server.close(), k.controller.Close())
 }
 
-func frontends(cfg Frontends, workers *worker.Controller) (map[string]frontend.Frontend, error) {
-	all := map[string]frontend.Frontend{"dockerfile.v0": forwarder.NewGatewayForwarder(workers.Infos(), dockerfile.Build)}
-	if !cfg.Images {
-		all["gateway.v0"] = refused{}
-		return all, nil
-	}
-	images, err := gateway.NewGatewayFrontend(workers.Infos(), cfg.Repositories)
-	all["gateway.v0"] = images
-	return all, err
+func frontends(allowed []string, workers *worker.Controller) (map[string]frontend.Frontend, error) {
+	images, err := gateway.NewGatewayFrontend(workers.Infos(), nil)
+	return map[string]frontend.Frontend{
+		"dockerfile.v0": forwarder.NewGatewayForwarder(workers.Infos(), dockerfile.Build),
+		"gateway.v0":    limited{images, allowed},
+	}, err
 }
 
 func cacheExporters(cfg Config, sessions *session.Manager) map[string]remotecache.ResolveCacheExporterFunc {

@@ -71,6 +71,8 @@ type Config struct {
 
 	Containers // what they get unless they say otherwise
 
+	Builder Builder
+
 	InsecureRegistries []string // host, host:port or CIDR
 	RegistryMirrors    []string // URLs of mirrors of Docker Hub, without a slash at the end
 	Proxies            Proxies  // of registries; zero fields: the environment's
@@ -163,7 +165,7 @@ func (s *settings) resolve() (*Config, error) {
 	}
 	steps := []func(*Config) error{
 		s.resolvePaths, s.resolveLog, s.resolveTLS, s.resolveHosts,
-		s.resolveNetwork, s.resolveTraffic, s.resolveRuntimes, s.resolveContainerd, s.resolveContainers, s.resolveRegistries, s.resolveRest,
+		s.resolveNetwork, s.resolveTraffic, s.resolveRuntimes, s.resolveContainerd, s.resolveContainers, s.resolveBuilder, s.resolveRegistries, s.resolveRest,
 	}
 	for _, step := range steps {
 		if err := step(c); err != nil {

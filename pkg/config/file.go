@@ -174,6 +174,8 @@ func (o *option) shape() string {
 		return `an object of {"path": "PATH"}`
 	case *size:
 		return `a size such as "64M"`
+	case *Builder:
+		return "another value"
 	case *ulimits:
 		return `an object of {"Name": "NAME", "Soft": N, "Hard": N}`
 	default:

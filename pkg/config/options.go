@@ -41,12 +41,14 @@ type settings struct {
 	tls, tlsVerify               bool
 	tlsCACert, tlsCert, tlsKey   string
 
+	builder Builder
+
 	options []*option
 }
 
 // option is one setting under its two names.
 type option struct {
-	flag, short string
+	flag, short string // "" when it is a key only
 	key         string // in daemon.json; "" when it is a flag only
 	usage       string
 	dst         any // what both write to
@@ -111,6 +113,7 @@ func newSettings() *settings {
 		{flag: "http-proxy", key: "proxies.http-proxy", dst: &s.proxies.HTTP, usage: "Proxy for plain HTTP registries (default HTTP_PROXY of the environment)"},
 		{flag: "https-proxy", key: "proxies.https-proxy", dst: &s.proxies.HTTPS, usage: "Proxy for HTTPS registries (default HTTPS_PROXY of the environment)"},
 		{flag: "no-proxy", key: "proxies.no-proxy", dst: &s.proxies.No, usage: "Hosts and networks that are reached without a proxy, separated by commas (default NO_PROXY of the environment)"},
+		{key: "builder", dst: &s.builder},
 		{flag: "tls", key: "tls", dst: &s.tls, usage: "Use TLS on tcp hosts; implied by --tlsverify. An explicit --tls=false allows tcp without any protection"},
 		{flag: "tlsverify", key: "tlsverify", dst: &s.tlsVerify, usage: "Use TLS and demand a certificate of clients"},
 		{flag: "tlscacert", key: "tlscacert", dst: &s.tlsCACert, usage: "CA that clients' certificates are checked against"},
@@ -135,6 +138,9 @@ func (s *settings) flagSet(out io.Writer) *pflag.FlagSet {
 		_, _ = fmt.Fprintf(out, "Usage:  berthd [OPTIONS]\n\nA container engine that speaks Docker and is made of containerd.\n\nOptions:\n%s", fs.FlagUsagesWrapped(100))
 	}
 	for _, o := range s.options {
+		if o.flag == "" {
+			continue
+		}
 		switch dst := o.dst.(type) {
 		case *string:
 			fs.StringVarP(dst, o.flag, o.short, *dst, o.usage)
