@@ -195,25 +195,39 @@ func (r *registry) bridged(e *entry) (err error) {
 	}
 	e.leases = r.dirs.leases(n.Name)
 	e.bridge = &bridge.Bridge{Name: name, MTU: mtu}
-	e.rules = &firewall.Network{Bridge: name, Internal: n.Internal, ICC: e.options.ICC, Masquerade: e.options.Masquerade}
+	e.rules = &firewall.Network{Bridge: name, Internal: n.Internal, ICC: e.options.ICC, Masquerade: e.options.Masquerade,
+		Source: e.options.Source, Access4: access(e.options.Mode4), Access6: access(e.options.Mode6), Trusted: e.options.Trusted}
 	for _, c := range n.IPAM.Config {
 		s := cni.Subnet{Subnet: c.Subnet, Range: c.IPRange, Gateway: c.Gateway, Reserved: slices.Collect(maps.Values(c.AuxAddress))}
 		slices.SortFunc(s.Reserved, netip.Addr.Compare)
 		e.subnets = append(e.subnets, s)
 		e.rules.Subnets = append(e.rules.Subnets, c.Subnet)
-		if c.Gateway.IsValid() {
+		if c.Gateway.IsValid() && e.options.Mode(c.Gateway) != define.ModeIsolated {
 			e.bridge.Gateways = append(e.bridge.Gateways, netip.PrefixFrom(c.Gateway, c.Subnet.Bits()))
 		}
 	}
+	rules := e.rules
 	e.list, err = conflist(n.Name,
-		map[string]any{"type": cni.TypeBridge, "bridge": name, "mtu": mtu, "internal": n.Internal,
+		map[string]any{"type": cni.TypeBridge, "bridge": name, "mtu": mtu, "internal": n.Internal, "isolated": !rules.ICC,
 			"ipam":         map[string]any{"type": "berth-ipam", "dataDir": e.leases, "subnets": e.subnets},
 			"capabilities": map[string]bool{"ips": true, "mac": true, "defaultRoute": true}},
 		map[string]any{"type": cni.TypeFirewall, "table": r.cfg.table(), "bridge": name,
-			"subnets": e.rules.Subnets, "masquerade": e.rules.Masquerade, "icc": e.rules.ICC, "internal": e.rules.Internal},
+			"subnets": rules.Subnets, "masquerade": rules.Masquerade, "source": rules.Source, "icc": rules.ICC,
+			"internal": rules.Internal, "access4": rules.Access4, "access6": rules.Access6, "trusted": rules.Trusted},
 		map[string]any{"type": cni.TypePorts, "table": r.cfg.table(),
 			"capabilities": map[string]bool{"portMappings": true}})
 	return err
+}
+
+// access is what a gateway mode lets in.
+func access(m define.GatewayMode) firewall.Access {
+	switch m {
+	case define.ModeRouted:
+		return firewall.AccessRouted
+	case define.ModeUnprotected:
+		return firewall.AccessAll
+	}
+	return firewall.AccessNone
 }
 
 // loadConflistsLocked adds the networks that the operator describes. A broken one is

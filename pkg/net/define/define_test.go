@@ -36,7 +36,7 @@ func options(kv ...string) map[string]string {
 
 func TestNewRefuses(t *testing.T) {
 	yes, no := true, false
-	forbidden, invalid, notFound, missing := errdefs.IsPermissionDenied, errdefs.IsInvalidArgument, errdefs.IsNotFound, errdefs.IsNotImplemented
+	forbidden, invalid, notFound := errdefs.IsPermissionDenied, errdefs.IsInvalidArgument, errdefs.IsNotFound
 	config := &network.ConfigReference{Network: "c"}
 	for _, tt := range []struct {
 		q    network.CreateRequest
@@ -69,7 +69,8 @@ func TestNewRefuses(t *testing.T) {
 		{network.CreateRequest{Name: "x", Options: options(OptBridgeName, "a/b")}, invalid, "failed to parse"},
 		{network.CreateRequest{Name: "x", Options: options(OptBridgeName, "sixteen-letters-")}, invalid, "failed to parse"},
 		{network.CreateRequest{Name: "x", Options: options(OptGatewayMode4, "isolated")}, invalid, "can only be used for an internal network"},
-		{network.CreateRequest{Name: "x", Options: options(OptGatewayMode4, "routed")}, missing, `gateway mode "routed"`},
+		{network.CreateRequest{Name: "x", Options: options(optHostIPv4, "fd00::1")}, invalid, "failed to parse com.docker.network.host_ipv4"},
+		{network.CreateRequest{Name: "x", Options: options(optTrusted, "eth0::eth1")}, invalid, "list of interfaces"},
 		{network.CreateRequest{Name: "x", Options: options(OptGatewayMode6, "sideways")}, invalid, "unknown gateway mode sideways"},
 		{network.CreateRequest{Name: "x", Options: options(optEnableIPv6, "2")}, invalid, "is not a valid bool"},
 		{network.CreateRequest{Name: "x", IPAM: &network.IPAM{Driver: "dhcp"}}, notFound, `plugin "dhcp" not found`},

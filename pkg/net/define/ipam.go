@@ -151,9 +151,18 @@ func Address(n *network.Network, pools []ipam.AddressPool, taken Taken) error {
 		}
 		n.IPAM.Config = append(n.IPAM.Config, network.IPAMConfig{Subnet: subnet})
 	}
-	for i := range n.IPAM.Config {
-		if err := gateway(&n.IPAM.Config[i]); err != nil {
+	var b Bridge
+	if n.Driver == DriverBridge {
+		var err error
+		if b, err = ParseBridge(n.Options, n.Internal); err != nil {
 			return err
+		}
+	}
+	for i := range n.IPAM.Config {
+		if c := &n.IPAM.Config[i]; b.Mode(c.Subnet.Addr()) != ModeIsolated {
+			if err := gateway(c); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

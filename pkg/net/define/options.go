@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"regexp"
 	"strconv"
+	"strings"
 
 	"github.com/containerd/errdefs"
 )
@@ -37,23 +38,34 @@ const (
 
 // Bridge is what the options of a bridge network say.
 type Bridge struct {
-	Name       string // of the bridge; "" when none was asked for
-	MTU        int    // 0: none was asked for
-	ICC        bool
-	Masquerade bool
-	HostIP     netip.Addr // where ports are published that name no address; zero: the daemon's
-	IfPrefix   string     // of the names of containers' interfaces; "" is eth
-	// Isolated says of IPv4 and IPv6 that the bridge has no address, so that
-	// containers reach each other alone.
-	Isolated4, Isolated6 bool
+	Name         string // of the bridge; "" when none was asked for
+	MTU          int    // 0: none was asked for
+	ICC          bool
+	Masquerade   bool
+	HostIP       netip.Addr // where ports are published that name no address; zero: the daemon's
+	IfPrefix     string     // of the names of containers' interfaces; "" is eth
+	Mode4, Mode6 GatewayMode
+	Source       []netip.Addr // of what leaves the host, by family; none: the outgoing interface's
+	Trusted      []string     // interfaces from which containers' own addresses are reached
 }
 
-// Isolated says it of the family of a.
-func (b Bridge) Isolated(a netip.Addr) bool {
+// GatewayMode says how a network leads to other hosts, as Docker's option.
+type GatewayMode string
+
+// The gateway modes. Of an isolated network the bridge has no address.
+const (
+	ModeNAT         GatewayMode = "nat"
+	ModeUnprotected GatewayMode = "nat-unprotected"
+	ModeRouted      GatewayMode = "routed"
+	ModeIsolated    GatewayMode = "isolated"
+)
+
+// Mode is that of the family of a.
+func (b Bridge) Mode(a netip.Addr) GatewayMode {
 	if a.Is4() {
-		return b.Isolated4
+		return b.Mode4
 	}
-	return b.Isolated6
+	return b.Mode6
 }
 
 // ifNamePattern is of names that the kernel gives an interface and that need no
@@ -71,13 +83,26 @@ func ParseBridge(o map[string]string, internal bool) (b Bridge, err error) {
 		Masquerade: r.bool(OptMasquerade, true),
 		HostIP:     r.addr(OptHostBinding),
 		IfPrefix:   r.ifName(OptIfPrefix, 11), // leaves place for a number
-		Isolated4:  r.isolated(OptGatewayMode4, internal),
-		Isolated6:  r.isolated(OptGatewayMode6, internal),
+		Mode4:      r.mode(OptGatewayMode4, internal),
+		Mode6:      r.mode(OptGatewayMode6, internal),
 	}
-	b.Isolated4 = r.bool(OptInhibitIPv4, false) || b.Isolated4
-	for _, name := range []string{optHostIPv4, optHostIPv6, optTrusted} {
-		if _, ok := o[name]; ok && r.err == nil {
-			r.err = errdefs.ErrNotImplemented.WithMessage(fmt.Sprintf("the network option %s is not implemented", name))
+	if r.bool(OptInhibitIPv4, false) {
+		b.Mode4 = ModeIsolated
+	}
+	for _, name := range []string{optHostIPv4, optHostIPv6} {
+		if a := r.addr(name); a.IsValid() {
+			if a.Is4() != (name == optHostIPv4) {
+				r.fail(name, "invalid IP address")
+			}
+			b.Source = append(b.Source, a)
+		}
+	}
+	if o[optTrusted] != "" {
+		for _, dev := range strings.Split(o[optTrusted], ":") {
+			if !ifNamePattern.MatchString(dev) {
+				r.fail(optTrusted, "it is a list of interfaces with colons between them")
+			}
+			b.Trusted = append(b.Trusted, dev)
 		}
 	}
 	return b, r.err
@@ -144,22 +169,20 @@ func (r *reader) ifName(name string, most int) string {
 	return s
 }
 
-// isolated reads a gateway mode.
-func (r *reader) isolated(name string, internal bool) bool {
-	switch s := r.options[name]; s {
-	case "", "nat":
-		return false
-	case "isolated":
+// mode reads a gateway mode.
+func (r *reader) mode(name string, internal bool) GatewayMode {
+	switch m := GatewayMode(r.options[name]); m {
+	case "":
+		return ModeNAT
+	case ModeIsolated:
 		if !internal {
 			r.fail(name, `gateway mode "isolated" can only be used for an internal network`)
 		}
-		return true
-	case "routed", "nat-unprotected":
-		if r.err == nil {
-			r.err = errdefs.ErrNotImplemented.WithMessage(fmt.Sprintf("gateway mode %q (%s) is not implemented", s, name))
-		}
+		return m
+	case ModeNAT, ModeRouted, ModeUnprotected:
+		return m
 	default:
-		r.fail(name, fmt.Sprintf("unknown gateway mode %s", s))
+		r.fail(name, fmt.Sprintf("unknown gateway mode %s", m))
+		return ""
 	}
-	return false
 }

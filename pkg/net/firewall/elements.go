@@ -58,7 +58,7 @@ func (t table) network(n Network, do edit) error {
 	for _, s := range n.Subnets {
 		sets := t.of(s.Addr())
 		e.all(sets.nets, interval(s, nil))
-		if !n.Masquerade || n.Internal {
+		if !n.Masquerade || n.Internal || n.access(s.Addr()) == AccessRouted {
 			continue
 		}
 		if i := slices.IndexFunc(n.Source, func(a netip.Addr) bool { return a.Is4() == s.Addr().Is4() }); i >= 0 {
