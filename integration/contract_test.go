@@ -125,6 +125,23 @@ func (c *talk) networks() {
 	}
 }
 
+// connected has the running container join a network and leave it.
+func (c *talk) connected() {
+	c.t.Helper()
+	c.ask("NetworkCreate", "", nil, map[string]any{"Name": "joined"}, 201)
+	c.ask("NetworkConnect", "joined", nil, map[string]any{"Container": "box", "EndpointConfig": map[string]any{"Aliases": []string{"a"}}}, 200)
+	c.ask("NetworkConnect", "joined", nil, map[string]any{"Container": "nothing"}, 404)
+	var n struct {
+		Containers map[string]struct{ Name, IPv4Address string }
+	}
+	if c.into(&n, "NetworkInspect", "joined", nil, nil, 200); len(n.Containers) != 1 {
+		c.t.Errorf("network with a container: %+v", n)
+	}
+	c.ask("NetworkDelete", "joined", nil, nil, 403)
+	c.ask("NetworkDisconnect", "joined", nil, map[string]any{"Container": "box"}, 200)
+	c.ask("NetworkDelete", "joined", nil, nil, 204)
+}
+
 func (c *talk) images(pulled string) {
 	archive, err := os.Open(sample)
 	if err != nil {
@@ -214,6 +231,7 @@ func (c *talk) container() {
 	}
 	c.watched()
 	c.files()
+	c.connected()
 	c.ask("ContainerPause", "box", nil, nil, 204)
 	state("paused")
 	c.ask("ContainerUnpause", "box", nil, nil, 204)

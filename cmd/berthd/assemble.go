@@ -145,7 +145,7 @@ func (p *parts) server(cfg *config.Config, log *slog.Logger) (*api.Server, error
 			}),
 			apiexec.Routes(p.engine.Execs()),
 			apiimages.Routes(p.images), apiregistry.Routes(p.registries),
-			apinetworks.Routes(p.networks),
+			apinetworks.Routes(p.networks, p.engine.Endpoints()),
 			apivolumes.Routes(p.volumes),
 			apiplugins.Routes(), apiswarm.Routes(),
 			apisystem.Routes(p.system, apisystem.Ping{Builder: "2"}),

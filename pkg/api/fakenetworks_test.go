@@ -43,3 +43,11 @@ func (f fakeNetworks) Remove(_ context.Context, ref string) error {
 func (fakeNetworks) Prune(context.Context, filters.Args) (network.PruneReport, error) {
 	return network.PruneReport{NetworksDeleted: []string{"mine"}}, nil
 }
+
+func (f fakeNetworks) Connect(ctx context.Context, ref, _ string, _ *network.EndpointSettings) error {
+	return f.Remove(ctx, ref)
+}
+
+func (f fakeNetworks) Disconnect(ctx context.Context, ref, _ string, _ bool) error {
+	return f.Remove(ctx, ref)
+}

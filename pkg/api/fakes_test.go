@@ -345,7 +345,7 @@ func (f fakes) routes() []api.Route {
 		apiexec.Routes(f.engine),
 		apiimages.Routes(f.images),
 		apiregistry.Routes(fakeRegistries{}),
-		apinetworks.Routes(fakeNetworks{}),
+		apinetworks.Routes(fakeNetworks{}, fakeNetworks{}),
 		apivolumes.Routes(f.volumes),
 		apiplugins.Routes(), apiswarm.Routes(),
 		apisystem.Routes(f.daemon, apisystem.Ping{Builder: "2"}),

@@ -119,6 +119,11 @@ func (b *bundler) relinkOne(parent *unit.Unit, hosts []spec.HostLine) {
 	}
 }
 
+// refresh tells a running container of its networks in its files.
+func (b *bundler) refresh(r *container.Record, before, after container.Sandbox) error {
+	return spec.Refresh(b.files(r, before), b.files(r, after))
+}
+
 // input is what the specifications of a container's first and further
 // processes have in common.
 func (b *bundler) input(r *container.Record, view *rootView) spec.Input {

@@ -21,6 +21,7 @@ import (
 	"sync"
 
 	"github.com/berth-engine/berth/pkg/engine/contents"
+	"github.com/berth-engine/berth/pkg/engine/endpoints"
 	"github.com/berth-engine/berth/pkg/engine/exec"
 	"github.com/berth-engine/berth/pkg/engine/health"
 	"github.com/berth-engine/berth/pkg/engine/layout"
@@ -62,18 +63,19 @@ type Engine struct {
 	store  Store
 	events Publisher
 
-	creator *creator
-	starter *starter
-	stopper *stopper
-	freezer *freezer
-	remover *remover
-	updater *updater
-	stats   *stats.Stats
-	execs   *exec.Execs
-	probes  *health.Monitor
-	streams *output.Streams
-	reader  *query.Reader
-	content *contents.Contents
+	creator   *creator
+	starter   *starter
+	stopper   *stopper
+	freezer   *freezer
+	remover   *remover
+	updater   *updater
+	stats     *stats.Stats
+	execs     *exec.Execs
+	endpoints *endpoints.Endpoints
+	probes    *health.Monitor
+	streams   *output.Streams
+	reader    *query.Reader
+	content   *contents.Contents
 
 	stop    context.CancelFunc // ends the background work
 	workers sync.WaitGroup
@@ -121,17 +123,20 @@ func assemble(c Config, l layout.Layout) (*Engine, *observer, *recovery, *boot) 
 	execs := exec.New(exec.Config{
 		Units: units, Tasks: c.Tasks, Socket: l.Socket, Process: bundler.process, Events: c.Events, Logger: c.Logger,
 	})
+	shared := endpoints.New(endpoints.Config{
+		Units: units, Networks: c.Networks, Writer: writer, Refresh: bundler.refresh, Events: c.Events, Logger: c.Logger,
+	})
 	remover := &remover{
 		Layout: l, units: units, tasks: c.Tasks, store: c.Store, volumes: c.Volumes, events: c.Events, log: c.Logger, fault: c.FaultPoint,
 	}
 	stopper := &stopper{tasks: c.Tasks, writer: writer, events: c.Events, log: c.Logger, fault: c.FaultPoint}
 	probes := health.New(health.Config{Run: execs.Run, Failed: stopper.unhealthy, Writer: writer, Events: c.Events})
 	starter := &starter{
-		Layout: l, units: units, tasks: c.Tasks, networks: c.Networks, bundler: bundler, remover: remover, probes: probes, writer: writer,
+		Layout: l, units: units, tasks: c.Tasks, networks: c.Networks, endpoints: shared, bundler: bundler, remover: remover, probes: probes, writer: writer,
 		events: c.Events, log: c.Logger, fault: c.FaultPoint,
 	}
 	supervisor := &supervisor{
-		tasks: c.Tasks, networks: c.Networks, bundler: bundler, starter: starter, remover: remover, execs: execs, probes: probes, writer: writer,
+		tasks: c.Tasks, networks: c.Networks, endpoints: shared, bundler: bundler, starter: starter, remover: remover, execs: execs, probes: probes, writer: writer,
 		events: c.Events, log: c.Logger, fault: c.FaultPoint,
 	}
 	stopper.supervisor, stopper.probes = supervisor, probes
@@ -140,22 +145,23 @@ func assemble(c Config, l layout.Layout) (*Engine, *observer, *recovery, *boot) 
 		units: units, tasks: c.Tasks, supervisor: supervisor, freezer: freezer, execs: execs, events: c.Events, log: c.Logger,
 	}
 	recovery := &recovery{
-		Layout: l, units: units, tasks: c.Tasks, networks: c.Networks, volumes: c.Volumes, store: c.Store, writer: writer,
+		Layout: l, units: units, tasks: c.Tasks, networks: c.Networks, endpoints: shared, volumes: c.Volumes, store: c.Store, writer: writer,
 		supervisor: supervisor, remover: remover, probes: probes, log: c.Logger,
 	}
 	e := &Engine{
 		units: units, writer: writer, store: c.Store, events: c.Events,
-		creator: newCreator(c, l, units, bundler),
-		starter: starter,
-		stopper: stopper,
-		freezer: freezer,
-		remover: remover,
-		updater: &updater{host: c.Host, tasks: c.Tasks, writer: writer, events: c.Events},
-		stats:   stats.New(stats.Config{Units: units, Cgroup2: c.Host.Cgroup2, Logger: c.Logger}),
-		execs:   execs,
-		probes:  probes,
-		streams: &output.Streams{Layout: l, Units: units, Tasks: c.Tasks, Events: c.Events},
-		reader:  newReader(c, l, units, execs),
+		creator:   newCreator(c, l, units, bundler),
+		starter:   starter,
+		stopper:   stopper,
+		freezer:   freezer,
+		remover:   remover,
+		updater:   &updater{host: c.Host, tasks: c.Tasks, writer: writer, events: c.Events},
+		stats:     stats.New(stats.Config{Units: units, Cgroup2: c.Host.Cgroup2, Logger: c.Logger}),
+		execs:     execs,
+		endpoints: shared,
+		probes:    probes,
+		streams:   &output.Streams{Layout: l, Units: units, Tasks: c.Tasks, Events: c.Events},
+		reader:    newReader(c, l, units, execs),
 	}
 	e.content = &contents.Contents{
 		Layout: l, Units: units, Roots: c.Tasks, Volumes: c.Volumes, Freezer: e, Images: c.Images, Events: c.Events, Logger: c.Logger,
@@ -189,6 +195,9 @@ func (e *Engine) Reader() *query.Reader { return e.reader }
 
 // Streams are what containers print and read: attach, logs, resize.
 func (e *Engine) Streams() *output.Streams { return e.streams }
+
+// Endpoints are the containers' places on networks.
+func (e *Engine) Endpoints() *endpoints.Endpoints { return e.endpoints }
 
 // Execs are the further commands in containers.
 func (e *Engine) Execs() *exec.Execs { return e.execs }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/berth-engine/berth/pkg/engine/container"
+	"github.com/berth-engine/berth/pkg/engine/endpoints"
 	"github.com/berth-engine/berth/pkg/engine/exec"
 	"github.com/berth-engine/berth/pkg/engine/health"
 	"github.com/berth-engine/berth/pkg/engine/supervise"
@@ -20,17 +21,18 @@ import (
 // supervisor acts on the ends of containers: it gives back what they had, and
 // has the restart policy decide. It can be told to give up a restart.
 type supervisor struct {
-	tasks    taskControl
-	networks Networks
-	bundler  *bundler
-	starter  *starter
-	remover  *remover
-	execs    *exec.Execs
-	probes   *health.Monitor
-	writer   *unit.Writer
-	events   Publisher
-	log      *slog.Logger
-	fault    func(name string)
+	tasks     taskControl
+	networks  Networks
+	endpoints *endpoints.Endpoints
+	bundler   *bundler
+	starter   *starter
+	remover   *remover
+	execs     *exec.Execs
+	probes    *health.Monitor
+	writer    *unit.Writer
+	events    Publisher
+	log       *slog.Logger
+	fault     func(name string)
 }
 
 // exited handles the end of the init process, whoever caused it: streams are
@@ -96,9 +98,10 @@ func (s *supervisor) release(ctx context.Context, r *container.Record) {
 		s.log.Error("mounts of an exited container could not be released", "container", r.ID, "error", err)
 	}
 	if r.HostConfig.NetworkMode.IsContainer() {
+		s.endpoints.Leave(ctx, r.ID)
 		return
 	}
-	if err := s.networks.Teardown(ctx, r.ID); err != nil {
+	if err := s.endpoints.Release(ctx, r.ID); err != nil {
 		s.log.Error("network of an exited container could not be released", "container", r.ID, "error", err)
 	}
 }

@@ -482,6 +482,20 @@ func (f *fakeNetworks) HandOver(context.Context, string) error { return nil }
 
 func (f *fakeNetworks) Teardown(context.Context, string) error { return f.note("teardown") }
 
+func (f *fakeNetworks) Check(string, *network.EndpointSettings) error { return nil }
+
+func (f *fakeNetworks) Connect(_ context.Context, _, ref string, settings *network.EndpointSettings, ports network.PortMap) (map[string]*network.EndpointSettings, network.PortMap, error) {
+	return map[string]*network.EndpointSettings{ref: settings}, ports, f.note("connect")
+}
+
+func (f *fakeNetworks) Disconnect(context.Context, string, string, network.PortMap) (map[string]*network.EndpointSettings, network.PortMap, error) {
+	return nil, nil, f.note("disconnect")
+}
+
+func (f *fakeNetworks) Rename(context.Context, string, string, map[string]*network.EndpointSettings) (map[string]*network.EndpointSettings, error) {
+	return nil, f.note("rename")
+}
+
 func (f *fakeNetworks) Reconcile(context.Context, []string) error { return nil }
 
 type fakeVolumes struct{ *journal }

@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"errors"
 	"fmt"
 	"path/filepath"
 
@@ -68,26 +67,6 @@ func (b *bundler) sharedMemory(r *container.Record) (string, error) {
 		}
 		seen[u.ID] = true
 	}
-}
-
-// joinedSandbox is that of another container, whose network id shares.
-func (b *bundler) joinedSandbox(id, ref string) (container.Sandbox, error) {
-	owner, err := b.units.Find(ref)
-	if err != nil {
-		// No NotFound: it would be taken for that of the container itself.
-		return container.Sandbox{}, errors.New(err.Error())
-	}
-	v := owner.View()
-	switch s := v.Status; {
-	case owner.ID == id:
-		return container.Sandbox{}, errors.New("cannot join own network namespace")
-	case s.State == container.Restarting:
-		return container.Sandbox{}, fmt.Errorf("cannot join network namespace of container: %w", errRestarting(ref))
-	case !s.Live():
-		return container.Sandbox{}, errdefs.ErrConflict.WithMessage(fmt.Sprintf(
-			"cannot join network namespace of a non running container: container %s is %s", v.Record.Name, s.State))
-	}
-	return container.Sandbox{Key: v.Status.Sandbox.Key}, nil
 }
 
 // named is the container whose hostname and whose files of names r has: its own, or

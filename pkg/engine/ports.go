@@ -6,6 +6,7 @@ import (
 	"syscall"
 
 	"github.com/berth-engine/berth/pkg/engine/contents"
+	"github.com/berth-engine/berth/pkg/engine/endpoints"
 	"github.com/berth-engine/berth/pkg/engine/exec"
 	"github.com/berth-engine/berth/pkg/runtime"
 	"github.com/berth-engine/berth/pkg/store"
@@ -28,8 +29,7 @@ type Images interface {
 
 // Networks makes sandboxes. *net.Manager satisfies it.
 type Networks interface {
-	// Lookup finds a network by name, ID or ID prefix. NotFound: "network x not found".
-	Lookup(ref string) (network.Network, error)
+	endpoints.Networks // Lookup, Teardown, and changes of what runs
 	// Setup makes the sandbox of a container with one endpoint a network and
 	// publishes its ports, or leaves nothing. key is the path of the network
 	// namespace, "" for the host's. name stands for the container in messages.
@@ -38,8 +38,6 @@ type Networks interface {
 	Restore(id string) (key string, made map[string]*network.EndpointSettings, bound network.PortMap, ok bool)
 	// HandOver gives the sockets that hold a container's ports to its shim.
 	HandOver(ctx context.Context, id string) error
-	// Teardown is idempotent.
-	Teardown(ctx context.Context, id string) error
 	// Reconcile drops every sandbox whose container is not live.
 	Reconcile(ctx context.Context, live []string) error
 }

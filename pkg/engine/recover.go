@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/berth-engine/berth/pkg/engine/container"
+	"github.com/berth-engine/berth/pkg/engine/endpoints"
 	"github.com/berth-engine/berth/pkg/engine/health"
 	"github.com/berth-engine/berth/pkg/engine/layout"
 	"github.com/berth-engine/berth/pkg/engine/unit"
@@ -24,12 +25,13 @@ import (
 //     before it could be answered: it is taken back.
 //   - A task that stopped, or is gone while the record says running, ended while
 //     nobody watched: that exit is handled now, restart policy included.
-//   - Sandboxes belong to running containers only.
+//   - Sandboxes belong to running containers only, or have some in them.
 type recovery struct {
 	layout.Layout
 	units      *unit.Registry
 	tasks      Tasks
 	networks   Networks
+	endpoints  *endpoints.Endpoints
 	volumes    volumeLife
 	store      Store
 	writer     *unit.Writer
@@ -61,13 +63,7 @@ func (r *recovery) run(ctx context.Context) error {
 	}
 	r.reserve(ctx)
 	r.sweepTasks(ctx, ours, byID)
-	var live []string
-	for _, u := range r.units.All() {
-		if u.Status().Live() {
-			live = append(live, u.ID)
-		}
-	}
-	if err := r.networks.Reconcile(ctx, live); err != nil {
+	if err := r.networks.Reconcile(ctx, r.networked()); err != nil {
 		return err
 	}
 	if err := r.sweepLeftovers(ctx, ours); err != nil {
@@ -75,6 +71,22 @@ func (r *recovery) run(ctx context.Context) error {
 	}
 	r.settle(ctx, byID)
 	return nil
+}
+
+// networked are the containers whose sandboxes are in use: they run, or others
+// that do are in theirs.
+func (r *recovery) networked() (ids []string) {
+	for _, u := range r.units.All() {
+		v := u.View()
+		switch {
+		case !v.Status.Live():
+		case v.Record.HostConfig.NetworkMode.IsContainer():
+			ids = append(ids, r.endpoints.Adopt(v.Record))
+		default:
+			ids = append(ids, u.ID)
+		}
+	}
+	return ids
 }
 
 // load reads the records.

@@ -23,7 +23,7 @@ func (e *Engine) Rename(ctx context.Context, ref, newName string) error {
 		return err
 	}
 	newName = strings.TrimPrefix(newName, "/")
-	return u.Do(ctx, func(context.Context) error {
+	return u.Do(ctx, func(ctx context.Context) error {
 		v := u.View()
 		old := v.Record.Name
 		if v.Status.Gone() {
@@ -52,6 +52,7 @@ func (e *Engine) Rename(ctx context.Context, ref, newName string) error {
 		}
 		e.units.Release(old, u.ID)
 		e.units.Relink(u, v.Record)
+		e.endpoints.Renamed(ctx, u)
 		e.events.Publish(u.Event(events.ActionRename, map[string]string{"oldName": "/" + old}))
 		return nil
 	})

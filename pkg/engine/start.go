@@ -8,6 +8,7 @@ import (
 
 	"github.com/berth-engine/berth/pkg/engine/attach"
 	"github.com/berth-engine/berth/pkg/engine/container"
+	"github.com/berth-engine/berth/pkg/engine/endpoints"
 	"github.com/berth-engine/berth/pkg/engine/health"
 	"github.com/berth-engine/berth/pkg/engine/layout"
 	"github.com/berth-engine/berth/pkg/engine/request"
@@ -52,16 +53,17 @@ func startable(v *unit.View) error {
 // starter makes containers run.
 type starter struct {
 	layout.Layout
-	units    *unit.Registry
-	tasks    taskControl
-	networks Networks
-	bundler  *bundler
-	remover  *remover
-	probes   *health.Monitor
-	writer   *unit.Writer
-	events   Publisher
-	log      *slog.Logger
-	fault    func(name string)
+	units     *unit.Registry
+	tasks     taskControl
+	networks  Networks
+	endpoints *endpoints.Endpoints
+	bundler   *bundler
+	remover   *remover
+	probes    *health.Monitor
+	writer    *unit.Writer
+	events    Publisher
+	log       *slog.Logger
+	fault     func(name string)
 }
 
 // byUser begins anew: restart count, back-off and the intent to stop are
@@ -146,14 +148,15 @@ func (s *starter) start(ctx context.Context, u *unit.Unit) (err error) {
 func (s *starter) sandbox(ctx context.Context, r *container.Record, undo *undoStack) (container.Sandbox, error) {
 	ctx, end := trace.Start(ctx, "start.network")
 	defer end()
-	if owner := r.HostConfig.NetworkMode.ConnectedContainer(); r.HostConfig.NetworkMode.IsContainer() {
-		return s.bundler.joinedSandbox(r.ID, owner)
+	if r.HostConfig.NetworkMode.IsContainer() {
+		undo.push("shared network", func(ctx context.Context) error { s.endpoints.Leave(ctx, r.ID); return nil })
+		return s.endpoints.Join(ctx, r)
 	}
 	ports, err := request.Ports(r)
 	if err != nil {
 		return container.Sandbox{}, err
 	}
-	undo.push("sandbox", func(ctx context.Context) error { return s.networks.Teardown(ctx, r.ID) })
+	undo.push("sandbox", func(ctx context.Context) error { return s.endpoints.Release(ctx, r.ID) })
 	key, made, bound, err := s.networks.Setup(ctx, r.ID, r.Name, r.Named(), ports)
 	if err != nil {
 		return container.Sandbox{}, fmt.Errorf("failed to set up container networking: %w", err)

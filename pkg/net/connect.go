@@ -147,14 +147,14 @@ func (w *wirer) complete(id string) (*sandbox, error) {
 	return s, nil
 }
 
-// lead gives the first endpoint of after the default route, and, where that is
-// another than before's or no longer leads out, the published ports.
+// lead gives the first endpoint of after the default route, and the published
+// ports: those that before's first had, or those of publish if none had any.
 func (w *wirer) lead(ctx context.Context, before, after *sandbox, publish network.PortMap) error {
 	if err := after.route(); err != nil {
 		return err
 	}
 	was, is := before.publisher(), after.publisher()
-	if was == is {
+	if was == is && (is == "" || len(after.Bindings) > 0) {
 		return nil
 	}
 	if err := w.movePorts(ctx, after, is, publish); err != nil {
@@ -182,23 +182,24 @@ func (s *sandbox) publisher() string {
 }
 
 // Rename gives a container another name: in messages, in network inspect, and
-// for those who ask for it.
-func (w *wirer) Rename(ctx context.Context, id, name string) error {
-	s, ok := w.sandboxes.get(id)
-	if !ok {
-		return nil
+// for those who ask for it. named are the names that it has now, by the engine's
+// names of networks. It answers with the container's endpoints.
+func (w *wirer) Rename(ctx context.Context, id, name string, named map[string]*network.EndpointSettings) (map[string]*network.EndpointSettings, error) {
+	s, err := w.complete(id)
+	if err != nil {
+		return nil, err
 	}
 	renamed := s.copy()
 	renamed.Name = name
-	for i, e := range renamed.Endpoints {
-		settings := e.Settings.Copy()
-		if len(settings.DNSNames) > 0 && settings.DNSNames[0] == s.Name {
-			settings.DNSNames[0] = name
+	for i := range renamed.Endpoints {
+		e := &renamed.Endpoints[i]
+		if n := named[e.Ref]; n != nil {
+			e.Settings = e.Settings.Copy()
+			e.Settings.DNSNames = n.DNSNames
 		}
-		renamed.Endpoints[i].Settings = settings
 	}
-	if err := w.sandboxes.put(renamed); err != nil || !renamed.Ready {
-		return err
+	if err := w.sandboxes.put(renamed); err != nil {
+		return nil, err
 	}
-	return w.names.announce(ctx, renamed)
+	return renamed.settings(), w.names.announce(ctx, renamed)
 }

@@ -214,7 +214,7 @@ func (r *registry) bridged(e *entry) (err error) {
 		map[string]any{"type": cni.TypeFirewall, "table": r.cfg.table(), "bridge": name,
 			"subnets": rules.Subnets, "masquerade": rules.Masquerade, "source": rules.Source, "icc": rules.ICC,
 			"internal": rules.Internal, "access4": rules.Access4, "access6": rules.Access6, "trusted": rules.Trusted},
-		map[string]any{"type": cni.TypePorts, "table": r.cfg.table(),
+		map[string]any{"type": cni.TypePorts, "table": r.cfg.table(), "subnets": rules.Subnets,
 			"capabilities": map[string]bool{"portMappings": true}})
 	return err
 }

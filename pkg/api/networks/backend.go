@@ -19,3 +19,10 @@ type Backend interface {
 	Remove(ctx context.Context, ref string) error
 	Prune(ctx context.Context, f filters.Args) (network.PruneReport, error)
 }
+
+// Containers is what the routes need of the engine.
+type Containers interface {
+	// Connect gives a container an endpoint; settings may be nil.
+	Connect(ctx context.Context, network, container string, settings *network.EndpointSettings) error
+	Disconnect(ctx context.Context, network, container string, force bool) error
+}

@@ -29,3 +29,14 @@ func fillNetwork(n *network.Network) {
 		n.IPAM.Config = []network.IPAMConfig{}
 	}
 }
+
+// convertEndpoint drops what the client's version did not have: an address of
+// the hardware came with API 1.44, the order of preference with 1.48.
+func convertEndpoint(ep *network.EndpointSettings, v api.Version) {
+	if v < api.V1(44) {
+		ep.MacAddress = nil
+	}
+	if v < api.V1(48) {
+		ep.GwPriority = 0
+	}
+}

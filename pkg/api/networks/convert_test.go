@@ -18,3 +18,12 @@ func TestConvertInspect(t *testing.T) {
 		}
 	}
 }
+
+func TestConvertEndpoint(t *testing.T) {
+	for minor, want := range map[uint16]struct{ mac, priority bool }{24: {}, 43: {}, 44: {true, false}, 47: {true, false}, 48: {true, true}} {
+		ep := &network.EndpointSettings{MacAddress: network.HardwareAddr{2, 0, 0, 0, 0, 1}, GwPriority: 1}
+		if convertEndpoint(ep, api.V1(minor)); (ep.MacAddress != nil) != want.mac || (ep.GwPriority != 0) != want.priority {
+			t.Errorf("1.%d: %+v", minor, ep)
+		}
+	}
+}

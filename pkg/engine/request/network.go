@@ -30,7 +30,7 @@ func (p *Plan) wantedNetworks(hc *ctypes.HostConfig, nc *network.NetworkingConfi
 		asked[mode] = asked["default"]
 		delete(asked, "default")
 	}
-	if _, ok := asked[mode]; !ok {
+	if !p.names(asked, mode) {
 		asked[mode] = &network.EndpointSettings{}
 	}
 	out := make(map[string]*network.EndpointSettings, len(asked))
@@ -46,11 +46,31 @@ func (p *Plan) wantedNetworks(hc *ctypes.HostConfig, nc *network.NetworkingConfi
 		case err != nil:
 			return nil, err
 		default:
+			if err := p.Networks.Check(n.Name, settings); err != nil {
+				return nil, err
+			}
 			settings.NetworkID = n.ID
 			out[n.Name] = settings
 		}
 	}
 	return out, nil
+}
+
+// names says whether the network that ref means is among asked, by whatever name.
+func (p *Plan) names(asked map[string]*network.EndpointSettings, ref string) bool {
+	if _, ok := asked[ref]; ok {
+		return true
+	}
+	n, err := p.Networks.Lookup(ref)
+	if err != nil {
+		return false
+	}
+	for other := range asked {
+		if o, err := p.Networks.Lookup(other); err == nil && o.ID == n.ID {
+			return true
+		}
+	}
+	return false
 }
 
 // Ports are the bindings asked for; with -P, every exposed port that has

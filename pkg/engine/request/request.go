@@ -54,9 +54,11 @@ type Images interface {
 	Resolve(ctx context.Context, ref string, p *ocispec.Platform) (id string, chain digest.Digest, img *dockerspec.DockerOCIImage, err error)
 }
 
-// Networks finds a network by name, ID or ID prefix.
+// Networks finds a network by name, ID or ID prefix, and says whether a container
+// may have such an endpoint there.
 type Networks interface {
 	Lookup(ref string) (network.Network, error)
+	Check(ref string, settings *network.EndpointSettings) error
 }
 
 // Volumes checks and describes mounts, and changes nothing.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"github.com/berth-engine/berth/pkg/net/firewall"
 	"github.com/berth-engine/berth/pkg/net/ipam"
@@ -36,7 +37,8 @@ type FirewallConf struct {
 // PortsConf is the configuration of berth-ports: published ports.
 type PortsConf struct {
 	types.PluginConf
-	Table   string `json:"table"` // as berth-firewall's
+	Table   string         `json:"table"`             // as berth-firewall's
+	Subnets []netip.Prefix `json:"subnets,omitempty"` // GC lets ports of other networks be
 	Runtime struct {
 		PortMappings []PortMapping `json:"portMappings"`
 	} `json:"runtimeConfig"`
@@ -158,12 +160,19 @@ func (p portsPlugin) gc(ctx context.Context, a *skel.CmdArgs) error {
 	}
 	return p.set.table(c.Table, func(t *firewall.Table) error {
 		have, err := t.Published(ctx)
-		for o := range have {
-			if !valid[o] {
+		for o, m := range have {
+			if !valid[o] && c.serves(m) {
 				err = errors.Join(err, t.Unpublish(ctx, o))
 			}
 		}
 		return err
+	})
+}
+
+// serves says whether ports are of this network's containers.
+func (c *PortsConf) serves(all []firewall.Mapping) bool {
+	return len(c.Subnets) == 0 || slices.ContainsFunc(all, func(m firewall.Mapping) bool {
+		return slices.ContainsFunc(c.Subnets, func(s netip.Prefix) bool { return s.Contains(m.To.Addr()) })
 	})
 }
 
