@@ -218,15 +218,16 @@ func (f *fakeEngine) ExecResize(context.Context, string, uint32, uint32) error {
 
 // fakeImages has one image.
 type fakeImages struct {
-	pulled   string
-	options  images.PullOptions
-	imported images.ImportOptions
-	tagged   string
-	saved    []string
-	pushed   string
-	quiet    bool
-	listed   images.ListOptions
-	load     func(r io.Reader, progress func(jsonstream.Message) error) error
+	pulled    string
+	options   images.PullOptions
+	imported  images.ImportOptions
+	tagged    string
+	platforms []ocispec.Platform
+	saved     []string
+	pushed    string
+	quiet     bool
+	listed    images.ListOptions
+	load      func(r io.Reader, progress func(jsonstream.Message) error) error
 }
 
 func (f *fakeImages) List(_ context.Context, o images.ListOptions) ([]image.Summary, error) {
@@ -257,6 +258,11 @@ func (f *fakeImages) Tag(_ context.Context, _, newRef string) error {
 
 func (f *fakeImages) Remove(context.Context, string, bool, bool) ([]image.DeleteResponse, error) {
 	return []image.DeleteResponse{{Untagged: "busybox:latest"}}, nil
+}
+
+func (f *fakeImages) RemovePlatforms(_ context.Context, _ string, ps []ocispec.Platform, _ bool) ([]image.DeleteResponse, error) {
+	f.platforms = ps
+	return []image.DeleteResponse{{Deleted: "sha256:" + someID}}, nil
 }
 
 func (f *fakeImages) Load(_ context.Context, r io.Reader, quiet bool, _ []ocispec.Platform, progress func(jsonstream.Message) error) error {

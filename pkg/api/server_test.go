@@ -108,7 +108,6 @@ func TestAnswers(t *testing.T) {
 		{"both", "GET", "/images/a/json?manifests=1&platform=" + `{"os":"linux","architecture":"arm64"}`, "", 400, "conflicting options: manifests and platform options cannot both be set"},
 		{"half a platform", "GET", "/images/a/json?platform={\"os\":\"linux\"}", "", 400, "both OS and Architecture must be provided"},
 		{"identity alone", "GET", "/images/json?identity=1", "", 400, "conflicting options: identity requires manifests=1"},
-		{"platforms of delete", "DELETE", "/images/a?platforms={\"os\":\"linux\",\"architecture\":\"arm64\"}", "", 501, "ImageDelete of single platforms is not implemented yet"},
 		{"many platforms, old", "POST", "/v1.51/images/load?platform={}&platform={}", "", 400, "multiple platform parameters are not supported in this API version; use API version 1.52 or later"},
 		{"events backwards", "GET", "/events?since=10&until=5", "", 400, "`since` time (10) cannot be after `until` time (5)"},
 		{"events, unknown filter", "GET", `/events?filters={"x":["y"]}`, "", 400, "invalid filter 'x'"},

@@ -9,6 +9,7 @@ import (
 
 	"github.com/berth-engine/berth/pkg/images/archive"
 	"github.com/berth-engine/berth/pkg/images/blob"
+	"github.com/berth-engine/berth/pkg/images/progress"
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/errdefs"
@@ -24,18 +25,24 @@ import (
 // are kept, and each image must provide all of them (NotFound otherwise). A
 // name that another image had is taken; that image stays, dangling.
 //
-// progress receives "Loaded image: NAME\n" or "Loaded image ID: ID\n" for each
-// image, once it can be used. quiet is accepted for Docker's sake: there are
-// no progress bars to be left out. InvalidArgument for a broken, hostile or
+// send receives "Loaded image: NAME\n" or "Loaded image ID: ID\n" for each
+// image, once it can be used; before that, unless quiet, how much of each layer was
+// read. InvalidArgument for a broken, hostile or
 // foreign archive; nothing of it is left then.
-func (s *Store) Load(ctx context.Context, r io.Reader, quiet bool, ps []ocispec.Platform, progress func(jsonstream.Message) error) (err error) {
-	_ = quiet
+func (s *Store) Load(ctx context.Context, r io.Reader, quiet bool, ps []ocispec.Platform, send func(jsonstream.Message) error) (err error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var watch func(string, int64, io.Reader) io.Reader
+	if !quiet {
+		out := progress.New(send, cancel)
+		watch = func(id string, size int64, r io.Reader) io.Reader { return out.Reader(r, id, "Loading layer", size) }
+	}
 	ctx, done, err := s.keeper.lease(s.context(ctx))
 	if err != nil {
 		return err
 	}
 	defer func() { done(err == nil) }()
-	found, err := archive.Read(ctx, s.client.ContentStore(), r)
+	found, err := archive.Read(ctx, s.client.ContentStore(), r, watch)
 	if err != nil {
 		return err
 	}
@@ -53,7 +60,7 @@ func (s *Store) Load(ctx context.Context, r io.Reader, quiet bool, ps []ocispec.
 		if img.Name != "" {
 			text = "Loaded image: " + familiar(img.Name)
 		}
-		if err := progress(jsonstream.Message{Stream: text + "\n"}); err != nil {
+		if err := send(jsonstream.Message{Stream: text + "\n"}); err != nil {
 			return err
 		}
 	}

@@ -154,3 +154,52 @@ func TestRemoveInUse(t *testing.T) {
 	same(t, got, []image.DeleteResponse{{Deleted: id}})
 	same(t, b.known(), nil)
 }
+
+func TestRemovePlatforms(t *testing.T) {
+	r, b := startRegistry(t, false), newBench(t)
+	arm, amd := ocispec.Platform{OS: "linux", Architecture: "arm64"}, ocispec.Platform{OS: "linux", Architecture: "amd64"}
+	m1, m2 := r.push("x", "amd", archive.Options{}), r.push("x", "arm", archive.Options{Platform: arm, Layers: 1})
+	r.pushIndex("x", "all", m1, m2)
+	ref := r.host + "/x:all"
+	for _, p := range []*ocispec.Platform{nil, &arm} {
+		if _, err := b.fetched(ref, PullOptions{Platform: p}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.told()
+	b.running = []string{"c"}
+	for name, c := range map[string]struct {
+		ps   []ocispec.Platform
+		is   func(error) bool
+		want string
+	}{
+		"in use":   {[]ocispec.Platform{amd}, errdefs.IsConflict, "cannot be forced"},
+		"the last": {[]ocispec.Platform{arm, amd}, errdefs.IsConflict, "cannot be forced"},
+		"no such":  {[]ocispec.Platform{{OS: "linux", Architecture: "s390x"}}, errdefs.IsNotFound, "does not provide the specified platform (linux/s390x)"},
+	} {
+		if _, err := b.RemovePlatforms(b.ctx, ref, c.ps, true); !c.is(err) || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	removed, err := b.RemovePlatforms(b.ctx, ref, []ocispec.Platform{arm}, false)
+	if err != nil || len(removed) != 1 || removed[0].Deleted != m2.Digest.String() {
+		t.Fatal(removed, err)
+	}
+	blobs, snaps, _ := b.count()
+	is(t, blobs, 1+3)
+	is(t, snaps, 1)
+	if _, _, _, err := b.Resolve(b.ctx, ref, &arm); !errdefs.IsNotFound(err) {
+		t.Error(err)
+	}
+	b.running = nil
+	if _, err := b.RemovePlatforms(b.ctx, ref, []ocispec.Platform{amd}, true); !errdefs.IsConflict(err) || !strings.Contains(err.Error(), "remove the image itself") {
+		t.Error(err)
+	}
+	// A pull brings it back.
+	if _, err := b.fetched(ref, PullOptions{Platform: &arm}); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, _, err := b.Resolve(b.ctx, ref, &arm); err != nil {
+		t.Error(err)
+	}
+}

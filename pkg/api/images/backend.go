@@ -35,6 +35,7 @@ type Writer interface {
 	Tag(ctx context.Context, ref, newRef string) error
 	Prune(ctx context.Context, f filters.Args) (image.PruneReport, error)
 	Remove(ctx context.Context, ref string, force, noPrune bool) ([]image.DeleteResponse, error)
+	RemovePlatforms(ctx context.Context, ref string, platforms []ocispec.Platform, force bool) ([]image.DeleteResponse, error)
 }
 
 // Mover brings images here and away. progress sends a message to the client; an error

@@ -5,7 +5,6 @@ import (
 	"strings"
 
 	"github.com/berth-engine/berth/pkg/api"
-	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/image"
 )
 
@@ -13,15 +12,7 @@ func (h handlers) remove(w http.ResponseWriter, r *api.Request) error {
 	if strings.TrimSpace(r.Name) == "" {
 		return api.Invalid("image name cannot be blank")
 	}
-	// API 1.50 removes single platforms of an image. To ignore the wish would
-	// remove what the client means to keep.
-	if r.Version >= api.V1(50) && r.Query.Has("platforms") {
-		if _, err := r.Platforms("platforms"); err != nil {
-			return err
-		}
-		return errdefs.ErrNotImplemented.WithMessage("ImageDelete of single platforms is not implemented yet")
-	}
-	removed, err := h.backend.Remove(r.Context(), r.Name, r.Bool("force"), r.Bool("noprune"))
+	removed, err := h.removeWhat(r)
 	if err != nil {
 		return err
 	}
@@ -29,4 +20,16 @@ func (h handlers) remove(w http.ResponseWriter, r *api.Request) error {
 		removed = []image.DeleteResponse{}
 	}
 	return api.WriteJSON(w, http.StatusOK, removed)
+}
+
+// removeWhat removes an image, or since API 1.50 single platforms of it.
+func (h handlers) removeWhat(r *api.Request) ([]image.DeleteResponse, error) {
+	if r.Version < api.V1(50) || !r.Query.Has("platforms") {
+		return h.backend.Remove(r.Context(), r.Name, r.Bool("force"), r.Bool("noprune"))
+	}
+	platforms, err := r.Platforms("platforms")
+	if err != nil {
+		return nil, err
+	}
+	return h.backend.RemovePlatforms(r.Context(), r.Name, platforms, r.Bool("force"))
 }

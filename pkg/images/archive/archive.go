@@ -1,5 +1,5 @@
-// Package archive reads image archives — what docker save writes, old and new,
-// and OCI layouts, plain or compressed by gzip, zstd or bzip2 — into a content
+// Package archive reads image archives — what docker save writes and wrote since
+// its first version, and OCI layouts, plain or compressed by gzip, zstd, bzip2 or xz — into a content
 // store, and writes such archives.
 //
 // An archive that is read is hostile until proven otherwise. It is read once, as a stream;
@@ -45,13 +45,16 @@ type Image struct {
 // Read writes the blobs of an archive into store and returns its images, one
 // for each name. The context should carry a lease. InvalidArgument for an
 // archive that is broken, hostile or no image ("unrecognized image format").
-func Read(ctx context.Context, store content.Store, r io.Reader) ([]Image, error) {
+//
+// watch, if not nil, is given each file that takes a while to read, with a short
+// name and its size in bytes, and returns what is read in its place.
+func Read(ctx context.Context, store content.Store, r io.Reader, watch func(id string, size int64, r io.Reader) io.Reader) ([]Image, error) {
 	plain, err := decompress.Open(r)
 	if err != nil {
 		return nil, readError(err, false)
 	}
 	defer plain.Close()
-	s := &scan{store: store, ref: "berth-load-" + uuid.NewString(), blobs: map[string]ocispec.Descriptor{}, links: map[string]string{}}
+	s := &scan{store: store, watch: watch, ref: "berth-load-" + uuid.NewString(), blobs: map[string]ocispec.Descriptor{}, links: map[string]string{}}
 	if err := s.read(ctx, plain); err != nil {
 		return nil, err
 	}
@@ -61,6 +64,8 @@ func Read(ctx context.Context, store content.Store, r io.Reader) ([]Image, error
 		return s.layoutImages(ctx)
 	case s.manifest != nil:
 		return s.dockerImages(ctx)
+	case s.repositories != nil:
+		return s.v1Images(ctx)
 	}
 	return nil, invalid("unrecognized image format")
 }
@@ -71,7 +76,10 @@ type scan struct {
 	ref   string // prefix of the ingests, so that no two readers meet
 	count int
 
+	watch func(id string, size int64, r io.Reader) io.Reader
+
 	layout, index, manifest []byte                        // oci-layout, index.json, manifest.json
+	repositories            []byte                        // of archives older than manifest.json
 	blobs                   map[string]ocispec.Descriptor // by clean name; without media type
 	links                   map[string]string             // clean name → clean target
 }
@@ -137,6 +145,8 @@ func (s *scan) entry(ctx context.Context, hdr *tar.Header, r io.Reader) error {
 		return document(r, hdr, &s.index)
 	case "manifest.json":
 		return document(r, hdr, &s.manifest)
+	case "repositories":
+		return document(r, hdr, &s.repositories)
 	}
 	return s.blob(ctx, name, hdr.Size, r)
 }
@@ -194,6 +204,9 @@ func (s *scan) blob(ctx context.Context, name string, size int64, r io.Reader) (
 	// Another namespace of the store may have the blob; the writer is at its
 	// end then, and only has to be committed.
 	if st.Offset == 0 || desc.Digest == "" || st.Offset != size {
+		if s.watch != nil && size >= watched {
+			r = s.watch(short(name), size, r)
+		}
 		if desc.Digest, err = fill(w, desc.Digest, name, r); err != nil {
 			return err
 		}
@@ -203,6 +216,19 @@ func (s *scan) blob(ctx context.Context, name string, size int64, r io.Reader) (
 	}
 	s.blobs[name] = desc
 	return nil
+}
+
+// watched is the least size of files that somebody may want to watch, in bytes.
+const watched = 64 << 10
+
+// short is the part of a name that tells files of an archive apart: the beginning
+// of the digest or ID in it.
+func short(name string) string {
+	dir, base := path.Split(name)
+	if id := path.Base(dir); base == "layer.tar" && id != "/" {
+		base = id
+	}
+	return base[:min(12, len(base))]
 }
 
 // fill writes a file's content and returns its digest, which must be want if

@@ -98,7 +98,7 @@ func TestOldDockerSave(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := Read(context.Background(), store, bytes.NewReader(old))
+		got, err := Read(context.Background(), store, bytes.NewReader(old), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -122,6 +122,7 @@ func FuzzRead(f *testing.F) {
 	e := entries(f, data)
 	f.Add(data)
 	f.Add(linked(f, data, `[{"Config":"c.json","RepoTags":["x:latest"],"Layers":["b/layer.tar"]}]`, map[string]string{e[0]: "c.json", e[1]: "a/layer.tar"}))
+	f.Add(packed(f, v1(f)))
 	f.Add([]byte{0x1f, 0x8b, 8})
 	f.Add([]byte("BZh9"))
 	f.Add([]byte{0x28, 0xb5, 0x2f, 0xfd, 4})
@@ -131,7 +132,7 @@ func FuzzRead(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		got, err := Read(context.Background(), store, bytes.NewReader(data))
+		got, err := Read(context.Background(), store, bytes.NewReader(data), nil)
 		if err != nil {
 			if !errdefs.IsInvalidArgument(err) {
 				t.Fatal(err)
