@@ -37,7 +37,7 @@ var arrows = map[string][]string{
 
 	"pkg/api":     {"pkg/engine", "pkg/images", "pkg/net", "pkg/volumes", "pkg/build", "pkg/system", "pkg/logs", "pkg/engine/container"},
 	"pkg/engine":  {"pkg/runtime", "pkg/logs", "pkg/store", "pkg/engine/container"},
-	"pkg/images":  {"pkg/runtime", "pkg/store"},
+	"pkg/images":  {"pkg/runtime", "pkg/store", "pkg/images/policy"},
 	"pkg/net":     {"pkg/store", "pkg/net/records", "pkg/net/netns", "pkg/net/nettest"},
 	"pkg/volumes": {"pkg/store"},
 	"pkg/build":   {"pkg/runtime", "pkg/store"},
@@ -47,7 +47,7 @@ var arrows = map[string][]string{
 	"pkg/runtime": {},
 	"pkg/logs":    {},
 	"pkg/store":   {},
-	"pkg/config":  {},
+	"pkg/config":  {"pkg/images/policy"},
 
 	// The files that pkg/net writes and the shim answers names from.
 	"pkg/net/records": {},
@@ -55,6 +55,9 @@ var arrows = map[string][]string{
 	"pkg/net/netns": {},
 	// Namespaces for tests.
 	"pkg/net/nettest": {"pkg/net", "pkg/net/netns"},
+
+	// Pure: which images go when the disk fills.
+	"pkg/images/policy": {},
 
 	// Pure: the record of a container and its transitions.
 	"pkg/engine/container": {},

@@ -88,6 +88,7 @@ func assemble(ctx context.Context, cfg *config.Config, db *store.DB, log *slog.L
 		Client: p.runtime.Client(), Namespace: cfg.ContainerdNamespace, Snapshotter: cfg.StorageDriver,
 		Registries: p.registries,
 		Transfers:  images.Transfers{Downloads: cfg.MaxDownloads, Uploads: cfg.MaxUploads, Attempts: cfg.MaxDownloadAttempts},
+		Disk:       images.Disk{Policy: cfg.ImageGC, Root: cfg.DataRoot, Discard: cfg.DiscardLayers},
 		Events:     p.bus.Publish, InUse: p.imageUsers, Logger: log,
 	}); err != nil {
 		return nil, err
@@ -205,7 +206,7 @@ func openRuntime(ctx context.Context, cfg *config.Config, bin binaries, runtimes
 		Address: cfg.Containerd, Namespace: cfg.ContainerdNamespace,
 		Root: filepath.Join(cfg.DataRoot, "containerd"), State: filepath.Join(cfg.ExecRoot, "containerd"),
 		Shim: bin.shim, Runtimes: runtimes, Default: cfg.DefaultRuntime,
-		Snapshotter: cfg.StorageDriver, Debug: cfg.Debug,
+		Snapshotter: cfg.StorageDriver, Proxies: cfg.ProxySnapshotters, Debug: cfg.Debug,
 	})
 }
 

@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/berth-engine/berth/pkg/images/policy"
 	"github.com/docker/go-units"
 	"github.com/spf13/pflag"
 )
@@ -67,7 +68,10 @@ type Config struct {
 	ContainerdNamespace string
 	StorageDriver       string // containerd's snapshotter
 
-	CDISpecDirs []string // descriptions of vendors' devices; none: there are none
+	ProxySnapshotters map[string]string // name → socket, for the embedded containerd
+	DiscardLayers     bool              // compressed layers go once they are unpacked
+	ImageGC           policy.Policy     // which images go when the disk fills; zero: none
+	CDISpecDirs       []string          // descriptions of vendors' devices; none: there are none
 
 	Containers // what they get unless they say otherwise
 
@@ -165,7 +169,7 @@ func (s *settings) resolve() (*Config, error) {
 	}
 	steps := []func(*Config) error{
 		s.resolvePaths, s.resolveLog, s.resolveTLS, s.resolveHosts,
-		s.resolveNetwork, s.resolveTraffic, s.resolveRuntimes, s.resolveContainerd, s.resolveContainers, s.resolveBuilder, s.resolveRegistries, s.resolveRest,
+		s.resolveNetwork, s.resolveTraffic, s.resolveRuntimes, s.resolveContainerd, s.resolveContainers, s.resolveBuilder, s.resolveRegistries, s.resolveImages, s.resolveRest,
 	}
 	for _, step := range steps {
 		if err := step(c); err != nil {

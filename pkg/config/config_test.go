@@ -44,7 +44,8 @@ func TestDefaults(t *testing.T) {
 		ContainerdNamespace: "berth", StorageDriver: "overlayfs", CDISpecDirs: []string{"/etc/cdi", "/var/run/cdi"},
 		Containers: Containers{LogDriver: "json-file", LogOpts: map[string]string{}}, ShutdownTimeout: 15,
 		MaxDownloads: 3, MaxUploads: 5, MaxDownloadAttempts: 5, Builder: Builder{Frontends: dockerFrontends},
-		Traffic: Traffic{ICC: true, Masquerade: true, Forward: true, UserlandProxy: true},
+		Traffic:           Traffic{ICC: true, Masquerade: true, Forward: true, UserlandProxy: true},
+		ProxySnapshotters: map[string]string{},
 	}
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got  %+v\nwant %+v", c, want)
@@ -59,22 +60,24 @@ func TestFlagAndFileSayTheSame(t *testing.T) {
 		"-H", "unix:///tmp/a.sock", "-H", "fd://", "--data-root", "/a", "--exec-root", "/b/", "-p", "/c.pid",
 		"-D", "--log-format", "json", "-G", "adm", "--label", "a=b", "-b", "x0", "--bip", "10.9.0.1/24",
 		"--mtu", "1400", "--default-address-pool", "base=10.0.0.0/8,size=24", "--add-runtime", "sh=/bin/sh",
-		"--default-runtime", "sh", "--containerd", "/c.sock", "--containerd-namespace", "ns", "-s", "native",
+		"--default-runtime", "sh", "--containerd-namespace", "ns", "-s", "native",
 		"--init", "--log-driver", "none", "--log-opt", "k=v", "--insecure-registry", "127.0.0.0/8",
 		"--tlsverify", "--tlscacert", "/ca", "--tlscert", "/cert", "--tlskey", "/key", "--shutdown-timeout", "3",
 		"--registry-mirror", "https://m.example/", "--max-concurrent-downloads", "2", "--max-concurrent-uploads", "7", "--max-download-attempts", "9",
 		"--http-proxy", "http://p:1", "--https-proxy", "http://p:2", "--no-proxy", "a,b",
 		"--ip", "127.0.0.1", "--icc=false", "--ip-masq=false", "--allow-direct-routing", "--ip-forward=false", "--ip-forward-no-drop", "--userland-proxy=false",
+		"--proxy-snapshotter", "far=/far.sock", "--discard-unpacked-layers", "--image-gc-high", "90", "--image-gc-low", "70", "--image-gc-keep", "a/*", "--image-gc-dry-run",
 	}
 	file := `{"hosts": ["unix:///tmp/a.sock", "fd://"], "data-root": "/a", "exec-root": "/b/", "pidfile": "/c.pid",
 		"debug": true, "log-format": "json", "group": "adm", "labels": ["a=b"], "bridge": "x0", "bip": "10.9.0.1/24",
 		"mtu": 1400, "default-address-pools": [{"base": "10.0.0.0/8", "size": 24}], "runtimes": {"sh": {"path": "/bin/sh"}},
-		"default-runtime": "sh", "containerd": "/c.sock", "containerd-namespace": "ns", "storage-driver": "native",
+		"default-runtime": "sh", "containerd-namespace": "ns", "storage-driver": "native",
 		"init": true, "log-driver": "none", "log-opts": {"k": "v"}, "insecure-registries": ["127.0.0.0/8"],
 		"tlsverify": true, "tlscacert": "/ca", "tlscert": "/cert", "tlskey": "/key", "shutdown-timeout": 3,
 		"registry-mirrors": ["https://m.example/"], "max-concurrent-downloads": 2, "max-concurrent-uploads": 7, "max-download-attempts": 9,
 		"proxies": {"http-proxy": "http://p:1", "https-proxy": "http://p:2", "no-proxy": "a,b"},
-		"ip": "127.0.0.1", "icc": false, "ip-masq": false, "allow-direct-routing": true, "ip-forward": false, "ip-forward-no-drop": true, "userland-proxy": false}`
+		"ip": "127.0.0.1", "icc": false, "ip-masq": false, "allow-direct-routing": true, "ip-forward": false, "ip-forward-no-drop": true, "userland-proxy": false,
+		"proxy-snapshotters": {"far": "/far.sock"}, "discard-unpacked-layers": true, "image-gc": {"high": 90, "low": 70, "keep": ["a/*"], "dry-run": true}}`
 	byFlag, err := parse(t, "", args...)
 	if err != nil {
 		t.Fatal(err)

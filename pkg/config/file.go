@@ -57,8 +57,10 @@ func (s *settings) merge(b []byte, flags *pflag.FlagSet) error {
 	if err := json.Unmarshal(b, &keys); err != nil {
 		return syntaxError(b, err)
 	}
-	if err := flatten(keys, "proxies"); err != nil {
-		return err
+	for _, key := range []string{"proxies", "image-gc"} {
+		if err := flatten(keys, key); err != nil {
+			return err
+		}
 	}
 	byKey := make(map[string]*option, len(s.options))
 	for _, o := range s.options {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/berth-engine/berth/pkg/images/policy"
 	"github.com/spf13/pflag"
 )
 
@@ -24,6 +25,9 @@ type settings struct {
 	proxies                      Proxies
 	traffic                      Traffic
 	hostIP                       string
+	imageGC                      policy.Policy
+	discard                      bool
+	snapshotters                 map[string]string
 	pools                        []Pool
 	runtimes                     map[string]Runtime
 	defaultRuntime               string
@@ -66,7 +70,7 @@ func newSettings() *settings {
 		downloads: 3, uploads: 5, attempts: 5,
 		tlsCACert: defaultCertDir + "/ca.pem", tlsCert: defaultCertDir + "/cert.pem",
 		tlsKey:   defaultCertDir + "/key.pem",
-		runtimes: map[string]Runtime{}, logOpts: map[string]string{}, ulimits: ulimits{},
+		runtimes: map[string]Runtime{}, logOpts: map[string]string{}, snapshotters: map[string]string{}, ulimits: ulimits{},
 	}
 	s.options = []*option{
 		{flag: "host", short: "H", key: "hosts", dst: &s.hosts, usage: "Where to listen: unix://PATH, tcp://HOST:PORT or fd:// (repeatable; default unix://EXEC-ROOT/berth.sock)"},
@@ -89,6 +93,12 @@ func newSettings() *settings {
 		{flag: "containerd", key: "containerd", dst: &s.containerd, usage: "Socket of an existing containerd to use instead of the embedded one"},
 		{flag: "containerd-namespace", key: "containerd-namespace", dst: &s.namespace, usage: "containerd namespace of the containers"},
 		{flag: "storage-driver", short: "s", key: "storage-driver", dst: &s.storageDriver, usage: "containerd snapshotter"},
+		{flag: "proxy-snapshotter", key: "proxy-snapshotters", dst: &s.snapshotters, usage: "Snapshotter of another process for the embedded containerd, NAME=SOCKET (repeatable); --storage-driver chooses it"},
+		{flag: "discard-unpacked-layers", key: "discard-unpacked-layers", dst: &s.discard, usage: "Drop the compressed layers of what was pulled or loaded once they are unpacked; such images cannot be pushed or saved"},
+		{flag: "image-gc-high", key: "image-gc.high", dst: &s.imageGC.High, usage: "Percent of the disk above which unused images are removed, 0 for never"},
+		{flag: "image-gc-low", key: "image-gc.low", dst: &s.imageGC.Low, usage: "Percent of the disk at which that ends"},
+		{flag: "image-gc-keep", key: "image-gc.keep", dst: &s.imageGC.Keep, usage: "Names of images that are not removed so, NAME[:TAG] with wildcards (repeatable)"},
+		{flag: "image-gc-dry-run", key: "image-gc.dry-run", dst: &s.imageGC.DryRun, usage: "Log which images would be removed, and leave them"},
 		{flag: "init", key: "init", dst: &s.init, usage: "Run an init as PID 1 of each container"},
 		{flag: "log-driver", key: "log-driver", dst: &s.logDriver, usage: "Log driver of containers that name none"},
 		{flag: "log-opt", key: "log-opts", dst: &s.logOpts, usage: "Option of the default log driver, KEY=VALUE (repeatable)"},

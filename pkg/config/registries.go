@@ -1,9 +1,11 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"net/url"
+	"path/filepath"
 	"strings"
 )
 
@@ -42,6 +44,24 @@ func (s *settings) resolveRegistries(c *Config) error {
 		}
 	}
 	c.Proxies = s.proxies
+	return nil
+}
+
+// resolveImages checks where images are kept, and how long.
+func (s *settings) resolveImages(c *Config) error {
+	if err := s.imageGC.Validate(); err != nil {
+		return fmt.Errorf("image-gc: %w", err)
+	}
+	c.ImageGC, c.DiscardLayers = s.imageGC, s.discard
+	for name, socket := range s.snapshotters {
+		if !identifier.MatchString(name) || !filepath.IsAbs(socket) {
+			return fmt.Errorf("proxy-snapshotters: %s=%s is not a name and the absolute path of a socket", name, socket)
+		}
+		if c.Containerd != "" {
+			return errors.New("proxy-snapshotters: they are configured in the containerd that is used")
+		}
+	}
+	c.ProxySnapshotters = s.snapshotters
 	return nil
 }
 

@@ -54,6 +54,9 @@ func (s *Store) Load(ctx context.Context, r io.Reader, quiet bool, ps []ocispec.
 	}
 	v := s.index.view()
 	for _, img := range found {
+		if err := s.layers.discard(ctx, v.targets[img.Target.Digest]); err != nil {
+			return err
+		}
 		id := img.Target.Digest.String()
 		s.publish(events.ActionLoad, id, id, v.targets[img.Target.Digest].labels())
 		text := "Loaded image ID: " + id

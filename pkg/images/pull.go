@@ -107,7 +107,11 @@ func (p *pull) image(ctx context.Context, ref reference.Named) (err error) {
 	if err != nil {
 		return err
 	}
-	s.publish(events.ActionPull, reference.FamiliarString(ref), reference.FamiliarName(ref), s.index.view().targets[desc.Digest].labels())
+	t := s.index.view().targets[desc.Digest]
+	if err := s.layers.discard(ctx, t); err != nil {
+		return err
+	}
+	s.publish(events.ActionPull, reference.FamiliarString(ref), reference.FamiliarName(ref), t.labels())
 	out.Message("", "Digest: "+desc.Digest.String())
 	status := "Status: Image is up to date for "
 	if newer {

@@ -41,6 +41,7 @@ func (s *Store) Resolve(ctx context.Context, ref string, p *ocispec.Platform) (i
 			return "", "", nil, fmt.Errorf("unpack image %s: %w", ref, err)
 		}
 	}
+	s.uses.note(t.desc.Digest)
 	return t.desc.Digest.String(), m.chainID(), clone(m.config), nil
 }
 

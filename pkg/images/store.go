@@ -39,6 +39,7 @@ type Config struct {
 	Snapshotter string             // containerd snapshotter that layers are unpacked for
 	Registries  *remote.Registries // nil: with a configuration that says nothing
 	Transfers   Transfers
+	Disk        Disk
 
 	// Events receives Docker's image events, one call at a time for each
 	// change, after the change. Nil drops them. It must not block.
@@ -75,6 +76,7 @@ type Store struct {
 	names  *namer
 	layers *layers
 	keeper *keeper
+	uses   uses
 
 	pruning sync.Mutex // held by the one Prune that is under way
 
@@ -110,7 +112,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 }
 
 func (s *Store) start(ctx, run context.Context) (err error) {
-	if s.layers, err = newLayers(ctx, s.client, s.cfg.Snapshotter); err != nil {
+	if s.layers, err = newLayers(ctx, s.client, s.cfg.Snapshotter, !s.cfg.Disk.Discard); err != nil {
 		return err
 	}
 	if err := s.keeper.dropLeases(ctx); err != nil {
@@ -118,6 +120,10 @@ func (s *Store) start(ctx, run context.Context) (err error) {
 	}
 	s.workers.Go(func() { s.index.own(run) })
 	s.workers.Go(func() { s.keeper.collector(run) })
+	if s.cfg.Disk.Policy.High > 0 {
+		w := &watermark{s: s, used: statfs(s.cfg.Disk.Root)}
+		s.workers.Go(func() { w.watch(run) })
+	}
 	first := make(chan error, 1)
 	s.workers.Go(func() { s.index.follow(run, first) })
 	select {

@@ -14,6 +14,7 @@ import (
 	"github.com/containerd/containerd/v2/core/unpack"
 	"github.com/containerd/errdefs"
 	"github.com/containerd/platforms"
+	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sync/semaphore"
 )
@@ -22,18 +23,19 @@ import (
 type layers struct {
 	client      *client.Client
 	snapshotter string
+	whole       bool                // blobs of layers that are unpacked are fetched, too
 	parallel    bool                // the snapshotter can unpack a layer before its parent
 	blobs       keyed               // blobs and chains being fetched or unpacked now, across all operations
 	unpacks     *semaphore.Weighted // layers unpacked at the same time
 }
 
-func newLayers(ctx context.Context, c *client.Client, snapshotter string) (*layers, error) {
+func newLayers(ctx context.Context, c *client.Client, snapshotter string, whole bool) (*layers, error) {
 	caps, err := c.GetSnapshotterCapabilities(ctx, snapshotter)
 	if err != nil {
 		return nil, fmt.Errorf("snapshotter %s: %w", snapshotter, err)
 	}
 	return &layers{
-		client: c, snapshotter: snapshotter,
+		client: c, snapshotter: snapshotter, whole: whole,
 		parallel: slices.Contains(caps, snapshots.RebaseCap),
 		unpacks:  semaphore.NewWeighted(int64(max(2, runtime.GOMAXPROCS(0)))),
 	}, nil
@@ -52,8 +54,10 @@ func (l *layers) unpacker(ctx context.Context, applier diff.Applier, downloads i
 	}
 	opts := []unpack.UnpackerOpt{
 		unpack.WithDuplicationSuppressor(&l.blobs),
-		unpack.WithFetchAllContent(),
 		unpack.WithLimiter(semaphore.NewWeighted(downloads)),
+	}
+	if l.whole {
+		opts = append(opts, unpack.WithFetchAllContent())
 	}
 	if l.parallel {
 		p.SnapshotterCapabilities = []string{snapshots.RebaseCap}
@@ -102,4 +106,25 @@ func (s *Store) unpackHere(ctx context.Context, t *target, m *manifest) (err err
 		return err
 	}
 	return s.index.refresh(ctx, request{names: []string{t.names[0].Name}, reread: true})
+}
+
+// discard lets the collector have the layers of manifests that are unpacked, if
+// the operator wants that.
+func (l *layers) discard(ctx context.Context, t *target) error {
+	if l.whole || t == nil {
+		return nil
+	}
+	for _, m := range t.manifests {
+		if !m.ready() || m.config == nil {
+			continue
+		}
+		var layers []digest.Digest
+		for _, d := range m.layers {
+			layers = append(layers, d.Digest)
+		}
+		if err := forget(ctx, l.client.ContentStore(), m.desc.Digest, layers); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -67,6 +67,12 @@ func serverConfig(c Config) *srvconfig.Config {
 			string(plugins.ServerPlugin) + ".ttrpc": listen(socket + ".ttrpc"),
 		},
 	}
+	for name, socket := range c.Proxies {
+		if config.ProxyPlugins == nil {
+			config.ProxyPlugins = map[string]srvconfig.ProxyPlugin{}
+		}
+		config.ProxyPlugins[name] = srvconfig.ProxyPlugin{Type: "snapshot", Address: socket}
+	}
 	if dir := filepath.Join(c.State, "s"); len(dir) <= maxSocketDir {
 		config.Plugins[string(plugins.ShimPlugin)+".manager"] = map[string]any{"socket_dir": dir}
 	}

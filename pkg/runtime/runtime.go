@@ -37,6 +37,7 @@ type Config struct {
 	Runtimes    map[string]Binary // by the names that TaskConfig.Runtime uses
 	Default     string            // name in Runtimes
 	Snapshotter string            // "overlayfs"
+	Proxies     map[string]string // further snapshotters of the embedded one: name → socket that serves it
 	Debug       bool              // containerd logs what it does, not only what goes wrong
 }
 

@@ -54,7 +54,10 @@ func (r *Reporter) Have(id digest.Digest) {
 	if fetched {
 		status = "Download complete"
 	}
-	r.tell(id, status, plain(), always)
+	r.tell(id, status, plain(), func(l *layer) bool {
+		l.here = true
+		return true
+	})
 }
 
 func (r *Reporter) downloading(desc ocispec.Descriptor, n int64) {
@@ -101,15 +104,21 @@ func (r *Reporter) complete(id digest.Digest) {
 // Finish completes the layers whose snapshots existed before.
 func (r *Reporter) Finish() {
 	r.mu.Lock()
-	var rest []digest.Digest
+	var rest, there []digest.Digest
 	for id, l := range r.layers {
-		if l.fetched && !l.done {
+		switch {
+		case l.fetched && !l.done:
 			rest = append(rest, id)
+		case !l.done && !l.here:
+			there = append(there, id)
 		}
 	}
 	r.mu.Unlock()
 	for _, id := range rest {
 		r.complete(id)
+	}
+	for _, id := range there { // unpacked: not even looked for
+		r.tell(id, "Already exists", plain(), always)
 	}
 }
 

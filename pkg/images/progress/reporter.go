@@ -29,6 +29,7 @@ type Reporter struct {
 // layer is what was told of one.
 type layer struct {
 	fetched bool
+	here    bool // its blob is
 	done    bool
 	told    time.Time
 }
