@@ -41,8 +41,14 @@ func (s *Store) Load(ctx context.Context, r io.Reader, quiet bool, ps []ocispec.
 	if err != nil {
 		return err
 	}
-	defer func() { done(err == nil) }()
-	found, err := archive.Read(ctx, s.client.ContentStore(), r, watch)
+	var found []archive.Image
+	defer func() {
+		done(err == nil)
+		if err == nil {
+			discarded(ctx, s, s.index.view().namesOf(found))
+		}
+	}()
+	found, err = archive.Read(ctx, s.client.ContentStore(), r, watch)
 	if err != nil {
 		return err
 	}
@@ -212,4 +218,14 @@ func (s *Store) nameLoaded(ctx context.Context, found []archive.Image) error {
 		err = rerr
 	}
 	return err
+}
+
+// namesOf are containerd's names of images that were loaded.
+func (v *view) namesOf(found []archive.Image) (names []string) {
+	for _, img := range found {
+		if t := v.targets[img.Target.Digest]; t != nil {
+			names = append(names, t.names[0].Name)
+		}
+	}
+	return names
 }

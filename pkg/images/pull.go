@@ -86,7 +86,12 @@ func (p *pull) image(ctx context.Context, ref reference.Named) (err error) {
 		return err
 	}
 	var failed error // before it is put into words
-	defer func() { done(cmp.Or(failed, err)) }()
+	defer func() {
+		done(cmp.Or(failed, err))
+		if err == nil {
+			discarded(ctx, s, []string{ref.String()})
+		}
+	}()
 	fctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	out := progress.New(p.send, cancel)

@@ -128,3 +128,20 @@ func (l *layers) discard(ctx context.Context, t *target) error {
 	}
 	return nil
 }
+
+// discarded collects what discard let go and has the index know. The operation's
+// lease must have ended.
+func discarded(ctx context.Context, s *Store, names []string) {
+	if s.layers.whole {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), reclaimTimeout)
+	defer cancel()
+	err := s.keeper.collectNow(ctx)
+	if rerr := s.index.refresh(ctx, request{names: names, reread: true}); err == nil {
+		err = rerr
+	}
+	if err != nil {
+		s.log.Warn("images: drop compressed layers", "error", err)
+	}
+}
