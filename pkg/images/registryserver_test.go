@@ -33,6 +33,12 @@ const htpasswd = "berth:$2y$05$LoVjIJ3wCPZjiJVl6ibOuO/PaxARlCCsI6YP1mrD3WPc40ba1
 
 func startRegistry(t *testing.T, auth bool) *registryServer {
 	t.Helper()
+	return startRegistryWith(t, auth, "")
+}
+
+// startRegistryWith adds lines to the http section of the configuration.
+func startRegistryWith(t *testing.T, auth bool, section string) *registryServer {
+	t.Helper()
 	dir := t.TempDir()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -40,7 +46,7 @@ func startRegistry(t *testing.T, auth bool) *registryServer {
 	}
 	r := &registryServer{t: t, host: l.Addr().String()}
 	l.Close()
-	config := fmt.Sprintf("version: 0.1\nstorage: {filesystem: {rootdirectory: %s}}\nhttp: {addr: %q}\n", filepath.Join(dir, "data"), r.host)
+	config := fmt.Sprintf("version: 0.1\nstorage: {filesystem: {rootdirectory: %s}}\nhttp: {addr: %q%s}\n", filepath.Join(dir, "data"), r.host, section)
 	if auth {
 		r.user, r.pass = "berth", "secret"
 		config += fmt.Sprintf("auth: {htpasswd: {realm: test, path: %s}}\n", filepath.Join(dir, "htpasswd"))
