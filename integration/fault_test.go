@@ -14,7 +14,9 @@ func TestFaults(t *testing.T) {
 	t.Parallel()
 	d := start(t, harness.Options{Binary: "berthd-faults"})
 	const name = "victim"
-	create := func() { d.Berth("create", "--name", name, "-p", "127.0.0.1::80", image, "sleep", "1000") }
+	create := func() {
+		d.Berth("create", "--name", name, "-p", "127.0.0.1::80", "-v", "/anonymous", image, "sleep", "1000")
+	}
 	run := func() { create(); d.Berth("start", name) }
 	for _, c := range []struct {
 		point   string
@@ -31,10 +33,10 @@ func TestFaults(t *testing.T) {
 		{"exit.recorded", run, func() { d.Berth("kill", name) }},
 		{"exit.task", run, func() { d.Berth("kill", name) }},
 		{"exit.released", run, func() { d.Berth("kill", name) }},
-		{"remove.record", run, func() { d.Berth("rm", "-f", name) }},
-		{"remove.containerd container", run, func() { d.Berth("rm", "-f", name) }},
-		{"remove.root filesystem", run, func() { d.Berth("rm", "-f", name) }},
-		{"remove.folder", run, func() { d.Berth("rm", "-f", name) }},
+		{"remove.record", run, func() { d.Berth("rm", "-f", "-v", name) }},
+		{"remove.containerd container", run, func() { d.Berth("rm", "-f", "-v", name) }},
+		{"remove.root filesystem", run, func() { d.Berth("rm", "-f", "-v", name) }},
+		{"remove.folder", run, func() { d.Berth("rm", "-f", "-v", name) }},
 	} {
 		t.Run(c.point, func(t *testing.T) {
 			if c.prepare != nil {
@@ -55,7 +57,10 @@ func TestFaults(t *testing.T) {
 				if got := d.Berth("exec", name, "echo", "alive").OK(t); got != "alive" {
 					t.Errorf("exec gave %q", got)
 				}
-				d.Berth("rm", "-f", name).OK(t)
+				d.Berth("rm", "-f", "-v", name).OK(t)
+			}
+			if got := d.Berth("volume", "ls", "-q").OK(t); got != "" {
+				t.Errorf("volumes are left that nobody can ask for: %s", got)
 			}
 			awaitClean(t, d)
 		})

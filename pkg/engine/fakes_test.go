@@ -519,6 +519,7 @@ func (f *fakeVolumes) Prepare(context.Context, string, *ctypes.Config, *ctypes.H
 }
 
 func (f *fakeVolumes) Born(string) error { return nil }
+func (f *fakeVolumes) Doom(string) error { return nil }
 
 func (f *fakeVolumes) Reserve(string, *ctypes.Config, *ctypes.HostConfig, []ctypes.MountPoint, bool) error {
 	return nil

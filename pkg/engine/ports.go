@@ -59,6 +59,8 @@ type volumeLife interface {
 	Prepare(ctx context.Context, id string, cfg *ctypes.Config, hc *ctypes.HostConfig, from []ctypes.MountPoint, open func(path string) (*os.File, error)) error
 	// Born says that a container that Prepare was called for has its record.
 	Born(id string) error
+	// Doom says that its record is about to go, and its volumes without a name.
+	Doom(id string) error
 	// Reserve says at boot which volumes a container has.
 	Reserve(id string, cfg *ctypes.Config, hc *ctypes.HostConfig, from []ctypes.MountPoint, running bool) error
 	// Reconcile unmounts what nobody has reserved.

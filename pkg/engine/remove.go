@@ -93,6 +93,11 @@ func (r *remover) now(ctx context.Context, u *unit.Unit, o RemoveOptions) error 
 		u.Set(u.Status().Leaving())
 	}
 	u.Waiting.Drop(errdefs.ErrNotFound.WithMessage("No such container: " + u.ID))
+	if o.Volumes {
+		if err := r.volumes.Doom(u.ID); err != nil {
+			r.log.Error("volumes of a container that is removed could not be noted: a crash now would leave them", "container", u.ID, "error", err)
+		}
+	}
 	if err := r.store.DeleteContainer(u.ID); err != nil {
 		u.Set(u.Status().Stuck(err.Error()))
 		return fmt.Errorf("container %s could not be removed: %w", u.ID, err)

@@ -145,7 +145,7 @@ func (s *Store) Release(ctx context.Context, id string, anonymous bool) error {
 	if !anonymous {
 		return nil
 	}
-	errs := []error{s.unborn.forget(id)}
+	var errs []error
 	for _, e := range left {
 		name := e.meta.Name
 		// In the meantime another container may have come to use it.
@@ -153,5 +153,5 @@ func (s *Store) Release(ctx context.Context, id string, anonymous bool) error {
 			errs = append(errs, fmt.Errorf("removing volume %s: %w", name, err))
 		}
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, s.unborn.forget(id))...)
 }

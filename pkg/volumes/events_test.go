@@ -81,6 +81,20 @@ func TestUnborn(t *testing.T) {
 	if must(t, err); len(notes) != 0 {
 		t.Errorf("notes %v", notes)
 	}
+	// The same of one that was being removed with its volumes, and of one that was not
+	// removed in the end.
+	must(t, s.Prepare(ctx, "stays", cfg, named, nil, nothing))
+	must(t, s.Born("stays"))
+	must(t, s.Doom("stays"))
+	must(t, s.Doom("born"))
+	s = open(t, root)
+	must(t, s.Reserve("stays", cfg, named, nil, false))
+	must(t, s.Reconcile(ctx))
+	for id, want := range map[string]bool{"born": false, "left": true, "stays": true} {
+		if _, err := s.Inspect(anonymousName(id, "/v")); (err == nil) != want {
+			t.Errorf("volume of %s: %v", id, err)
+		}
+	}
 	// Its record was committed and its note not dropped: it has its volume.
 	must(t, s.Prepare(ctx, "late", cfg, named, nil, nothing))
 	s = open(t, root)

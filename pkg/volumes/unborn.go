@@ -15,13 +15,13 @@ import (
 // unbornDir is the folder in the store's root for what unborn notes.
 const unbornDir = ".unborn"
 
-// unborn is a folder of notes, one for each container that is being made and has
-// volumes without a name: a kill before its record is committed would leave them
-// with nobody to ever ask for them. A volume whose container was removed and has
-// left it on purpose looks the same otherwise.
+// unborn is a folder of notes, one for each container that has volumes without a
+// name and is being made, or removed with them: a kill between that and its record's
+// commit would leave them with nobody to ever ask for them. A volume that a container
+// has left on purpose looks the same otherwise.
 type unborn string
 
-// note writes down the volumes that are about to be made for a container.
+// note writes down the volumes that go with a container if it has no record.
 func (u unborn) note(id string, names []string) error {
 	if len(names) == 0 {
 		return nil
@@ -33,7 +33,7 @@ func (u unborn) note(id string, names []string) error {
 	if err := os.MkdirAll(string(u), 0o700); err != nil {
 		return err
 	}
-	f, err := os.OpenFile(filepath.Join(string(u), id), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	f, err := os.OpenFile(filepath.Join(string(u), id), os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
@@ -85,8 +85,17 @@ func anonymous(id string, points []Point) (names []string) {
 // Born says that a container that Prepare was called for exists from now on.
 func (s *Store) Born(id string) error { return s.unborn.forget(id) }
 
-// sweepUnborn removes what a kill in the midst of a creation left. Containers that
-// exist have said so.
+// Doom says that a container is about to be removed with its volumes without a name.
+func (s *Store) Doom(id string) error {
+	var names []string
+	for _, e := range s.catalog.choose(func(e *entry) bool { return e.anonymous() && e.refs[id] && len(e.refs) == 1 }) {
+		names = append(names, e.meta.Name)
+	}
+	return s.unborn.note(id, names)
+}
+
+// sweepUnborn removes what a kill in the midst of a creation or removal left.
+// Containers that exist have said so.
 func (s *Store) sweepUnborn(ctx context.Context) error {
 	notes, err := s.unborn.all()
 	if err != nil {
