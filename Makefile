@@ -42,7 +42,7 @@ demo: ## install what is missing, build, and show containers at work (root)
 	@hack/demo
 
 .PHONY: build
-build: need-go binaries $(BIN)/runc ## all binaries into bin/
+build: need-go binaries $(BIN)/runc cni ## all binaries into bin/
 
 .PHONY: binaries
 binaries:
@@ -58,6 +58,16 @@ SECCOMP := third_party/libseccomp-golang
 $(BIN)/runc: go.mod $(wildcard $(SECCOMP)/*.go $(SECCOMP)/cgo/*)
 	@mkdir -p $(BIN)
 	PKG_CONFIG_PATH=$(CURDIR)/$(SECCOMP)/cgo CGO_ENABLED=1 $(GO) build -tags seccomp -ldflags '-s -w' -o $@ github.com/opencontainers/runc
+
+# Plugins of networks that berthd executes: upstream's at the version in go.mod,
+# and ours for other runtimes, by the names that choose them.
+CNI_UPSTREAM := macvlan ipvlan
+CNI_OURS     := berth-bridge berth-firewall berth-ports berth-ipam berth-host berth-none
+.PHONY: cni
+cni: binaries
+	@mkdir -p $(BIN)/cni
+	$(GO) build -ldflags '-s -w' -o $(BIN)/cni/ $(addprefix github.com/containernetworking/plugins/plugins/main/,$(CNI_UPSTREAM))
+	@cd $(BIN)/cni && for name in $(CNI_OURS); do ln -sf ../berth-cni $$name; done
 
 .PHONY: $(BIN)/sampleimage
 $(BIN)/sampleimage:
@@ -136,6 +146,9 @@ install: build ## into DESTDIR and PREFIX (/usr/local), helpers into libexec/ber
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/libexec/berth $(DESTDIR)$(PREFIX)/lib/systemd/system
 	install -m 755 $(BIN)/berth $(BIN)/berthd $(DESTDIR)$(PREFIX)/bin
 	install -m 755 $(addprefix $(BIN)/,$(HELPERS)) $(DESTDIR)$(PREFIX)/libexec/berth
+	install -d $(DESTDIR)$(PREFIX)/libexec/berth/cni
+	install -m 755 $(addprefix $(BIN)/cni/,$(CNI_UPSTREAM)) $(DESTDIR)$(PREFIX)/libexec/berth/cni
+	cd $(DESTDIR)$(PREFIX)/libexec/berth/cni && for name in $(CNI_OURS); do ln -sf ../berth-cni $$name; done
 	sed 's|@PREFIX@|$(PREFIX)|' hack/packaging/berth.service > $(DESTDIR)$(PREFIX)/lib/systemd/system/berth.service
 	install -m 644 hack/packaging/berth.socket $(DESTDIR)$(PREFIX)/lib/systemd/system
 

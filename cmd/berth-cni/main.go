@@ -1,7 +1,8 @@
 // Command berth-cni is Berth's CNI plugins for other runtimes. The name that it
 // is called by chooses the plugin: link berth-bridge, berth-firewall,
-// berth-ports, berth-host and berth-none to it in the CNI path. Called by
-// another name it runs the plugin that "type" in its configuration names.
+// berth-ports, berth-ipam, berth-host and berth-none to it in the CNI path.
+// Called by another name it runs the plugin that "type" in its configuration
+// names. berthd itself executes it as berth-ipam, for plugins of others.
 package main
 
 import (

@@ -93,7 +93,7 @@ func assemble(ctx context.Context, cfg *config.Config, db *store.DB, log *slog.L
 	}); err != nil {
 		return nil, err
 	}
-	if p.networks, err = openNetworks(ctx, cfg, p.bus, log); err != nil {
+	if p.networks, err = openNetworks(ctx, cfg, bin.cni, p.bus, log); err != nil {
 		return nil, err
 	}
 	if p.volumes, err = volumes.Open(volumes.Config{Root: filepath.Join(cfg.DataRoot, "volumes"), Publish: p.bus.Publish, Logger: log}); err != nil {
@@ -227,10 +227,10 @@ func containerDefaults(cfg *config.Config) spec.Defaults {
 	}
 }
 
-func openNetworks(ctx context.Context, cfg *config.Config, bus *events.Bus, log *slog.Logger) (*net.Manager, error) {
+func openNetworks(ctx context.Context, cfg *config.Config, plugins string, bus *events.Bus, log *slog.Logger) (*net.Manager, error) {
 	c := net.Config{
 		ExecRoot: cfg.ExecRoot, DataRoot: cfg.DataRoot, BIP: cfg.BIP, MTU: cfg.MTU,
-		CNIPath: []string{"/opt/cni/bin"}, CNIConf: "/etc/cni/net.d", Events: bus.Publish, Log: log,
+		CNIPath: []string{plugins, "/opt/cni/bin"}, CNIConf: "/etc/cni/net.d", Events: bus.Publish, Log: log,
 		Holder: layout.Layout{Run: cfg.ExecRoot}.Socket, Proxy: cfg.UserlandProxy, AllowDirectRouting: cfg.DirectRouting,
 		HostIP: cfg.HostIP, NoICC: !cfg.ICC, NoMasquerade: !cfg.Masquerade,
 		Forwarding: firewall.Forwarding{Off: !cfg.Forward, Open: cfg.ForwardNoDrop},

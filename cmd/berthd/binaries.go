@@ -9,7 +9,7 @@ import (
 // binaries are the programs that berthd runs. They come with it and are found
 // by its own path, never by the working directory or PATH: what is executed as
 // root must be what was installed.
-type binaries struct{ shim, init, runc string }
+type binaries struct{ shim, init, runc, cni string }
 
 func findBinaries() (binaries, error) {
 	self, err := os.Executable()
@@ -26,6 +26,7 @@ func findBinaries() (binaries, error) {
 			return binaries{}, err
 		}
 	}
+	b.cni = filepath.Join(filepath.Dir(b.shim), "cni") // a folder, of plugins that only some networks need
 	return b, nil
 }
 

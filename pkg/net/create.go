@@ -93,6 +93,9 @@ func (r *registry) plan(n network.Network) (*entry, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := r.ownParent(e); err != nil {
+		return nil, err
+	}
 	return e, r.ownBridge(e)
 }
 
@@ -118,10 +121,7 @@ func (m *maker) make(ctx context.Context, e *entry) error {
 	if err := m.networks.save(e); err != nil {
 		return err
 	}
-	if e.bridge == nil {
-		return nil
-	}
-	if _, err := e.bridge.Ensure(); err != nil {
+	if err := e.ensure(); err != nil || e.bridge == nil {
 		return err
 	}
 	return m.firewall.AddNetwork(ctx, *e.rules)
@@ -134,6 +134,11 @@ func (m *maker) unmake(ctx context.Context, e *entry) error {
 	defer cancel()
 	if e.bridge != nil {
 		if err := m.unmakeBridge(ctx, e); err != nil {
+			return err
+		}
+	}
+	if e.parent != nil {
+		if err := m.unmakeParent(e); err != nil {
 			return err
 		}
 	}

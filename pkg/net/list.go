@@ -161,6 +161,9 @@ func (m *Manager) subnetStatus(n *entry) network.SubnetStatuses {
 		return nil
 	}
 	out := network.SubnetStatuses{}
+	if n.parent != nil {
+		m.plugins.Forget(n.leases) // other processes lease there
+	}
 	for _, s := range n.subnets {
 		inUse, available, err := m.plugins.Usage(n.leases, s)
 		if err != nil {

@@ -181,6 +181,9 @@ func (m *Manager) Close(ctx context.Context, idle bool) error {
 			if n.bridge != nil && !n.foreign {
 				err = errors.Join(err, n.bridge.Delete())
 			}
+			if n.madeParent {
+				err = errors.Join(err, bridge.DeleteLink(n.parent.Name))
+			}
 		}
 	}
 	return errors.Join(err, m.close())

@@ -33,6 +33,11 @@ type entry struct {
 	subnets []cni.Subnet
 	leases  string // folder of the address leases
 	options define.Bridge
+
+	// Of macvlan and ipvlan networks, else nil.
+	parent     *bridge.Parent
+	madeParent bool // it goes with the last network on it
+
 	// foreign says that the bridge was there before the network: it stays when
 	// the network goes.
 	foreign bool
@@ -128,13 +133,23 @@ func (r *registry) reopen(s stored) {
 		r.cfg.Log.Error("a network is left out", "network", s.Network.Name, "error", err)
 		return
 	}
-	e.foreign = s.ForeignBridge
-	if e.bridge != nil {
-		if _, err := e.bridge.Ensure(); err != nil {
-			r.cfg.Log.Error("containers cannot be started on a network", "network", s.Network.Name, "error", err)
-		}
+	e.foreign, e.madeParent = s.ForeignBridge, s.MadeParent
+	if err := e.ensure(); err != nil {
+		r.cfg.Log.Error("containers cannot be started on a network", "network", s.Network.Name, "error", err)
 	}
 	r.add(e)
+}
+
+// ensure makes the interface of the host's that the network needs.
+func (n *entry) ensure() error {
+	switch {
+	case n.bridge != nil:
+		_, err := n.bridge.Ensure()
+		return err
+	case n.madeParent:
+		return n.parent.Ensure()
+	}
+	return nil
 }
 
 func (r *registry) add(e *entry) {
@@ -167,6 +182,8 @@ func (r *registry) entryOf(n network.Network) (*entry, error) {
 	switch n.Driver {
 	case define.DriverBridge:
 		err = r.bridged(e)
+	case define.DriverMacvlan, define.DriverIPvlan:
+		err = r.linked(e)
 	case define.DriverHost:
 		e.list, err = conflist(n.Name, map[string]any{"type": cni.TypeHost})
 	case define.DriverNull: // also of configuration-only networks, which nobody is on
@@ -178,7 +195,9 @@ func (r *registry) entryOf(n network.Network) (*entry, error) {
 }
 
 // drivers are those that users can make networks of.
-func drivers() []string { return []string{define.DriverBridge} }
+func drivers() []string {
+	return []string{define.DriverBridge, define.DriverMacvlan, define.DriverIPvlan}
+}
 
 // bridged completes the entry of a bridge network.
 func (r *registry) bridged(e *entry) (err error) {

@@ -45,7 +45,7 @@ func (p *publisher) requests(s *sandbox, publish network.PortMap) (published, er
 		fallback = n.options.HostIP
 	}
 	out, err := ports.Parse(publish, fallback)
-	if err != nil || len(out) == 0 || n == nil {
+	if err != nil || len(out) == 0 || n == nil || n.parent != nil { // what is on the wire itself needs no ports of the host's
 		return published{}, err
 	}
 	return p.serve(n, out)

@@ -23,6 +23,7 @@ const storedKey = "berth"
 type stored struct {
 	Network       network.Network `json:"network"`
 	ForeignBridge bool            `json:"foreignBridge,omitempty"`
+	MadeParent    bool            `json:"madeParent,omitempty"`
 }
 
 // maxStored bounds the files that are read, in bytes.
@@ -42,7 +43,7 @@ func (r *registry) save(e *entry) error {
 	if err := json.Unmarshal(e.list.Bytes, &all); err != nil {
 		return err
 	}
-	all[storedKey] = stored{Network: e.net, ForeignBridge: e.foreign}
+	all[storedKey] = stored{Network: e.net, ForeignBridge: e.foreign, MadeParent: e.madeParent}
 	b, err := json.MarshalIndent(all, "", "  ")
 	if err != nil {
 		return err

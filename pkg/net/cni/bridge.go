@@ -57,19 +57,28 @@ const defaultDataDir = "/run/berth-cni"
 type bridgePlugin struct{ set *Set }
 
 func (p bridgePlugin) conf(a *skel.CmdArgs) (*BridgeConf, []*ipam.Pool, error) {
+	c, pools, err := p.set.addressing(a)
+	if err == nil && c.Bridge == "" {
+		err = types.NewError(types.ErrInvalidNetworkConfig, "berth-bridge needs bridge", "")
+	}
+	return c, pools, err
+}
+
+// addressing reads a configuration that has subnets.
+func (s *Set) addressing(a *skel.CmdArgs) (*BridgeConf, []*ipam.Pool, error) {
 	c, err := parseConf[BridgeConf](a)
 	if err != nil {
 		return nil, nil, err
 	}
-	if c.Bridge == "" || len(c.IPAM.Subnets) == 0 {
-		return nil, nil, types.NewError(types.ErrInvalidNetworkConfig, "berth-bridge needs bridge and ipam.subnets", "")
+	if len(c.IPAM.Subnets) == 0 {
+		return nil, nil, types.NewError(types.ErrInvalidNetworkConfig, "ipam.subnets is missing", "")
 	}
 	if c.IPAM.DataDir == "" {
 		c.IPAM.DataDir = filepath.Join(defaultDataDir, c.Name)
 	}
 	pools := make([]*ipam.Pool, len(c.IPAM.Subnets))
-	for i, s := range c.IPAM.Subnets {
-		if pools[i], err = p.set.pool(c.IPAM.DataDir, s); err != nil {
+	for i, n := range c.IPAM.Subnets {
+		if pools[i], err = s.pool(c.IPAM.DataDir, n); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -135,7 +144,7 @@ func (p bridgePlugin) add(_ context.Context, a *skel.CmdArgs) (_ types.Result, e
 			err = errors.Join(err, release(pools, e.Addrs, owner(a)))
 		}
 	}()
-	if err := p.lease(e, c, pools, owner(a)); err != nil {
+	if err := e.lease(c, pools, owner(a)); err != nil {
 		return nil, err
 	}
 	if e.MAC == nil {
@@ -155,7 +164,7 @@ type endpoint struct {
 
 // lease gives e one address a family: the one that was asked for, or one of
 // the first subnet that has any left. What it leased before it failed is in e.
-func (p bridgePlugin) lease(e *endpoint, c *BridgeConf, pools []*ipam.Pool, o ipam.Owner) error {
+func (e *endpoint) lease(c *BridgeConf, pools []*ipam.Pool, o ipam.Owner) error {
 	static, err := staticIPs(c)
 	if err != nil {
 		return err
@@ -249,12 +258,21 @@ next:
 }
 
 func (e *endpoint) result(c *BridgeConf, a *skel.CmdArgs) *current.Result {
-	inside := 2 // index of the container's interface
-	r := &current.Result{CNIVersion: current.ImplementedSpecVersion, Interfaces: []*current.Interface{
+	r := e.addresses(c)
+	r.Interfaces = []*current.Interface{
 		{Name: c.Bridge}, {Name: e.HostName}, {Name: e.Name, Mac: e.MAC.String(), Mtu: e.MTU, Sandbox: a.Netns},
-	}}
+	}
+	for _, ip := range r.IPs {
+		ip.Interface = current.Int(2) // the container's
+	}
+	return r
+}
+
+// addresses is a result that has no interfaces.
+func (e *endpoint) addresses(c *BridgeConf) *current.Result {
+	r := &current.Result{CNIVersion: current.ImplementedSpecVersion}
 	for i, p := range e.Addrs {
-		ip := &current.IPConfig{Interface: &inside, Address: net.IPNet{
+		ip := &current.IPConfig{Address: net.IPNet{
 			IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}}
 		if g := e.subnets[i].Gateway; g.IsValid() && !c.Internal {
 			ip.Gateway = g.AsSlice()

@@ -25,6 +25,7 @@ const (
 	TypeBridge   = "berth-bridge"
 	TypeFirewall = "berth-firewall"
 	TypePorts    = "berth-ports"
+	TypeIPAM     = "berth-ipam"
 	TypeHost     = "berth-host"
 	TypeNone     = "berth-none"
 )
@@ -66,6 +67,7 @@ func NewSet(tables Tables, deleteLink func(name string) error) *Set {
 		TypeBridge:   bridgePlugin{s},
 		TypeFirewall: firewallPlugin{s},
 		TypePorts:    portsPlugin{s},
+		TypeIPAM:     ipamPlugin{s},
 		TypeHost:     hostPlugin{},
 		TypeNone:     nonePlugin{},
 	}
@@ -175,7 +177,7 @@ func (s *Set) Main(ctx context.Context, name string) *types.Error {
 
 // Types returns the names of our plugins.
 func Types() []string {
-	return []string{TypeBridge, TypeFirewall, TypePorts, TypeHost, TypeNone}
+	return []string{TypeBridge, TypeFirewall, TypePorts, TypeIPAM, TypeHost, TypeNone}
 }
 
 // pluginError carries an error of ours through libcni's wrapping.

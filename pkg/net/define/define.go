@@ -165,9 +165,14 @@ func validate(n *network.Network, drivers []string) error {
 	if !n.EnableIPv4 && !n.EnableIPv6 {
 		return errdefs.ErrInvalidArgument.WithMessage("IPv4 or IPv6 must be enabled")
 	}
-	if n.Driver != DriverBridge {
-		return nil
+	switch n.Driver {
+	case DriverBridge:
+		_, err := ParseBridge(n.Options, n.Internal)
+		return err
+	case DriverMacvlan, DriverIPvlan:
+		l, err := ParseLinked(n.Driver, n.Options)
+		n.Internal = n.Internal || l.Parent == "" // it leads nowhere
+		return err
 	}
-	_, err := ParseBridge(n.Options, n.Internal)
-	return err
+	return nil
 }

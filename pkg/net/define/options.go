@@ -12,9 +12,11 @@ import (
 
 // Drivers, as Docker names them.
 const (
-	DriverBridge = "bridge"
-	DriverHost   = "host"
-	DriverNull   = "null"
+	DriverBridge  = "bridge"
+	DriverHost    = "host"
+	DriverNull    = "null"
+	DriverMacvlan = "macvlan"
+	DriverIPvlan  = "ipvlan"
 )
 
 // Names of driver options, as Docker has them.

@@ -190,6 +190,16 @@ func (p *Pool) ReleaseIf(drop func(Owner) bool) error {
 	return err
 }
 
+// Holds says whether owner has a lease. It reads the folder as ReleaseIf does.
+func (p *Pool) Holds(owner Owner) (bool, error) {
+	held := false
+	err := p.ReleaseIf(func(o Owner) bool {
+		held = held || o == owner
+		return false
+	})
+	return held, err
+}
+
 // Usage returns how many addresses of the subnet are leased or reserved, and
 // how many dynamic ones are left; both end at 2^64-1.
 func (p *Pool) Usage() (inUse, available uint64) {
