@@ -1,0 +1,210 @@
+package integration
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/berth-engine/berth/integration/harness"
+	bkclient "github.com/moby/buildkit/client"
+	"github.com/moby/buildkit/client/llb"
+	gateway "github.com/moby/buildkit/frontend/gateway/client"
+	"github.com/moby/buildkit/solver/pb"
+)
+
+// What a step may do beyond a container must be granted by the daemon and asked
+// for by the client: one is not enough.
+func TestBuildEntitlements(t *testing.T) {
+	t.Parallel()
+	const hosts = "RUN --network=host test -e /sys/class/net/%s\n"
+	const insecure = "RUN --security=insecure grep -q 'CapEff:.*3fffffffff\\|CapEff:.*1ffffffffff' /proc/self/status || grep CapEff /proc/self/status\n"
+	d := start(t, harness.Options{})
+	onHost := buildContext(t, fmt.Sprintf("FROM "+image+"\n"+hosts, d.Bridge))
+	all := buildContext(t, "FROM "+image+"\n"+insecure)
+	for _, builder := range []string{"berth", "buildx"} {
+		d.Build(builder, nil, onHost).Fails(t, 1, "network.host is not allowed")
+		d.Build(builder, nil, "--no-cache", "--allow", "network.host", onHost).OK(t)
+		d.Build(builder, nil, all).Fails(t, 1, "security.insecure is not allowed")
+		d.Build(builder, nil, "--allow", "security.insecure", all).Fails(t, 1, "security.insecure is not allowed")
+	}
+	d.Build("berth", nil, "--network", "host", buildContext(t, "FROM "+image+"\nRUN test -e /sys/class/net/"+d.Bridge+"\n")).OK(t)
+	d.Build("classic", nil, "--network", "host", buildContext(t, "FROM "+image+"\nRUN test -e /sys/class/net/"+d.Bridge+"\n")).OK(t)
+
+	config := filepath.Join(t.TempDir(), "daemon.json")
+	text := `{"builder": {"entitlements": {"network-host": false, "security-insecure": true}, "frontends": []}}`
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	granted := start(t, harness.Options{Flags: []string{"--config-file", config}})
+	granted.Build("berth", nil, "--allow", "network.host", onHost).Fails(t, 1, "network.host is not allowed")
+	granted.Build("berth", nil, all).Fails(t, 1, "security.insecure is not allowed")
+	granted.Build("berth", nil, "--allow", "security.insecure", all).OK(t)
+	granted.Build("berth", nil, buildContext(t, "# syntax=docker/dockerfile:1\nFROM "+image)).Fails(t, 1, "is not allowed by the daemon's configuration (builder.frontends)")
+}
+
+// A frontend is a program of who wrote the Dockerfile: it is executed only if its
+// repository is listed.
+func TestBuildFrontends(t *testing.T) {
+	t.Parallel()
+	d := start(t, harness.Options{})
+	for _, dockerfile := range []string{"# syntax=evil.example/frontend\nFROM " + image, "# syntax=" + image + "\nFROM " + image} {
+		for _, builder := range harness.Builders {
+			r := d.Build(builder, nil, buildContext(t, dockerfile))
+			if r.Code == 0 {
+				t.Errorf("%s executes %q", builder, dockerfile)
+			}
+			tells(t, r, "is not allowed by the daemon's configuration (builder.frontends)")
+		}
+	}
+}
+
+// CVE-2024-23652: when the stub of a mount is removed, a step that has put a
+// symlink in its place had a file of the host's removed instead.
+func TestBuildCVE2024_23652(t *testing.T) {
+	t.Parallel()
+	d := start(t, harness.Options{})
+	dir := t.TempDir()
+	victim := filepath.Join(dir, "stub")
+	if err := os.WriteFile(victim, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	r := d.Build("berth", nil, buildContext(t, "FROM "+image+"\nRUN --mount=type=tmpfs,target=/a/stub "+
+		"umount /a/stub 2>/dev/null; mv /a /b; ln -s "+dir+" /a; true\n"+
+		"RUN --mount=type=bind,source=f,target=/a2/stub mv /a2 /b2; ln -s "+dir+" /a2; true\n", "f", ""))
+	if _, err := os.Stat(victim); err != nil {
+		t.Errorf("a file of the host's is gone: %v\n%s", err, r.Stderr)
+	}
+}
+
+// CVE-2024-23651: a cache mount's source was resolved on the host after a step
+// had made a symlink of it.
+func TestBuildCVE2024_23651(t *testing.T) {
+	t.Parallel()
+	d := start(t, harness.Options{})
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "secret"), []byte("the host's secret"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	const cache = "--mount=type=cache,id=cve,target=/c"
+	// Both while it is swapped by another step, and afterwards.
+	r := d.Build("berth", nil, "--progress=plain", "--no-cache", buildContext(t, "FROM "+image+" AS swap\n"+
+		"RUN "+cache+" for i in $(seq 200); do rm -rf /c/x; mkdir /c/x; rm -rf /c/x; ln -s "+dir+" /c/x; done\n"+
+		"FROM "+image+" AS look\n"+
+		strings.Repeat("RUN --mount=type=cache,id=cve,source=x,target=/m cat /m/secret 2>/dev/null; true\n", 5)+
+		"FROM "+image+"\nCOPY --from=swap /bin/true /1\nCOPY --from=look /bin/true /2\n"))
+	after := d.Build("berth", nil, "--progress=plain", "--no-cache", buildContext(t, "FROM "+image+"\n"+
+		"RUN --mount=type=cache,id=cve,source=x,target=/m cat /m/secret; true\n"))
+	for _, out := range []harness.Result{r, after} {
+		if strings.Contains(out.Stdout+out.Stderr, "the host's secret") {
+			t.Errorf("a step reads the host's files:\n%s", out.Stderr)
+		}
+	}
+}
+
+// CVE-2024-23653: a container that a frontend asks for was given all privileges
+// without anybody's leave.
+func TestBuildCVE2024_23653(t *testing.T) {
+	t.Parallel()
+	d := start(t, harness.Options{})
+	ctx, cancel := context.WithTimeout(context.Background(), harness.Patience)
+	defer cancel()
+	c, err := bkclient.New(ctx, "", bkclient.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return upgradeTo(ctx, d, "/grpc") }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	try := func(mode pb.SecurityMode, net pb.NetMode) error {
+		_, err := c.Build(ctx, bkclient.SolveOpt{}, "", func(ctx context.Context, g gateway.Client) (*gateway.Result, error) {
+			def, err := llb.Image("docker.io/library/" + image).Marshal(ctx)
+			if err != nil {
+				return nil, err
+			}
+			res, err := g.Solve(ctx, gateway.SolveRequest{Definition: def.ToPB()})
+			if err != nil {
+				return nil, err
+			}
+			ctr, err := g.NewContainer(ctx, gateway.NewContainerRequest{NetMode: net, Mounts: []gateway.Mount{{Dest: "/", MountType: pb.MountType_BIND, Ref: res.Ref}}})
+			if err != nil {
+				return nil, err
+			}
+			defer ctr.Release(ctx)
+			p, err := ctr.Start(ctx, gateway.StartRequest{Args: []string{"/bin/true"}, Cwd: "/", SecurityMode: mode, Stdout: nopCloser{io.Discard}, Stderr: nopCloser{io.Discard}})
+			if err != nil {
+				return nil, err
+			}
+			return nil, p.Wait()
+		}, nil)
+		return err
+	}
+	if err := try(pb.SecurityMode_SANDBOX, pb.NetMode_UNSET); err != nil {
+		t.Errorf("a container without privileges: %v", err)
+	}
+	if err := try(pb.SecurityMode_INSECURE, pb.NetMode_UNSET); err == nil || !strings.Contains(err.Error(), "security.insecure is not allowed") {
+		t.Errorf("a container with all privileges: %v", err)
+	}
+	if err := try(pb.SecurityMode_SANDBOX, pb.NetMode_HOST); err == nil || !strings.Contains(err.Error(), "network.host is not allowed") {
+		t.Errorf("a container on the host's network: %v", err)
+	}
+}
+
+type nopCloser struct{ io.Writer }
+
+func (nopCloser) Close() error { return nil }
+
+// upgradeTo asks for a connection in HTTP/2.
+func upgradeTo(ctx context.Context, d *harness.Daemon, path string) (net.Conn, error) {
+	conn, err := d.Dial(ctx, "", "")
+	if err != nil {
+		return nil, err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://berth"+path, nil)
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Connection", "Upgrade")
+	req.Header.Set("Upgrade", "h2c")
+	if err := req.Write(conn); err != nil {
+		return nil, err
+	}
+	// A byte at a time: what follows the headers is the other protocol's.
+	resp, err := http.ReadResponse(bufio.NewReaderSize(oneByte{conn}, 16), req)
+	if err != nil {
+		return nil, err
+	}
+	if resp.StatusCode != http.StatusSwitchingProtocols {
+		return nil, fmt.Errorf("%s: status %d", path, resp.StatusCode)
+	}
+	return conn, nil
+}
+
+type oneByte struct{ io.Reader }
+
+func (o oneByte) Read(p []byte) (int, error) { return o.Reader.Read(p[:min(len(p), 1)]) }
+
+// Sessions that are none, or end at once, disturb nobody.
+func TestBuildBrokenSessions(t *testing.T) {
+	t.Parallel()
+	d := start(t, harness.Options{})
+	ctx, cancel := context.WithTimeout(context.Background(), harness.Patience)
+	defer cancel()
+	for _, path := range []string{"/session", "/grpc"} {
+		for _, say := range []string{"", "garbage", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"} {
+			conn, err := upgradeTo(ctx, d, path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := io.WriteString(conn, say); err != nil {
+				t.Fatal(err)
+			}
+			conn.Close()
+		}
+	}
+	d.Build("berth", nil, buildContext(t, "FROM "+image+"\nRUN true\n")).OK(t)
+}
