@@ -98,6 +98,7 @@ func (c *talk) system(began time.Time) {
 		}
 	}
 	c.ask("PluginList", "", nil, nil, 200)
+	c.ask("SystemDataUsage", "", nil, nil, 200)
 }
 
 func (c *talk) networks() {

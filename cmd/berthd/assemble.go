@@ -124,7 +124,7 @@ func assemble(ctx context.Context, cfg *config.Config, db *store.DB, log *slog.L
 		LogDrivers: logs.Drivers(), LogBound: logs.Bound(cfg.LogDriver, cfg.LogOpts),
 		Runtimes: paths, Runtime: cfg.DefaultRuntime, Labels: cfg.Labels, Debug: cfg.Debug, Insecure: cfg.InsecureRegistries, CDISpecDirs: cfg.CDISpecDirs,
 		Containerd: containerdSocket(cfg), Namespace: cfg.ContainerdNamespace, Features: features(host),
-		Counts: p.engine.Reader().Counts, Images: p.images.Count, Events: p.bus, Versions: system.Components(bin.runc),
+		Counts: p.engine.Reader().Counts, Images: p.images.Count, Disk: p.disk(), Events: p.bus, Versions: system.Components(bin.runc),
 	})
 	if cfg.MetricsAddr != "" {
 		p.metrics = metrics.New(metrics.Config{

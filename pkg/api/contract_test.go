@@ -69,6 +69,7 @@ var requests = map[string]struct{ target, body string }{
 	"SystemPingHead":    {"/_ping", ""},
 	"SystemVersion":     {"/version", ""},
 	"SystemInfo":        {"/info", ""},
+	"SystemDataUsage":   {"/system/df?verbose=1&type=image&type=volume", ""},
 	"SystemEvents":      {"/events?until=1", ""},
 
 	"ContainerArchiveInfo": {"/containers/web/archive?path=/etc", ""},

@@ -26,6 +26,7 @@ import (
 	"github.com/berth-engine/berth/pkg/version"
 	"github.com/containerd/errdefs"
 	dockerspec "github.com/moby/docker-image-spec/specs-go/v1"
+	"github.com/moby/moby/api/types/build"
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/events"
 	"github.com/moby/moby/api/types/image"
@@ -33,6 +34,7 @@ import (
 	"github.com/moby/moby/api/types/network"
 	"github.com/moby/moby/api/types/storage"
 	"github.com/moby/moby/api/types/system"
+	"github.com/moby/moby/api/types/volume"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
@@ -306,6 +308,15 @@ func (*fakeDaemon) Info(context.Context) (system.Info, error) {
 		FirewallBackend:   &system.FirewallInfo{Driver: "nftables"},
 		DiscoveredDevices: []system.DeviceInfo{{Source: "cdi", ID: "x"}},
 		Runtimes:          map[string]system.RuntimeWithStatus{"runc": {Runtime: system.Runtime{Path: "runc"}, Status: map[string]string{"a": "b"}}}}, nil
+}
+
+func (*fakeDaemon) Usage(context.Context, []system.DiskUsageObject) (system.DiskUsage, error) {
+	return system.DiskUsage{
+		ImageUsage:      &image.DiskUsage{Items: []image.Summary{{ID: "sha256:" + someID}}, TotalCount: 1, TotalSize: 7},
+		ContainerUsage:  &container.DiskUsage{Items: []container.Summary{{ID: someID, Names: []string{"/web"}, State: "running", NetworkSettings: &container.NetworkSettingsSummary{Networks: map[string]*network.EndpointSettings{}}}}, TotalCount: 1},
+		VolumeUsage:     &volume.DiskUsage{Items: []volume.Volume{{Name: "data", Driver: "local", Scope: "local", Mountpoint: "/m", Labels: map[string]string{}, Options: map[string]string{}, UsageData: &volume.UsageData{Size: 1}}}, TotalCount: 1},
+		BuildCacheUsage: &build.DiskUsage{Items: []build.CacheRecord{{ID: "x", Type: "regular"}}, TotalCount: 1},
+	}, nil
 }
 
 func (*fakeDaemon) Version(context.Context) (system.VersionResponse, error) {

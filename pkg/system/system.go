@@ -39,6 +39,7 @@ type Config struct {
 	Features    Features
 	Counts      func() (running, paused, stopped int)
 	Images      func() int
+	Disk        Disk
 	Events      Source
 	Versions    []Component
 }
@@ -59,10 +60,21 @@ type Features struct {
 }
 
 // System answers for one daemon.
-type System struct{ c Config }
+type System struct {
+	c                                  Config
+	containers, images, volumes, cache measurement
+}
 
 // New makes one.
-func New(c Config) *System { return &System{c} }
+func New(c Config) *System {
+	return &System{
+		c:          c,
+		containers: measurement{take: c.Disk.containers},
+		images:     measurement{take: c.Disk.images},
+		volumes:    measurement{take: c.Disk.volumes},
+		cache:      measurement{take: c.Disk.cache},
+	}
+}
 
 // Events is GET /events.
 func (s *System) Events(ctx context.Context, since, until time.Time, f filters.Args, registered func(), each func(events.Message) error) error {

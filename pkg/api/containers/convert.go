@@ -9,8 +9,8 @@ import (
 	"github.com/moby/moby/api/types/storage"
 )
 
-// convertList gives a list the shape of version v.
-func convertList(list []container.Summary, v api.Version) any {
+// ConvertList gives a list the shape of version v.
+func ConvertList(list []container.Summary, v api.Version) any {
 	if list == nil {
 		list = []container.Summary{}
 	}

@@ -86,7 +86,7 @@ func TestConvertList(t *testing.T) {
 			ImageManifestDescriptor: &ocispec.Descriptor{},
 		}
 		s.HostConfig.Annotations = map[string]string{"a": "b"}
-		o := object(t, map[string]any{"list": convertList([]container.Summary{s}, api.V1(minor))})["list"].([]any)[0].(map[string]any)
+		o := object(t, map[string]any{"list": ConvertList([]container.Summary{s}, api.V1(minor))})["list"].([]any)[0].(map[string]any)
 		for _, c := range []struct {
 			of    map[string]any
 			field string
@@ -101,7 +101,7 @@ func TestConvertList(t *testing.T) {
 			}
 		}
 	}
-	if raw, _ := json.Marshal(convertList(nil, api.V1(24))); string(raw) != "[]" {
+	if raw, _ := json.Marshal(ConvertList(nil, api.V1(24))); string(raw) != "[]" {
 		t.Errorf("nothing is %s", raw)
 	}
 }

@@ -16,7 +16,7 @@ func (h handlers) list(w http.ResponseWriter, r *api.Request) error {
 	if err != nil {
 		return err
 	}
-	return api.WriteJSON(w, http.StatusOK, convertList(list, r.Version))
+	return api.WriteJSON(w, http.StatusOK, ConvertList(list, r.Version))
 }
 
 func listOptions(r *api.Request) (o engine.ListOptions, err error) {

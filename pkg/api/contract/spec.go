@@ -207,6 +207,12 @@ func correctOperation(o operation) {
 		o.responses["101"] = o.responses["200"] // upgraded as attach is
 	}
 	ok := o.responses["200"].schema
+	if o.id == "SystemDataUsage" && ok != nil && ok.Properties["Containers"] != nil {
+		// Up to 1.41 a list of lists, since ContainerSummary was a list itself.
+		if c := ok.Properties["Containers"].Value; c.Items != nil && c.Items.Value.Type.Is("array") {
+			c.Items = c.Items.Value.Items
+		}
+	}
 	if o.id == "ExecInspect" && ok != nil {
 		for _, name := range []string{"ExitCode", "DetachKeys"} { // null while it runs; null by default
 			if p := ok.Properties[name]; p != nil {

@@ -9,6 +9,16 @@ import (
 
 // convertList gives a list of images the shape of version v.
 func convertList(list []image.Summary, v api.Version) any {
+	if v < api.V1(51) { // told by system df only
+		for i := range list {
+			list[i].Containers = -1
+		}
+	}
+	return ConvertSummaries(list, v)
+}
+
+// ConvertSummaries gives images the shape of version v, as system df has them.
+func ConvertSummaries(list []image.Summary, v api.Version) any {
 	if list == nil {
 		list = []image.Summary{}
 	}
@@ -44,9 +54,6 @@ func convertSummary(i *image.Summary, v api.Version) {
 	}
 	if v < api.V1(48) {
 		i.Descriptor = nil
-	}
-	if v < api.V1(51) {
-		i.Containers = -1
 	}
 }
 

@@ -15,6 +15,8 @@ import (
 type Backend interface {
 	Info(ctx context.Context) (system.Info, error)
 	Version(ctx context.Context) (system.VersionResponse, error)
+	// Usage gives all items of the kinds; none is all kinds.
+	Usage(ctx context.Context, kinds []system.DiskUsageObject) (system.DiskUsage, error)
 	// Events calls registered once no event can be missed any more, then each
 	// for every event from since on (zero: from now on) until until (zero: for
 	// ever), ctx or an error of each ends it. When until has passed it returns

@@ -15,6 +15,7 @@ func Routes(b Backend, p Ping) []api.Route {
 		{Operation: "SystemPingHead", Handler: h.getPing},
 		{Operation: "SystemVersion", Handler: h.getVersion},
 		{Operation: "SystemInfo", Handler: h.getInfo},
+		{Operation: "SystemDataUsage", Handler: h.getUsage},
 		{Operation: "SystemEvents", Handler: h.getEvents, Streams: true},
 	}
 }
