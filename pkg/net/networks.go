@@ -215,7 +215,7 @@ func (r *registry) bridged(e *entry) (err error) {
 	e.leases = r.dirs.leases(n.Name)
 	e.bridge = &bridge.Bridge{Name: name, MTU: mtu}
 	e.rules = &firewall.Network{Bridge: name, Internal: n.Internal, ICC: e.options.ICC, Masquerade: e.options.Masquerade,
-		Source: e.options.Source, Access4: access(e.options.Mode4), Access6: access(e.options.Mode6), Trusted: e.options.Trusted}
+		Source: e.options.Source, Access4: r.access(n, e.options.Mode4), Access6: r.access(n, e.options.Mode6), Trusted: e.options.Trusted}
 	for _, c := range n.IPAM.Config {
 		s := cni.Subnet{Subnet: c.Subnet, Range: c.IPRange, Gateway: c.Gateway, Reserved: slices.Collect(maps.Values(c.AuxAddress))}
 		slices.SortFunc(s.Reserved, netip.Addr.Compare)
@@ -239,12 +239,16 @@ func (r *registry) bridged(e *entry) (err error) {
 }
 
 // access is what a gateway mode lets in.
-func access(m define.GatewayMode) firewall.Access {
-	switch m {
-	case define.ModeRouted:
+func (r *registry) access(n network.Network, m define.GatewayMode) firewall.Access {
+	switch {
+	case n.Internal:
+		return firewall.AccessNone
+	case m == define.ModeRouted:
 		return firewall.AccessRouted
-	case define.ModeUnprotected:
+	case m == define.ModeUnprotected:
 		return firewall.AccessAll
+	case r.cfg.AllowDirectRouting:
+		return firewall.AccessPublished
 	}
 	return firewall.AccessNone
 }

@@ -73,6 +73,13 @@ func (b Bridge) create() (netlink.Link, error) {
 	if err != nil && !errors.Is(err, syscall.EEXIST) { // another start made it meanwhile
 		return nil, err
 	}
+	// Its addresses are nobody else's. While the kernel looks for duplicates of
+	// the link-local one, a second and more, it asks for no neighbour and so
+	// forwards nothing to containers (net/ipv6/ndisc.c, ndisc_send_ns).
+	err = Sysctl("net/ipv6/conf/"+b.Name+"/accept_dad", "0")
+	if err != nil && !errors.Is(err, fs.ErrNotExist) { // a kernel without IPv6
+		return nil, err
+	}
 	return netlink.LinkByName(b.Name)
 }
 

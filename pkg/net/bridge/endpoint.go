@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"regexp"
+	"strings"
 	"syscall"
 
 	"github.com/berth-engine/berth/pkg/net/dump"
@@ -30,6 +31,21 @@ type Endpoint struct {
 	Gateways []netip.Addr     // default routes go there; none makes no default route
 	Hairpin  bool             // frames may leave by the port that they came in
 	Isolated bool             // no frames from and to other isolated ports of the bridge
+}
+
+// RulesSeePorts says whether br_netfilter has the firewall decide on frames
+// between ports of a bridge, for both IP versions. Then ports need not be
+// isolated, and must not: what is translated to a port of the same bridge is not
+// routed but bridged (net/bridge/br_netfilter_hooks.c), so that isolated
+// neighbours could not reach each other's published ports.
+func RulesSeePorts() bool {
+	for _, name := range []string{"iptables", "ip6tables"} {
+		b, err := os.ReadFile("/proc/sys/net/bridge/bridge-nf-call-" + name)
+		if err != nil || strings.TrimSpace(string(b)) == "0" {
+			return false
+		}
+	}
+	return true
 }
 
 // HostName is the name of the host's end of interface ifName of container id.

@@ -26,9 +26,8 @@ type BridgeConf struct {
 	Bridge   string `json:"bridge"`
 	MTU      int    `json:"mtu,omitempty"`      // 0 leaves the kernel's
 	Internal bool   `json:"internal,omitempty"` // containers get no default route
-	// Isolated containers do not reach each other over the bridge. This is the
-	// bridge's own doing: rules for forwarded packets see frames between its
-	// ports only where br_netfilter is loaded and on.
+	// Isolated containers do not reach each other over the bridge: by the bridge's
+	// own doing, where the firewall's rules do not see frames between its ports.
 	Isolated bool `json:"isolated,omitempty"`
 	IPAM     IPAM `json:"ipam"`
 	Runtime  struct {
@@ -211,7 +210,7 @@ func wantsOther(static []netip.Addr, i int, is4 bool) bool {
 func (p bridgePlugin) endpoint(a *skel.CmdArgs, c *BridgeConf) (*endpoint, error) {
 	e := &endpoint{Endpoint: bridge.Endpoint{
 		HostName: bridge.HostName(a.ContainerID, a.IfName),
-		Name:     a.IfName, NetNS: a.Netns, MTU: c.MTU, Hairpin: true, Isolated: c.Isolated,
+		Name:     a.IfName, NetNS: a.Netns, MTU: c.MTU, Hairpin: true, Isolated: c.Isolated && !bridge.RulesSeePorts(),
 	}}
 	if c.Runtime.MAC != "" {
 		mac, err := net.ParseMAC(c.Runtime.MAC)
