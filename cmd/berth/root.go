@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/berth-engine/berth/cmd/berth/build"
+	"github.com/berth-engine/berth/cmd/berth/volumes"
 	"github.com/berth-engine/berth/pkg/config"
 	"github.com/berth-engine/berth/pkg/version"
 )
@@ -70,6 +71,9 @@ func newRoot(dockerCLI *command.DockerCli) (*cobra.Command, *cliflags.ClientOpti
 	root.Annotations["additionalHelp"] = "The commands are Docker's; see also https://docs.docker.com/reference/cli/docker/"
 	commands.AddCommands(root, dockerCLI)
 	replaceBuild(root, dockerCLI)
+	if volume, _, err := root.Find([]string{"volume"}); err == nil {
+		volume.AddCommand(volumes.Commands(dockerCLI)...)
+	}
 	setHelp(root, dockerCLI)
 	return root, opts
 }

@@ -96,7 +96,7 @@ func assemble(ctx context.Context, cfg *config.Config, db *store.DB, log *slog.L
 	if p.networks, err = openNetworks(ctx, cfg, bin.cni, p.bus, log); err != nil {
 		return nil, err
 	}
-	if p.volumes, err = volumes.Open(volumes.Config{Root: filepath.Join(cfg.DataRoot, "volumes"), Publish: p.bus.Publish, Logger: log}); err != nil {
+	if p.volumes, err = volumes.Open(volumes.Config{Root: filepath.Join(cfg.DataRoot, "volumes"), Publish: p.bus.Publish, Freeze: p.freeze, Logger: log}); err != nil {
 		return nil, err
 	}
 	if p.engine, err = engine.New(ctx, engine.Config{
@@ -147,7 +147,7 @@ func (p *parts) server(cfg *config.Config, log *slog.Logger) (*api.Server, error
 			apiexec.Routes(p.engine.Execs()),
 			apiimages.Routes(p.images), apiregistry.Routes(p.registries),
 			apinetworks.Routes(p.networks, p.engine.Endpoints()),
-			apivolumes.Routes(p.volumes),
+			apivolumes.Routes(p.volumes), apivolumes.BackupRoutes(p.volumes.Backups()),
 			apiplugins.Routes(), apiswarm.Routes(),
 			apisystem.Routes(p.system, apisystem.Ping{Builder: "2"}),
 			apibuild.Routes(apibuild.Backend{Builder: p.builder, Classic: classic.New(p.builder)}),

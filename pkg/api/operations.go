@@ -121,6 +121,14 @@ var Operations = []Operation{
 	{"Session", "POST", "/session"},
 }
 
+// Own are Berth's operations that Docker does not have; they work in every version.
+var Own = []Operation{
+	{"BerthVolumeExport", "GET", "/berth/volumes/{name}/export"},
+	{"BerthVolumeImport", "POST", "/berth/volumes/{name}/import"},
+	{"BerthVolumeSnapshot", "POST", "/berth/volumes/{name}/snapshot"},
+	{"BerthVolumeRestore", "POST", "/berth/volumes/{name}/restore"},
+}
+
 // Unlisted are operations that Docker serves and swagger.yaml does not have.
 var Unlisted = []Operation{
 	{"GRPC", "POST", "/grpc"},

@@ -61,7 +61,10 @@ func TestDocument(t *testing.T) {
 }
 
 func document(s *api.Server) []byte {
-	var served, declined, missing bytes.Buffer
+	var served, declined, missing, own bytes.Buffer
+	for _, o := range api.Own {
+		fmt.Fprintf(&own, "| %s | `%s %s` |\n", o.ID, o.Method, o.Path)
+	}
 	n := 0
 	for _, o := range api.Operations {
 		row := fmt.Sprintf("| %s | `%s %s` |\n", o.ID, o.Method, o.Path)
@@ -102,5 +105,13 @@ Answered with the status and words that Docker has for it.
 
 | operation | request |
 |---|---|
-%s`, version.MinAPI, version.MaxAPI, n, len(api.Operations), served.Bytes(), declined.Bytes(), missing.Bytes())
+%s
+## Berth's own
+
+Docker has none of these; they are the same in every version.
+[volumes.md](volumes.md) has their parameters.
+
+| operation | request |
+|---|---|
+%s`, version.MinAPI, version.MaxAPI, n, len(api.Operations), served.Bytes(), declined.Bytes(), missing.Bytes(), own.Bytes())
 }

@@ -42,6 +42,7 @@ var revealing = map[string]bool{
 	"ContainerArchive":         true,
 	"ContainerArchiveInfo":     true,
 	"ContainerExport":          true,
+	"BerthVolumeExport":        true,
 	"ImageGet":                 true,
 	"ImageGetAll":              true,
 	"GetPluginPrivileges":      true, // asks a registry

@@ -99,7 +99,7 @@ func (s *Server) addRoutes(routes []Route) error {
 		}
 		byOperation[r.Operation] = r
 	}
-	for _, op := range slices.Concat(Operations, Unlisted) {
+	for _, op := range slices.Concat(Operations, Unlisted, Own) {
 		r, served := byOperation[op.ID]
 		if !served {
 			r = Route{Operation: op.ID, Handler: notImplemented(op)}

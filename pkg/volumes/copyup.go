@@ -99,9 +99,8 @@ func stageAndSwap(ctx context.Context, e *entry, stage string, src *os.File) err
 	if err := files.CopyTree(ctx, dst, src); err != nil {
 		return err
 	}
-	// Names must not reach the disk before what they name.
-	if err := unix.Syncfs(int(dst.Fd())); err != nil {
-		return &os.PathError{Op: "syncfs", Path: stage, Err: err}
+	if err := syncfs(stage); err != nil {
+		return err
 	}
 	return unix.Renameat2(unix.AT_FDCWD, stage, unix.AT_FDCWD, e.data(), unix.RENAME_EXCHANGE)
 }

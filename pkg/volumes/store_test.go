@@ -32,7 +32,7 @@ func must(t testing.TB, err error) {
 
 func open(t *testing.T, root string) *Store {
 	t.Helper()
-	s, err := Open(Config{Root: root, Publish: func(events.Message) {}, Logger: slog.New(slog.DiscardHandler)})
+	s, err := Open(Config{Root: root, Publish: func(events.Message) {}, Freeze: func(context.Context, []string) (func() error, error) { return func() error { return nil }, nil }, Logger: slog.New(slog.DiscardHandler)})
 	must(t, err)
 	return s
 }

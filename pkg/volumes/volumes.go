@@ -38,6 +38,7 @@ const AnonymousLabel = "com.docker.volume.anonymous"
 type Config struct {
 	Root    string // DATA/volumes
 	Publish func(events.Message)
+	Freeze  Freeze // pauses containers, while their volumes are copied
 	Logger  *slog.Logger
 }
 
@@ -45,6 +46,7 @@ type Config struct {
 type Store struct {
 	catalog *catalog
 	mounter *mounter
+	backups *Backups
 	unborn  unborn
 	news    teller
 	logger  *slog.Logger
@@ -65,7 +67,8 @@ func Open(c Config) (*Store, error) {
 		// EBADF for a descriptor that is none tells that the call is known.
 		recursiveReadonly: !errors.Is(unix.MountSetattr(-1, "", unix.AT_EMPTY_PATH, &unix.MountAttr{}), unix.ENOSYS),
 	}
-	return &Store{catalog: all, mounter: m, unborn: unborn(filepath.Join(c.Root, unbornDir)), news: c.Publish, logger: c.Logger}, nil
+	b := &Backups{catalog: all, mounter: m, freeze: c.Freeze}
+	return &Store{catalog: all, mounter: m, backups: b, unborn: unborn(filepath.Join(c.Root, unbornDir)), news: c.Publish, logger: c.Logger}, nil
 }
 
 // Create makes a volume; one of that name that exists is returned as it is.

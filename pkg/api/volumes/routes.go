@@ -16,3 +16,16 @@ func Routes(b Backend) []api.Route {
 		{Operation: "VolumePrune", Handler: h.prune},
 	}
 }
+
+type backupHandlers struct{ backend Backups }
+
+// BackupRoutes are Berth's own operations on whole volumes.
+func BackupRoutes(b Backups) []api.Route {
+	h := backupHandlers{b}
+	return []api.Route{
+		{Operation: "BerthVolumeExport", Handler: h.export, Streams: true},
+		{Operation: "BerthVolumeImport", Handler: h.importTar, Streams: true},
+		{Operation: "BerthVolumeSnapshot", Handler: h.snapshot},
+		{Operation: "BerthVolumeRestore", Handler: h.restore},
+	}
+}
