@@ -15,6 +15,7 @@ import (
 	"time"
 
 	taskapi "github.com/containerd/containerd/api/runtime/task/v3"
+	"github.com/containerd/containerd/api/types/task"
 	"github.com/containerd/errdefs"
 	"github.com/containerd/errdefs/pkg/errgrpc"
 	"github.com/containerd/ttrpc"
@@ -255,6 +256,12 @@ func (s *Service) Delete(ctx context.Context, r *taskapi.DeleteRequest) (*taskap
 	if r.ExecID != "" && s.process(r.ID, r.ExecID) != nil {
 		return s.deleteExec(ctx, r)
 	}
+	if p := s.process(r.ID, r.ExecID); p != nil {
+		// Upstream refuses at once what still runs, and else waits 10 s for the end
+		// of the output, which comes when the log waits for its server no longer.
+		t := time.AfterFunc(drainBound, p.log.Stop)
+		defer t.Stop()
+	}
 	resp, err := s.TTRPCTaskService.Delete(ctx, r)
 	if err == nil && r.ExecID == "" {
 		if c := s.drop(r.ID); c != nil {
@@ -263,6 +270,22 @@ func (s *Service) Delete(ctx context.Context, r *taskapi.DeleteRequest) (*taskap
 		}
 	}
 	return resp, err
+}
+
+// Pids names the container's process also when it has ended, until Delete. A
+// containerd that starts again asks shims for their processes, and takes one
+// without any for a failed start, to be removed with the exit code that nobody
+// has had yet (core/runtime/v2, shouldCleanupShim).
+func (s *Service) Pids(ctx context.Context, r *taskapi.PidsRequest) (*taskapi.PidsResponse, error) {
+	resp, err := s.TTRPCTaskService.Pids(ctx, r)
+	if err != nil || len(resp.Processes) > 0 {
+		return resp, err
+	}
+	state, err := s.TTRPCTaskService.State(ctx, &taskapi.StateRequest{ID: r.ID})
+	if err == nil && state.Status == task.Status_STOPPED {
+		resp.Processes = append(resp.Processes, &task.ProcessInfo{Pid: state.Pid})
+	}
+	return resp, nil
 }
 
 // Shutdown ends the shim when it has no task left.

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	taskapi "github.com/containerd/containerd/api/runtime/task/v3"
 	"github.com/containerd/errdefs"
@@ -16,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/berth-engine/berth/pkg/logs"
 	"github.com/berth-engine/berth/pkg/streams"
 )
 
@@ -318,6 +320,58 @@ func TestState(t *testing.T) {
 }
 
 // TestForeignStreams: what is no berth: URI works as in upstream's shim.
+// TestPidsAfterTheEnd: a containerd that comes back must find a process.
+func TestPidsAfterTheEnd(t *testing.T) {
+	r := newRig(t)
+	r.create(r.config(), "sh", "-c", "exit 3")
+	r.run("")
+	if code := r.wait(""); code != 3 {
+		t.Fatal(code)
+	}
+	state, err := r.shim.State(t.Context(), &taskapi.StateRequest{ID: r.id})
+	r.must(err)
+	pids, err := r.shim.Pids(t.Context(), &taskapi.PidsRequest{ID: r.id})
+	r.must(err)
+	if len(pids.Processes) != 1 || pids.Processes[0].Pid != state.Pid {
+		t.Errorf("%v, want %d", pids.Processes, state.Pid)
+	}
+	r.end()
+}
+
+// TestStuckLog: a container whose log waits for its server stands still, and its
+// end does not wait.
+func TestStuckLog(t *testing.T) {
+	server, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Close()
+	r := newRig(t)
+	r.log.Driver, r.log.Options = logs.Syslog, map[string]string{"syslog-address": "tcp://" + server.Addr().String(), "cache-max-size": "1g"}
+	r.create(r.config(), "sh", "-c", "yes 0123456789; echo never")
+	conn, err := server.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	r.run("")
+	size := -1
+	for { // until the log has stood still for a while
+		out, _ := r.logged()
+		if len(out) == size && size > 0 {
+			break
+		}
+		size = len(out)
+		time.Sleep(300 * time.Millisecond)
+	}
+	r.kill()
+	r.wait("")
+	r.end()
+	if out, _ := r.logged(); len(out) < size || strings.Contains(out, "never") {
+		t.Errorf("%d bytes in the local copy, %d before the end", len(out), size)
+	}
+}
+
 func TestForeignStreams(t *testing.T) {
 	r := newRig(t)
 	r.start(false, "sh", "-c", "echo hi")
