@@ -98,7 +98,7 @@ func New(ctx context.Context, c Config) (*Engine, error) {
 	}
 	e, observer, recovery, boot := assemble(c, l)
 	run, stop := context.WithCancel(context.WithoutCancel(ctx))
-	e.stop = stop
+	e.stop, e.remover.closing = stop, run.Done()
 	// Subscribed before the look around: an exit in between is seen twice
 	// rather than never.
 	events := c.Tasks.Events(run)

@@ -82,6 +82,7 @@ type remover struct {
 	events  Publisher
 	log     *slog.Logger
 	fault   func(name string)
+	closing <-chan struct{}
 	sweeps  sync.WaitGroup // of what was removed
 	pruning atomic.Bool    // one prune at a time
 }
@@ -115,7 +116,7 @@ func (r *remover) now(ctx context.Context, u *unit.Unit, o RemoveOptions) error 
 	u.Close(errdefs.ErrNotFound.WithMessage("No such container: " + u.ID))
 	go func() {
 		defer r.sweeps.Done()
-		r.sweep(context.WithoutCancel(ctx), u.ID)
+		r.sweepUntilClean(context.WithoutCancel(ctx), u.ID)
 	}()
 	return nil
 }
@@ -126,27 +127,50 @@ func (r *remover) wait() { r.sweeps.Wait() }
 // sweepTimeout bounds the work after a removal that nobody waits for.
 const sweepTimeout = 2 * time.Minute
 
-// sweep drops what a container without a record still has. Everything in it is
-// idempotent: recovery calls it for leftovers, too.
-func (r *remover) sweep(ctx context.Context, id string) {
+// A sweep that failed is tried again after sweepRetry, then after twice as long.
+const (
+	sweepRetry    = 200 * time.Millisecond
+	sweepRetryMax = time.Minute
+)
+
+// sweepUntilClean outlasts a containerd that is away; the end of berthd it leaves
+// to the next start.
+func (r *remover) sweepUntilClean(ctx context.Context, id string) {
+	for wait := sweepRetry; !r.sweep(ctx, id); wait = min(2*wait, sweepRetryMax) {
+		select {
+		case <-time.After(wait):
+		case <-r.closing:
+			return
+		}
+	}
+}
+
+// sweep drops what a container without a record still has, and reports whether all
+// of it is gone. Everything in it is idempotent: recovery calls it for leftovers, too.
+func (r *remover) sweep(ctx context.Context, id string) (clean bool) {
 	ctx, cancel := context.WithTimeout(ctx, sweepTimeout)
 	defer cancel()
 	steps := []struct {
 		name string
 		f    func() error
 	}{
+		// There is one only after a start that was cut off from containerd.
+		{"task", func() error { _, err := r.tasks.DeleteTask(ctx, id); return err }},
 		{"containerd container", func() error { return r.tasks.RemoveContainer(ctx, id) }},
 		{"root filesystem", func() error { return r.tasks.RemoveRootfs(ctx, id) }},
 		{"shared memory", func() error { return spec.UnmountShm(r.Dir(id)) }},
 		{"folder", func() error { return os.RemoveAll(r.Dir(id)) }},
 		{"socket", func() error { return ignoreNotExist(os.Remove(r.Socket(id))) }},
 	}
+	clean = true
 	for _, s := range steps {
 		if err := s.f(); ignoreNotFound(err) != nil {
-			r.log.Error("leftover of a removed container; the next start of berthd tries again", "container", id, "what", s.name, "error", err)
+			clean = false
+			r.log.Error("leftover of a removed container; it is tried again", "container", id, "what", s.name, "error", err)
 		}
 		r.fault("remove." + s.name)
 	}
+	return clean
 }
 
 func ignoreNotExist(err error) error {

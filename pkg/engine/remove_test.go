@@ -4,8 +4,10 @@ import (
 	"errors"
 	"os"
 	"testing"
+	"time"
 
 	"github.com/berth-engine/berth/pkg/engine/container"
+	"github.com/berth-engine/berth/pkg/runtime"
 	"github.com/containerd/errdefs"
 )
 
@@ -101,4 +103,29 @@ func TestRemoveOfDead(t *testing.T) {
 		t.Error(err)
 	}
 	w.gone(e, id)
+}
+
+// TestRemoveWithoutContainerd: what a removal could not give back it gives back when
+// containerd is there again, a task that a start which was cut off left included.
+func TestRemoveWithoutContainerd(t *testing.T) {
+	w := newWorld(t)
+	e := w.engine()
+	id := w.create(e)
+	w.tasks.failing("delete-task", errdefs.ErrUnavailable)
+	w.tasks.failing("remove-container", errdefs.ErrUnavailable)
+	w.tasks.mu.Lock()
+	w.tasks.all[id] = &fakeTask{Task: runtime.Task{ID: id, Status: runtime.Created}}
+	w.tasks.mu.Unlock()
+	if err := e.Remove(t.Context(), id, RemoveOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	for w.journal.only("remove-container") == "" { // tried once
+		time.Sleep(time.Millisecond)
+	}
+	w.tasks.failing("delete-task", nil)
+	w.tasks.failing("remove-container", nil)
+	w.gone(e, id)
+	if left, _ := w.tasks.Tasks(t.Context()); len(left) > 0 {
+		t.Errorf("left: %v", left)
+	}
 }

@@ -50,6 +50,7 @@ type eventStreams struct {
 	ctx    context.Context // done when the Runtime is being closed
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
+	lost   func(context.Context) error // ends what a containerd that was away lost
 }
 
 func newEventStreams(ctx context.Context, c conn) *eventStreams {
@@ -107,6 +108,7 @@ type subscription struct {
 	envelopes <-chan *events.Envelope
 	errs      <-chan error
 	probe     bool // it must be seen to be live, and then leads to a resync
+	lost      func(context.Context) error
 	cancel    context.CancelFunc
 }
 
@@ -119,7 +121,7 @@ func (r *eventStreams) subscribe(ctx context.Context) *subscription {
 	} {
 		filters = append(filters, fmt.Sprintf("namespace==%q,topic==%q", r.config.Namespace, topic))
 	}
-	s := &subscription{publisher: r.client.EventService(), probe: r.config.Address != "", cancel: cancel}
+	s := &subscription{publisher: r.client.EventService(), probe: r.config.Address != "", lost: r.lost, cancel: cancel}
 	s.envelopes, s.errs = r.client.EventService().Subscribe(ctx, filters...)
 	return s
 }
@@ -143,6 +145,9 @@ func (s *subscription) forward(ctx context.Context, out chan<- Event) (live bool
 				e, ok = convert(env)
 			} else if !live {
 				live, ok, e = true, true, Event{Kind: KindResync}
+				if err := s.lost(ctx); err != nil {
+					slog.Warn("shims that containerd lost could not be ended", "error", err)
+				}
 			}
 			if !ok {
 				continue

@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -8,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
@@ -16,17 +18,12 @@ import (
 // when the daemon dies after the shim has come up and before its address is on
 // the disk, or before its container is there: nobody could ever reach it.
 func endOrphans(c Config, live map[string]bool) error {
-	procs, err := filepath.Glob("/proc/[0-9]*")
+	all, err := shims(c)
 	if err != nil {
 		return err
 	}
-	for _, dir := range procs {
-		pid, err := strconv.Atoi(filepath.Base(dir))
-		if err != nil {
-			continue
-		}
-		id, ok := shimOf(c, pid)
-		if !ok || live[id] {
+	for pid, id := range all {
+		if live[id] {
 			continue
 		}
 		slog.Warn("a shim without a task is ended", "container", id, "pid", pid)
@@ -37,14 +34,95 @@ func endOrphans(c Config, live map[string]bool) error {
 	return nil
 }
 
+// endLost does so for a containerd that was away, while tasks may be created. The
+// order tells a shim that was lost from one that is coming up: whose CreateTask
+// began before the look at the processes is still at it, or has made a task, or
+// has failed.
+func (r *containerTasks) endLost(ctx context.Context) error {
+	all, err := shims(r.config)
+	if err != nil {
+		return err
+	}
+	live := r.creating.ids()
+	tasks, err := r.Tasks(ctx)
+	if err != nil {
+		return err
+	}
+	for _, t := range tasks {
+		live[t.ID] = true
+	}
+	var errs error
+	for pid, id := range all {
+		if !live[id] {
+			slog.Warn("a shim that containerd lost is ended", "container", id, "pid", pid)
+			errs = errors.Join(errs, endShim(r.config, pid))
+		}
+	}
+	return errs
+}
+
+// creating are the containers whose task is being created.
+type creating struct {
+	mu sync.Mutex // guards n
+	n  map[string]int
+}
+
+func (c *creating) begin(id string) (end func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.n == nil {
+		c.n = map[string]int{}
+	}
+	c.n[id]++
+	return func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.n[id]--; c.n[id] == 0 {
+			delete(c.n, id)
+		}
+	}
+}
+
+func (c *creating) ids() map[string]bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	all := make(map[string]bool, len(c.n))
+	for id := range c.n {
+		all[id] = true
+	}
+	return all
+}
+
+// shims are the processes that are shims of this containerd, by their IDs.
+func shims(c Config) (map[int]string, error) {
+	procs, err := filepath.Glob("/proc/[0-9]*")
+	if err != nil {
+		return nil, err
+	}
+	all := map[int]string{}
+	for _, dir := range procs {
+		pid, err := strconv.Atoi(filepath.Base(dir))
+		if err != nil {
+			continue
+		}
+		if id, ok := shimOf(c, pid); ok {
+			all[pid] = id
+		}
+	}
+	return all, nil
+}
+
 // shimOf reads off its command line which container a process is the shim of.
 func shimOf(c Config, pid int) (id string, ok bool) {
 	line, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cmdline")
 	if err != nil {
 		return "", false // it has ended
 	}
-	return parseShim(strings.Split(string(line), "\x00"), filepath.Base(c.Shim),
-		c.Namespace, filepath.Join(c.State, socketName))
+	address := strings.TrimPrefix(c.Address, "unix://")
+	if address == "" {
+		address = filepath.Join(c.State, socketName)
+	}
+	return parseShim(strings.Split(string(line), "\x00"), filepath.Base(c.Shim), c.Namespace, address)
 }
 
 // parseShim recognises the arguments that upstream's manager starts a shim with:

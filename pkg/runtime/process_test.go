@@ -103,24 +103,8 @@ func TestExitWhileDown(t *testing.T) {
 func TestOrphans(t *testing.T) {
 	config := testConfig("orphans")
 	socket := filepath.Join(config.State, socketName)
-	start := func(args ...string) *exec.Cmd {
-		cmd := exec.Command(os.Args[0])
-		cmd.Args = append([]string{config.Shim}, args...)
-		cmd.Env = append(os.Environ(), orphanEnv+"=1")
-		if _, err := cmd.StdinPipe(); err != nil {
-			t.Fatal(err)
-		}
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() {
-			_ = cmd.Process.Kill()
-			_ = cmd.Wait()
-		})
-		return cmd
-	}
-	other := start("-namespace", config.Namespace, "-id", "x", "-address", socket+".other")
-	orphan := start("-namespace", config.Namespace, "-id", "x", "-address", socket)
+	other := startShim(t, config, "-namespace", config.Namespace, "-id", "x", "-address", socket+".other")
+	orphan := startShim(t, config, "-namespace", config.Namespace, "-id", "x", "-address", socket)
 	startDaemon(t, config)
 	err := orphan.Wait()
 	if status, ok := orphan.ProcessState.Sys().(syscall.WaitStatus); !ok || status.Signal() != syscall.SIGKILL {
@@ -129,6 +113,54 @@ func TestOrphans(t *testing.T) {
 	if err := other.Process.Signal(syscall.Signal(0)); err != nil {
 		t.Errorf("the other one: %v", err)
 	}
+}
+
+// A containerd that comes back has lost the shims that it was starting; what is being
+// created when that is found out is left alone.
+func TestEndLost(t *testing.T) {
+	config := testConfig("lost")
+	d := startDaemon(t, config)
+	r := dialDaemon(t, config)
+	b := newBox(t, r)
+	b.run("sleep", "100")
+	address := r.config.Address
+	lost := startShim(t, config, "-namespace", config.Namespace, "-id", "lost", "-address", address)
+	coming := startShim(t, config, "-namespace", config.Namespace, "-id", "coming", "-address", address)
+	defer r.creating.begin("coming")()
+	events := r.Events(t.Context())
+	b.expect(events, KindResync, "")
+	d.kill()
+	d.start(t)
+	b.expect(events, KindResync, "")
+	err := lost.Wait()
+	if status, ok := lost.ProcessState.Sys().(syscall.WaitStatus); !ok || status.Signal() != syscall.SIGKILL {
+		t.Errorf("the lost one: %v", err)
+	}
+	if err := coming.Process.Signal(syscall.Signal(0)); err != nil {
+		t.Errorf("the coming one: %v", err)
+	}
+	if b.task().Status != Running {
+		t.Errorf("%+v", b.task())
+	}
+}
+
+// startShim runs what looks like a shim and is none.
+func startShim(t *testing.T, config Config, args ...string) *exec.Cmd {
+	t.Helper()
+	cmd := exec.Command(os.Args[0])
+	cmd.Args = append([]string{config.Shim}, args...)
+	cmd.Env = append(os.Environ(), orphanEnv+"=1")
+	if _, err := cmd.StdinPipe(); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	return cmd
 }
 
 func TestParseShim(t *testing.T) {

@@ -97,6 +97,7 @@ func Open(ctx context.Context, c Config) (*Runtime, error) {
 		r.end()
 		return closer()
 	})
+	r.lost = r.endLost
 	if c.Address == "" {
 		if err := r.tidy(ctx); err != nil {
 			return nil, errors.Join(err, r.Close())

@@ -62,8 +62,9 @@ type Task struct {
 // containerTasks are the processes that containers are made for.
 type containerTasks struct {
 	conn
-	options map[string]*anypb.Any // runtime name → what its shim is told
-	exits   *exits
+	options  map[string]*anypb.Any // runtime name → what its shim is told
+	exits    *exits
+	creating creating
 }
 
 // runtime returns the options of the OCI runtime of that name, "" the default.
@@ -87,6 +88,7 @@ func (r *containerTasks) CreateTask(ctx context.Context, c TaskConfig) (pid int,
 	if err != nil {
 		return 0, err
 	}
+	defer r.creating.begin(c.ID)()
 	r.exits.take(c.ID)
 	fresh, err := r.putContainer(ctx, c, options)
 	if err != nil {
