@@ -25,6 +25,7 @@ func (m *Manager) Lookup(ref string) (network.Network, error) {
 }
 
 func (r *registry) find(ref string) (*entry, error) {
+	r.refresh()
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	return r.findLocked(ref)
@@ -88,6 +89,7 @@ func (m *Manager) List(f filters.Args) ([]network.Summary, error) {
 			used[e.Network] = true
 		}
 	}
+	m.networks.refresh()
 	out := []network.Summary{}
 	for _, n := range m.networks.all() {
 		if f.Has("dangling") && dangling != (!n.predefined && !used[n.net.Name]) {

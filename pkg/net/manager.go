@@ -88,7 +88,7 @@ func New(ctx context.Context, c Config) (_ *Manager, err error) {
 		return nil, err
 	}
 	m := &Manager{cfg: c, log: c.Log, ports: ports.NewAllocator(c.Log), dirs: dirs,
-		networks:  &registry{cfg: c, dirs: dirs, byName: map[string]*entry{}, held: map[string]int{}},
+		networks:  &registry{cfg: c, dirs: dirs, conflists: &conflists{cfg: c}, byName: map[string]*entry{}, held: map[string]int{}},
 		sandboxes: &sandboxes{dirs: dirs, log: c.Log, byID: map[string]*sandbox{}}}
 	if m.links, err = bridge.NewDeleter(); err != nil {
 		return nil, err

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"net/netip"
-	"os"
 	"slices"
 	"sync"
 	"time"
@@ -26,6 +25,7 @@ type entry struct {
 	list       *libcni.NetworkConfigList
 	predefined bool
 	operator   bool // of a conflist that an operator installed
+	refused    bool // it was said that another has its name; the registry's mutex guards it
 
 	// Of bridge networks, else nil.
 	bridge  *bridge.Bridge
@@ -45,8 +45,9 @@ type entry struct {
 
 // registry is the networks.
 type registry struct {
-	cfg  Config
-	dirs layout
+	cfg       Config
+	dirs      layout
+	conflists *conflists
 
 	mu     sync.RWMutex // guards what follows
 	byName map[string]*entry
@@ -71,6 +72,7 @@ func (r *registry) byExactName(name string) (*entry, bool) {
 // hold finds a network that an endpoint is about to be made on: until release
 // it cannot be removed.
 func (r *registry) hold(ref string) (n *entry, release func(), err error) {
+	r.refresh()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if n, err = r.findLocked(ref); err != nil {
@@ -119,9 +121,7 @@ func (r *registry) load() error {
 			r.reopen(s)
 		}
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.loadConflistsLocked()
+	r.refresh()
 	return nil
 }
 
@@ -251,37 +251,4 @@ func (r *registry) access(n network.Network, m define.GatewayMode) firewall.Acce
 		return firewall.AccessPublished
 	}
 	return firewall.AccessNone
-}
-
-// loadConflistsLocked adds the networks that the operator describes. A broken one is
-// named and left out; a name of ours is ours.
-func (r *registry) loadConflistsLocked() {
-	if r.cfg.CNIConf == "" {
-		return
-	}
-	files, err := libcni.ConfFiles(r.cfg.CNIConf, []string{".conflist"})
-	if err != nil {
-		r.cfg.Log.Warn("CNI networks are not loaded", "folder", r.cfg.CNIConf, "error", err)
-	}
-	for _, f := range files {
-		list, err := libcni.NetworkConfFromFile(f)
-		if err == nil && r.byName[list.Name] != nil {
-			err = fmt.Errorf("a network with name %s already exists", list.Name)
-		}
-		if err == nil && !define.ValidName(list.Name) {
-			err = fmt.Errorf("invalid network name %q", list.Name)
-		}
-		if err != nil {
-			r.cfg.Log.Warn("a CNI network is left out", "file", f, "error", err)
-			continue
-		}
-		created := time.Now().UTC()
-		if st, err := os.Stat(f); err == nil {
-			created = st.ModTime().UTC()
-		}
-		r.byName[list.Name] = &entry{list: list, operator: true, net: network.Network{
-			Name: list.Name, ID: stableID(r.cfg.DataRoot, list.Name), Created: created, Scope: "local",
-			Driver: list.Plugins[0].Network.Type, EnableIPv4: true, IPAM: network.IPAM{Driver: "default"},
-			Options: map[string]string{}, Labels: map[string]string{}}}
-	}
 }

@@ -66,20 +66,22 @@ func (w *wirer) detach(ctx context.Context, s *sandbox, i int) error {
 }
 
 // listOf returns the network's conflist, or the one that the endpoint was made
-// with if the network is gone; nil if that is not known either.
+// with if the network is gone or an operator's; nil if none is known.
 func (w *wirer) listOf(name string, rt *libcni.RuntimeConf) *libcni.NetworkConfigList {
-	if n, ok := w.networks.byExactName(name); ok {
+	n, known := w.networks.byExactName(name)
+	if known && !n.operator { // whose list may have changed since
 		return n.list
 	}
 	b, _, err := w.cni.GetNetworkListCachedConfig(&libcni.NetworkConfigList{Name: name}, rt)
-	if err != nil || b == nil {
-		return nil
+	if err == nil && b != nil {
+		if list, err := libcni.NetworkConfFromBytes(b); err == nil {
+			return list
+		}
 	}
-	list, err := libcni.NetworkConfFromBytes(b)
-	if err != nil {
-		return nil
+	if known {
+		return n.list
 	}
-	return list
+	return nil
 }
 
 // Restore returns what Setup did for a sandbox that still exists. ok is false
