@@ -18,6 +18,7 @@ import (
 //
 //	/probe serve ADDRESS          answers on tcp and udp with the peer's address
 //	/probe ask NETWORK ADDRESS    prints what such a server answers
+//	/probe names NAME COUNT       asks that often for a name, prints how often it was answered
 
 // probeEnv makes the binary a probe instead of a test.
 const probeEnv = "BERTH_TEST_PROBE"
@@ -38,6 +39,8 @@ func probe(args []string) error {
 		answer, err := ask(args[1], args[2], harness.Patience)
 		fmt.Println(answer)
 		return err
+	case len(args) == 3 && args[0] == "names":
+		return askNames(args[1], args[2])
 	}
 	return fmt.Errorf("probe: %q", args)
 }

@@ -230,7 +230,7 @@ func containerDefaults(cfg *config.Config) spec.Defaults {
 func openNetworks(ctx context.Context, cfg *config.Config, plugins string, bus *events.Bus, log *slog.Logger) (*net.Manager, error) {
 	c := net.Config{
 		ExecRoot: cfg.ExecRoot, DataRoot: cfg.DataRoot, BIP: cfg.BIP, MTU: cfg.MTU,
-		CNIPath: []string{plugins, "/opt/cni/bin"}, CNIConf: "/etc/cni/net.d", Events: bus.Publish, Log: log,
+		CNIPath: []string{plugins, cfg.CNIPlugins}, CNIConf: cfg.CNIConf, Events: bus.Publish, Log: log,
 		Holder: layout.Layout{Run: cfg.ExecRoot}.Socket, Proxy: cfg.UserlandProxy, AllowDirectRouting: cfg.DirectRouting,
 		HostIP: cfg.HostIP, NoICC: !cfg.ICC, NoMasquerade: !cfg.Masquerade,
 		Forwarding: firewall.Forwarding{Off: !cfg.Forward, Open: cfg.ForwardNoDrop},

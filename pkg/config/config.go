@@ -64,6 +64,8 @@ type Config struct {
 	Runtimes       map[string]Runtime // without BuiltinRuntime
 	DefaultRuntime string             // a key of Runtimes or BuiltinRuntime
 
+	CNIPlugins, CNIConf string // folders: of plugins to execute, and of conflists that are networks
+
 	Containerd          string // socket of an existing containerd; "" embeds one
 	ContainerdNamespace string
 	StorageDriver       string // containerd's snapshotter
@@ -190,6 +192,8 @@ func (s *settings) resolvePaths(c *Config) error {
 	}{
 		{"data-root", s.dataRoot, &c.DataRoot},
 		{"exec-root", s.execRoot, &c.ExecRoot},
+		{"cni-bin-dir", s.cniPlugins, &c.CNIPlugins},
+		{"cni-conf-dir", s.cniConf, &c.CNIConf},
 		{"pidfile", s.pidfile, &c.Pidfile},
 	} {
 		if !filepath.IsAbs(p.value) {

@@ -32,6 +32,7 @@ type settings struct {
 	runtimes                     map[string]Runtime
 	defaultRuntime               string
 	containerd, namespace        string
+	cniPlugins, cniConf          string
 	storageDriver, logDriver     string
 	shmSize                      size
 	ulimits                      ulimits
@@ -63,7 +64,7 @@ type option struct {
 func newSettings() *settings {
 	s := &settings{
 		file: DefaultFile, dataRoot: DefaultDataRoot, execRoot: DefaultExecRoot,
-		logLevel: "info", logFormat: "text", bridge: "berth0",
+		logLevel: "info", logFormat: "text", bridge: "berth0", cniPlugins: "/opt/cni/bin", cniConf: "/etc/cni/net.d",
 		defaultRuntime: BuiltinRuntime, namespace: "berth", storageDriver: "overlayfs",
 		logDriver: "json-file", liveRestore: true, shutdownTimeout: 15,
 		traffic:   Traffic{ICC: true, Masquerade: true, Forward: true, UserlandProxy: true},
@@ -88,6 +89,8 @@ func newSettings() *settings {
 		{flag: "bip", key: "bip", dst: &s.bip, usage: "Address of that bridge with its subnet, such as 172.20.0.1/16 (default: a subnet that no route of the host meets)"},
 		{flag: "mtu", key: "mtu", dst: &s.mtu, usage: "MTU of container links (default: the default route's)"},
 		{flag: "default-address-pool", key: "default-address-pools", dst: &s.pools, usage: "Where subnets of networks come from, base=PREFIX,size=BITS (repeatable)"},
+		{flag: "cni-bin-dir", key: "cni-bin-dir", dst: &s.cniPlugins, usage: "Folder of CNI plugins, besides those that come with berthd"},
+		{flag: "cni-conf-dir", key: "cni-conf-dir", dst: &s.cniConf, usage: "Folder of CNI configuration lists, which appear as networks"},
 		{flag: "add-runtime", key: "runtimes", dst: &s.runtimes, merge: true, usage: "OCI runtime, NAME=PATH (repeatable)"},
 		{flag: "default-runtime", key: "default-runtime", dst: &s.defaultRuntime, usage: "OCI runtime of containers that name none"},
 		{flag: "containerd", key: "containerd", dst: &s.containerd, usage: "Socket of an existing containerd to use instead of the embedded one"},
