@@ -169,6 +169,9 @@ func (s *Server) serve(w *response, hr *http.Request) error {
 		w.WriteHeader(http.StatusOK)
 		return nil
 	}
+	if checkpoints.MatchString(path) {
+		return errExperimental
+	}
 	e, value := s.mux.find(hr.Method, path)
 	if e == nil {
 		return s.page(w, hr, path)

@@ -70,6 +70,8 @@ func TestAnswers(t *testing.T) {
 		{"no minor", "GET", "/v1/version", "", 400, `malformed API version "1": must be of the form 1.24`},
 		{"huge", "GET", "/v1.99999999999999999999/version", "", 400, `malformed API version "1.99999999999999999999": must be of the form 1.24`},
 		{"version alone", "GET", "/v1.44", "", 404, "page not found"},
+		{"checkpoints", "GET", "/v1.44/containers/web/checkpoints", "", 501, "This experimental feature is disabled by default. Start the Docker daemon in experimental mode in order to enable it."},
+		{"a checkpoint", "DELETE", "/containers/web/checkpoints/x", "", 501, "This experimental feature is disabled by default. Start the Docker daemon in experimental mode in order to enable it."},
 		{"unknown path", "GET", "/v1.44/nothing", "", 404, "page not found"},
 		{"wrong method", "DELETE", "/v1.44/containers/json", "", 404, "No such container: json"},
 		{"wrong method, no variable", "PATCH", "/v1.44/info", "", 404, "page not found"},

@@ -22,9 +22,9 @@ func (e *Engine) Pause(ctx context.Context, ref string) error {
 		switch u.Status().State {
 		case container.Running:
 		case container.Paused:
-			return errdefs.ErrConflict.WithMessage(fmt.Sprintf("container %s is already paused", u.ID))
+			return errdefs.ErrConflict.WithMessage(fmt.Sprintf("Container %s is already paused", u.ID))
 		case container.Restarting:
-			return errdefs.ErrConflict.WithMessage(fmt.Sprintf("container %s is restarting, wait until the container is running", u.ID))
+			return errdefs.ErrConflict.WithMessage(fmt.Sprintf("Container %s is restarting, wait until the container is running", u.ID))
 		default:
 			return errdefs.ErrConflict.WithMessage(fmt.Sprintf("container %s is not running", u.ID))
 		}
@@ -44,7 +44,7 @@ func (e *Engine) Unpause(ctx context.Context, ref string) error {
 	}
 	return u.Do(ctx, func(ctx context.Context) error {
 		if u.Status().State != container.Paused {
-			return errdefs.ErrConflict.WithMessage(fmt.Sprintf("container %s is not paused", u.ID))
+			return errdefs.ErrConflict.WithMessage(fmt.Sprintf("Container %s is not paused", u.ID))
 		}
 		if err := e.freezer.tasks.ResumeTask(ctx, u.ID); err != nil {
 			return fmt.Errorf("cannot unpause container %s: %w", u.ID, err)

@@ -31,7 +31,11 @@ func (e *Engine) Stop(ctx context.Context, ref string, o StopOptions) error {
 	if err != nil {
 		return err
 	}
-	return e.stopper.halt(context.WithoutCancel(ctx), u, o, false)
+	err = e.stopper.halt(context.WithoutCancel(ctx), u, o, false)
+	if err != nil && !errdefs.IsNotModified(err) {
+		return fmt.Errorf("cannot stop container: %s: %w", ref, err)
+	}
+	return err
 }
 
 // Kill sends a signal, SIGKILL when none is given. Conflict: it does not run.
@@ -56,7 +60,13 @@ func (e *Engine) Restart(ctx context.Context, ref string, o StopOptions) error {
 	if err != nil {
 		return err
 	}
-	ctx = context.WithoutCancel(ctx)
+	if err := e.restart(context.WithoutCancel(ctx), u, o); err != nil {
+		return fmt.Errorf("Cannot restart container %s: %w", ref, err)
+	}
+	return nil
+}
+
+func (e *Engine) restart(ctx context.Context, u *unit.Unit, o StopOptions) error {
 	if err := e.stopper.halt(ctx, u, o, true); err != nil && !errdefs.IsNotModified(err) {
 		return err
 	}

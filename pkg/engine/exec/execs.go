@@ -213,6 +213,11 @@ func (x *Execs) ExecCreate(ctx context.Context, ref string, q ctypes.ExecCreateR
 	if _, err := attach.Keys(q.DetachKeys, q.Tty); err != nil {
 		return "", err
 	}
+	if q.User != "" { // asked now: a stream could not say so
+		if _, err := x.Process(ctx, u.View().Record, &q); err != nil {
+			return "", err
+		}
+	}
 	ex, err := x.create(u, q, 0)
 	if err != nil {
 		return "", err
@@ -236,9 +241,9 @@ func (x *Execs) create(u *unit.Unit, q ctypes.ExecCreateRequest, limit time.Dura
 func runnable(u *unit.Unit) error {
 	switch s := u.Status(); {
 	case s.State == container.Paused:
-		return errdefs.ErrConflict.WithMessage(fmt.Sprintf("container %s is paused, unpause the container before exec", u.ID))
+		return errdefs.ErrConflict.WithMessage(fmt.Sprintf("Container %s is paused, unpause the container before exec", u.ID))
 	case s.State == container.Restarting:
-		return errdefs.ErrConflict.WithMessage(fmt.Sprintf("container %s is restarting, wait until the container is running", u.ID))
+		return errdefs.ErrConflict.WithMessage(fmt.Sprintf("Container %s is restarting, wait until the container is running", u.ID))
 	case !s.Live():
 		return errdefs.ErrConflict.WithMessage(fmt.Sprintf("container %s is not running", u.ID))
 	}

@@ -119,7 +119,7 @@ func (x *Execs) launch(ctx context.Context, ex *exec) error {
 // abandon ends an exec whose process did not start, and says why in Docker's
 // words.
 func (x *Execs) abandon(ctx context.Context, ex *exec, err error) error {
-	code, err := supervise.StartError(err)
+	code, err := supervise.ExecError(err)
 	_, delErr := x.Tasks.DeleteExec(context.WithoutCancel(ctx), ex.unit.ID, ex.id)
 	if delErr != nil && !errdefs.IsNotFound(delErr) {
 		x.Logger.Error("exec that was not started could not be deleted", "exec", ex.id, "error", delErr)

@@ -1,7 +1,6 @@
 package supervise
 
 import (
-	"fmt"
 	"strings"
 	"syscall"
 
@@ -15,6 +14,8 @@ const (
 	exitEngine        = 128 // anything else
 )
 
+const startFailed = "failed to create task for container: "
+
 // StartError gives a failed start's exit code, and its message as Docker words
 // it. The runtime reports only text, so text is all there is to go by: these are
 // the errno strings of execve(2) and runc's own look-up in PATH.
@@ -27,17 +28,33 @@ func StartError(err error) (int, error) {
 		hint = ": Are you trying to mount a directory onto a file (or vice-versa)? Check if the specified host path exists and is the expected type"
 	case containsAny(text, "executable file not found", "no such file or directory", "system cannot find the file specified"):
 		code = exitNotFound
-	case containsAny(text, "permission denied", "is a directory", "exec format error"):
+	case containsAny(text, "is a directory"):
+		code = exitNotExecutable
+		hint = ": " + syscall.EACCES.Error() // docker's CLI looks for these words to end with 126
+	case containsAny(text, "permission denied", "exec format error"):
 		code = exitNotExecutable
 	}
 	if !strings.Contains(text, "OCI runtime") {
 		return code, err // ours: it has its class and words already
 	}
-	message := fmt.Sprintf("failed to create task for container: %s%s", text, hint)
+	message := startFailed + text + hint
 	if code == exitEngine {
 		return code, errdefs.ErrUnknown.WithMessage(message)
 	}
 	return code, errdefs.ErrInvalidArgument.WithMessage(message)
+}
+
+// ExecError does so for a further process.
+func ExecError(err error) (int, error) {
+	if text := err.Error(); !strings.Contains(text, "OCI runtime") {
+		return exitNotExecutable, err // Docker's code for what did not come so far
+	}
+	code, worded := StartError(err)
+	text := strings.TrimPrefix(worded.Error(), startFailed)
+	if code == exitEngine {
+		return code, errdefs.ErrUnknown.WithMessage(text)
+	}
+	return code, errdefs.ErrInvalidArgument.WithMessage(text)
 }
 
 func containsAny(text string, parts ...string) bool {
