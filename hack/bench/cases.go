@@ -67,7 +67,7 @@ func cases(o options) []benchCase {
 		runCase(o, "run --rm, --network none", "--network", "none"),
 		runCase(o, "run --rm, --network host", "--network", "host"),
 		runCase(o, "run --rm, one published port", "-p", "80"),
-		execCase(o), lifecycleCase(o), parallelCase(o), logCase(o),
+		execCase(o), lifecycleCase(o), parallelCase(o), logCase(o), buildCase(o),
 	}
 }
 

@@ -47,6 +47,7 @@ func (e *engine) command(ctx context.Context, args ...string) *exec.Cmd {
 	cmd.Env = []string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + e.config,
 		"DOCKER_HOST=unix://" + e.socket, "DOCKER_CONFIG=" + e.config,
+		"DOCKER_BUILDKIT=1", // for CLIs that would build without
 	}
 	cmd.WaitDelay = 5 * time.Second
 	return cmd

@@ -25,6 +25,7 @@ type options struct {
 	rounds     int
 	containers int
 	logMiB     int
+	contextMiB int
 	only       *regexp.Regexp
 	write      string
 	engines    []string
@@ -50,14 +51,15 @@ func parse(args []string) (options, error) {
 	f.IntVar(&o.rounds, "rounds", 15, "samples of each figure and engine")
 	f.IntVar(&o.containers, "containers", 200, "containers that ps lists")
 	f.IntVar(&o.logMiB, "log-mib", 16, "MiB that the container of the log figures writes")
+	f.IntVar(&o.contextMiB, "context-mib", 500, "MiB of the large context that is built from")
 	f.StringVar(&o.write, "write", "", "put the table into this `file`, between its bench marks")
 	only := f.String("only", "", "measure only what matches this `regexp`")
 	if err := f.Parse(args); err != nil {
 		return o, err
 	}
 	o.engines = f.Args()
-	if o.rounds < 1 || o.containers < 1 || o.logMiB < 1 {
-		return o, errors.New("rounds, containers and log-mib must be at least 1")
+	if o.rounds < 1 || o.containers < 1 || o.logMiB < 1 || o.contextMiB < 1 {
+		return o, errors.New("rounds, containers, log-mib and context-mib must be at least 1")
 	}
 	var err error
 	if o.only, err = regexp.Compile("(?i)" + *only); err != nil {

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"time"
 )
 
 // Builders are the clients that build, by what they speak: our own and buildx
@@ -35,6 +36,13 @@ func (d *Daemon) Build(builder string, stdin io.Reader, args ...string) Result {
 	}
 	d.t.Fatalf("no builder %s", builder)
 	return Result{}
+}
+
+// LongBuild is berth build for one that fetches packages: it has no bound of its own but
+// the test's.
+func (d *Daemon) LongBuild(args ...string) Result {
+	d.t.Helper()
+	return d.clientFor(15*time.Minute, BerthCLI(), nil, append([]string{"build"}, args...)...)
 }
 
 // Buildx runs docker's plugin.

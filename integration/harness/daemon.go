@@ -314,7 +314,12 @@ func (d *Daemon) Berth(args ...string) Result {
 // Client runs a client's command and waits for its end.
 func (d *Daemon) Client(client string, stdin io.Reader, args ...string) Result {
 	d.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), Patience)
+	return d.clientFor(Patience, client, stdin, args...)
+}
+
+func (d *Daemon) clientFor(patience time.Duration, client string, stdin io.Reader, args ...string) Result {
+	d.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	cmd := d.Command(ctx, client, args...)
 	var stdout, stderr bytes.Buffer
