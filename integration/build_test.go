@@ -159,6 +159,29 @@ func TestBuildSurvivesTheDaemonsDeath(t *testing.T) {
 	}
 }
 
+// A daemon that ends in good order ends builds first.
+func TestBuildEndsWithTheDaemon(t *testing.T) {
+	t.Parallel()
+	d := start(t, harness.Options{})
+	out := &syncBuffer{}
+	cmd := builderCommand(t, d, "berth", buildContext(t, "FROM "+image+"\nRUN echo begun; exec sleep 4244\n"))
+	cmd.Stdout, cmd.Stderr = out, out
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "the step begins", func() bool { return strings.Contains(out.String(), "begun\n") })
+	d.Terminate()
+	if err := cmd.Wait(); err == nil {
+		t.Error("the build succeeded")
+	}
+	if left := append(stepsLeft(d), sandboxesOf(d)...); len(left) > 0 {
+		t.Errorf("left: %q", left)
+	}
+	if procs := commandsWith("sleep\x004244"); len(procs) > 0 {
+		t.Errorf("still running: %v", procs)
+	}
+}
+
 // Builds run side by side, of the same and of different things.
 func TestBuildsSideBySide(t *testing.T) {
 	t.Parallel()

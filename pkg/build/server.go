@@ -13,7 +13,7 @@ import (
 )
 
 // maxMessage bounds a message of the control API, in bytes: BuildKit's own
-// (util/tracing... defaults.DefaultMaxRecvMsgSize).
+// (util/defaults).
 const maxMessage = 16 << 20
 
 // server speaks gRPC on connections that are handed to it.
@@ -29,7 +29,8 @@ func newServer(register func(*grpc.Server)) *server {
 	s := &server{
 		grpc: grpc.NewServer(
 			grpc.UnaryInterceptor(grpcerrors.UnaryServerInterceptor), grpc.StreamInterceptor(grpcerrors.StreamServerInterceptor),
-			grpc.MaxRecvMsgSize(maxMessage), grpc.MaxSendMsgSize(maxMessage)),
+			grpc.MaxRecvMsgSize(maxMessage), grpc.MaxSendMsgSize(maxMessage),
+			grpc.WaitForHandlers(true)),
 		conns: make(chan net.Conn), stopped: make(chan struct{}), done: make(chan struct{}),
 	}
 	register(s.grpc)
@@ -90,7 +91,8 @@ func (s *server) client(ctx context.Context) (*bkclient.Client, error) {
 	}))
 }
 
-// close cuts every connection off, which cancels what they asked for.
+// close cuts every connection off, which cancels what they asked for, and waits
+// until that has ended.
 func (s *server) close() error {
 	s.grpc.Stop()
 	<-s.done
