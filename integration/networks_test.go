@@ -156,6 +156,9 @@ func TestSharedNetwork(t *testing.T) {
 	d.Berth("network", "connect", "bridge", "one").Fails(t, 1, "container sharing network namespace with another container or host cannot be connected to any other network")
 	d.Berth("rm", "-f", "owner").OK(t)
 	works("after the owner's removal")
+	d.Kill()
+	d.Run()
+	works("after the owner's removal and the daemon's death")
 	d.Berth("rm", "-f", "one", "two", "peer").OK(t)
 	await(t, "the network's end", func() bool { return len(d.Leftovers()) == 0 })
 }

@@ -81,7 +81,7 @@ func (r *recovery) networked() (ids []string) {
 		switch {
 		case !v.Status.Live():
 		case v.Record.HostConfig.NetworkMode.IsContainer():
-			ids = append(ids, r.endpoints.Adopt(v.Record))
+			ids = append(ids, r.endpoints.Adopt(v))
 		default:
 			ids = append(ids, u.ID)
 		}

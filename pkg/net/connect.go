@@ -55,9 +55,24 @@ func (w *wirer) Connect(ctx context.Context, id, ref string, settings *network.E
 	if err != nil {
 		undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
 		defer cancel()
-		return nil, nil, errors.Join(err, w.settle(undo, planned))
+		return nil, nil, errors.Join(err, w.unjoin(undo, planned))
 	}
 	return done.settings(), done.bound(), nil
+}
+
+// unjoin takes the endpoint of a failed join away again. The ports, which may have
+// been moved to it, are published where they were.
+func (w *wirer) unjoin(ctx context.Context, planned *sandbox) error {
+	err := w.settle(ctx, planned)
+	s, ok := w.sandboxes.get(planned.ID)
+	if !ok || err != nil {
+		return err
+	}
+	owner, mappings := s.published()
+	if len(mappings) == 0 {
+		return nil
+	}
+	return errors.Join(w.firewall.Unpublish(ctx, owner), w.firewall.Publish(ctx, owner, mappings))
 }
 
 // join makes the last endpoint of planned, which is recorded first.

@@ -2,6 +2,7 @@ package net
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -9,6 +10,7 @@ import (
 	"github.com/berth-engine/berth/pkg/filters"
 	"github.com/berth-engine/berth/pkg/net/define"
 	"github.com/containerd/errdefs"
+	"github.com/moby/moby/api/types/network"
 )
 
 func TestLookup(t *testing.T) {
@@ -88,6 +90,37 @@ func TestInspectJSON(t *testing.T) {
 		`"com.docker.network.bridge.enable_ip_masquerade":"true","com.docker.network.bridge.host_binding_ipv4":"0.0.0.0",` +
 		`"com.docker.network.bridge.name":"berth0","com.docker.network.driver.mtu":"1500"},"Labels":{},"Containers":{},` +
 		`"Status":{"IPAM":{"Subnets":{"172.17.0.0/16":{"IPsInUse":3,"DynamicIPsAvailable":65533}}}}}`
+	if got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
+// And for one with everything, and a container on it.
+func TestInspectUserJSON(t *testing.T) {
+	m := open(t)
+	yes := true
+	q := network.CreateRequest{Name: "app", EnableIPv6: &yes, Internal: true, Attachable: true, Labels: map[string]string{"a": "b"},
+		Options: map[string]string{define.OptMTU: "1300"},
+		IPAM: &network.IPAM{Options: map[string]string{"o": "p"}, Config: []network.IPAMConfig{
+			{Subnet: netip.MustParsePrefix("10.66.0.0/16"), IPRange: netip.MustParsePrefix("10.66.5.0/24"),
+				Gateway: netip.MustParseAddr("10.66.5.254"), AuxAddress: map[string]netip.Addr{"tap": netip.MustParseAddr("10.66.5.1")}},
+			{Subnet: netip.MustParsePrefix("fd00:66::/64")}}}}
+	create(t, m, q)
+	_, made := setup(t, m, "c", on("app"))
+	in, err := m.Inspect("app", true, "local")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := strings.NewReplacer(in.ID, "ID", in.Created.Format("2006-01-02T15:04:05.999999999Z07:00"), "CREATED", made["app"].EndpointID, "ENDPOINT").Replace(toJSON(t, in))
+	want := `{"Name":"app","Id":"ID","Created":"CREATED","Scope":"local","Driver":"bridge","EnableIPv4":true,"EnableIPv6":true,` +
+		`"IPAM":{"Driver":"default","Options":{"o":"p"},"Config":[` +
+		`{"Subnet":"10.66.0.0/16","IPRange":"10.66.5.0/24","Gateway":"10.66.5.254","AuxiliaryAddresses":{"tap":"10.66.5.1"}},` +
+		`{"Subnet":"fd00:66::/64","Gateway":"fd00:66::1"}]},` +
+		`"Internal":true,"Attachable":true,"Ingress":false,"ConfigFrom":{"Network":""},"ConfigOnly":false,` +
+		`"Options":{"com.docker.network.driver.mtu":"1300"},"Labels":{"a":"b"},` +
+		`"Containers":{"c":{"Name":"c","EndpointID":"ENDPOINT","MacAddress":"02:42:0a:42:05:00","IPv4Address":"10.66.5.0/16","IPv6Address":"fd00:66::2/64"}},` +
+		`"Status":{"IPAM":{"Subnets":{"10.66.0.0/16":{"IPsInUse":5,"DynamicIPsAvailable":253},` +
+		`"fd00:66::/64":{"IPsInUse":3,"DynamicIPsAvailable":18446744073709551613}}}}}`
 	if got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}

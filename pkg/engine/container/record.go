@@ -47,6 +47,7 @@ func (l Link) Full(parent string) string { return "/" + parent + "/" + l.Alias }
 // Sandbox is the network of a running container as it was made.
 type Sandbox struct {
 	Key       string // path of the network namespace; "" is the host's
+	Owner     string `json:",omitempty"` // ID of the container that has it, if that is another
 	Endpoints map[string]*network.EndpointSettings
 	Ports     network.PortMap // as bound
 }

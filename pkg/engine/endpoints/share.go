@@ -39,7 +39,7 @@ func (e *Endpoints) Join(ctx context.Context, r *container.Record) (container.Sa
 	}
 	// On its goroutine, so that it does not end in between. It never waits for
 	// one that joins: it is in no other's network.
-	var out container.Sandbox
+	out := container.Sandbox{Owner: owner.ID}
 	err = owner.Do(ctx, func(context.Context) error {
 		v := owner.View()
 		switch s := v.Status; {
@@ -67,14 +67,18 @@ func (e *Endpoints) share(owner, id string) {
 }
 
 // Adopt is Join for a container that ran when the engine began. It returns who
-// has the network; "" when that cannot be found.
-func (e *Endpoints) Adopt(r *container.Record) string {
-	owner, err := e.Owner(r)
-	if err != nil {
-		return ""
+// has the network, who may have been removed since; "" when that is not known.
+func (e *Endpoints) Adopt(v *unit.View) string {
+	owner := v.Status.Sandbox.Owner
+	if owner == "" { // its start was not written any more
+		u, err := e.Owner(v.Record)
+		if err != nil {
+			return ""
+		}
+		owner = u.ID
 	}
-	e.share(owner.ID, r.ID)
-	return owner.ID
+	e.share(owner, v.Record.ID)
+	return owner
 }
 
 // Leave follows the end of a container that joined another's network. The last

@@ -65,6 +65,9 @@ func validateConfig(c network.IPAMConfig) (errs []error) {
 	if c.Subnet != c.Subnet.Masked() {
 		errs = append(errs, fmt.Errorf("invalid subnet %s: it should be %s", c.Subnet, c.Subnet.Masked()))
 	}
+	if a := c.Subnet.Addr(); a.IsUnspecified() || a.IsLoopback() || a.IsMulticast() || a.Is4In6() || c.Subnet.Bits() == 0 {
+		errs = append(errs, fmt.Errorf("invalid subnet %s: its addresses are not those of hosts", c.Subnet))
+	}
 	if c.Subnet.Addr().BitLen()-c.Subnet.Bits() < 1 {
 		errs = append(errs, fmt.Errorf("invalid subnet %s: it has no place for a gateway and a container", c.Subnet))
 	}

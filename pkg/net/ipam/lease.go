@@ -217,11 +217,12 @@ func (p *Pool) Usage() (inUse, available uint64) {
 			dynamic++
 		}
 	}
-	size := uint64(math.MaxUint64)
-	if host := p.first.BitLen() - p.cfg.Range.Bits(); host < 64 {
-		size = 1 << host
+	inUse = uint64(len(p.owners) + len(p.reserved))
+	host := p.first.BitLen() - p.cfg.Range.Bits()
+	if host > 64 || host == 64 && dynamic == 0 {
+		return inUse, math.MaxUint64
 	}
-	return uint64(len(p.owners) + len(p.reserved)), size - min(size, dynamic)
+	return inUse, 1<<host - dynamic // of 2^64, too: the 1 is shifted out
 }
 
 // loadLocked reads the folder once. Entries that are no address of ours are
