@@ -22,6 +22,10 @@ func (t *Table) watch() error {
 	if err := c.JoinGroup(unix.NFNLGRP_NFTABLES); err != nil {
 		return errors.Join(fmt.Errorf("watching nftables: %w", err), c.Close())
 	}
+	// Our own transactions come here, too: thousands of ports are megabytes.
+	if err := c.SetReadBuffer(16 << 20); err != nil {
+		return errors.Join(fmt.Errorf("watching nftables: %w", err), c.Close())
+	}
 	t.monitor, t.watched = c, make(chan struct{})
 	go func() {
 		defer close(t.watched)
@@ -29,8 +33,8 @@ func (t *Table) watch() error {
 			messages, err := c.Receive()
 			switch {
 			case errors.Is(err, syscall.ENOBUFS):
-				ask(t.repair) // something was lost: it may have been about us
-				ask(t.foreign)
+				ask(t.repair, "notifications were lost")
+				ask(t.foreign, struct{}{})
 			case err != nil:
 				select {
 				case <-t.stop:
@@ -41,10 +45,10 @@ func (t *Table) watch() error {
 			}
 			for _, m := range messages {
 				if foreignDelete(m, t.desc.Name, t.portID.Load()) {
-					ask(t.repair)
+					ask(t.repair, "it was changed from outside")
 				}
 				if hostChain(m) {
-					ask(t.foreign)
+					ask(t.foreign, struct{}{})
 				}
 			}
 		}
@@ -52,9 +56,9 @@ func (t *Table) watch() error {
 	return nil
 }
 
-func ask(c chan struct{}) {
+func ask[T any](c chan T, v T) {
 	select {
-	case c <- struct{}{}:
+	case c <- v:
 	default: // it is asked for already
 	}
 }

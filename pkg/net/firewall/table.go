@@ -20,7 +20,7 @@ type Table struct {
 	cfg      Config
 	log      *slog.Logger
 	requests chan request
-	repair   chan struct{} // someone else changed the table
+	repair   chan string   // why the table may not be what it should
 	foreign  chan struct{} // someone else changed a chain that drops
 	stop     chan struct{}
 	done     chan struct{}
@@ -83,7 +83,7 @@ func OpenShared(c Config) (*Table, error) {
 func open(c Config) (*Table, error) {
 	t := &Table{
 		desc: describe(c.Name), cfg: c, log: c.Log, state: newState(),
-		requests: make(chan request), repair: make(chan struct{}, 1), foreign: make(chan struct{}, 1),
+		requests: make(chan request), repair: make(chan string, 1), foreign: make(chan struct{}, 1),
 		stop: make(chan struct{}), done: make(chan struct{}),
 	}
 	return t, t.dial()
@@ -209,11 +209,11 @@ func (t *Table) run() {
 		select {
 		case <-t.stop:
 			return
-		case <-t.repair:
+		case why := <-t.repair:
 			if !t.present {
 				continue
 			}
-			t.log.Warn("the firewall table was changed from outside; putting it back", "table", t.desc.Name)
+			t.log.Warn("the firewall table is put back", "table", t.desc.Name, "reason", why)
 			if err := t.rebuild(); err != nil {
 				t.log.Error("putting the firewall table back", "table", t.desc.Name, "error", err)
 			}

@@ -3,6 +3,7 @@ package firewall
 import (
 	"bytes"
 	"flag"
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"os"
@@ -255,6 +256,39 @@ func TestManyPorts(t *testing.T) {
 		t.Fatal(err)
 	}
 	golden(t, "one", nft(t, "-n", "list", "table", "inet", "berth-test"))
+}
+
+// The notifications of our own large changes are all taken: none is lost, which
+// would be taken for a change by others.
+func TestOwnChangesAreNoRepair(t *testing.T) {
+	defer nft(t, "flush", "ruleset")
+	var log bytes.Buffer
+	fw, err := Open(Config{Name: "berth-test", Forwarding: Forwarding{Off: true}, Log: slog.New(slog.NewTextHandler(&log, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := fw.Reset(t.Context(), []Network{dual}, nil); err != nil {
+		t.Fatal(err)
+	}
+	var all []Mapping
+	for p := range uint16(16000) {
+		all = append(all, tcp(fmt.Sprintf("0.0.0.0:%d", 10000+p), fmt.Sprintf("10.9.0.2:%d", 10000+p)),
+			tcp(fmt.Sprintf("[::]:%d", 10000+p), fmt.Sprintf("[fd13::2]:%d", 10000+p)))
+	}
+	for range 2 {
+		if err := fw.Publish(t.Context(), "c/eth0", all); err != nil {
+			t.Fatal(err)
+		}
+		if err := fw.Unpublish(t.Context(), "c/eth0"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := fw.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if log.Len() > 0 {
+		t.Errorf("logged: %s", &log)
+	}
 }
 
 // A process without memory finds what another published.
