@@ -102,9 +102,8 @@ func (e Endpoint) addPair(h *netlink.Handle, ns int) error {
 	}
 	// A bridge's port needs no address. The link-local one that it would get is
 	// announced to all other ports, so that each start would cost every container.
-	err = h.LinkSetIP6AddrGenMode(veth, nl.IN6_ADDR_GEN_MODE_NONE)
-	if err != nil && !errors.Is(err, syscall.EAFNOSUPPORT) { // a kernel without IPv6
-		return fmt.Errorf("disabling IPv6 addresses: %w", err)
+	if err := noLinkLocal(h, veth); err != nil {
+		return err
 	}
 	if e.Hairpin {
 		if err := h.LinkSetHairpin(veth, true); err != nil {
@@ -118,6 +117,15 @@ func (e Endpoint) addPair(h *netlink.Handle, ns int) error {
 	}
 	if err := h.LinkSetUp(veth); err != nil {
 		return fmt.Errorf("setting it up: %w", err)
+	}
+	return nil
+}
+
+// noLinkLocal keeps the kernel from giving link an IPv6 address.
+func noLinkLocal(h *netlink.Handle, link netlink.Link) error {
+	err := h.LinkSetIP6AddrGenMode(link, nl.IN6_ADDR_GEN_MODE_NONE)
+	if err != nil && !errors.Is(err, syscall.EAFNOSUPPORT) { // a kernel without IPv6
+		return fmt.Errorf("disabling IPv6 addresses: %w", err)
 	}
 	return nil
 }
@@ -148,9 +156,11 @@ func (e Endpoint) configure() error {
 	}
 	if !e.has6() {
 		// Without an IPv6 address there must be no link-local one either, as
-		// Docker has it; and no duplicate address detection to wait for.
-		err := Sysctl("net/ipv6/conf/"+e.Name+"/disable_ipv6", "1")
-		if err != nil && !errors.Is(err, os.ErrNotExist) { // a kernel without IPv6
+		// Docker has it; and no duplicate address detection to wait for. (Not by
+		// disable_ipv6: the kernel finds a namespace's files below /proc/sys/net by
+		// looking at those of every other, so that it takes a millisecond more
+		// with a few hundred containers.)
+		if err := noLinkLocal(h, link); err != nil {
 			return err
 		}
 	} else if err := Sysctl("net/ipv6/conf/"+e.Name+"/accept_ra", "0"); err != nil {
