@@ -60,7 +60,7 @@ func (c benchCase) measure(ctx context.Context, r *report) error {
 }
 
 // cases returns all that is measured, in the order of the table.
-func cases(o options) []benchCase {
+func cases(o options, dir string) []benchCase {
 	// Memory is first: daemons that have just started are idle.
 	return []benchCase{
 		memoryCase(), listCase(o), runCase(o, "run --rm, bridge"),
@@ -68,6 +68,7 @@ func cases(o options) []benchCase {
 		runCase(o, "run --rm, --network host", "--network", "host"),
 		runCase(o, "run --rm, one published port", "-p", "80"),
 		execCase(o), lifecycleCase(o), parallelCase(o), logCase(o), buildCase(o),
+		imageCase(o, dir, 10, o.imageMiB), imageCase(o, dir, 60, max(1, o.imageMiB/10)),
 	}
 }
 

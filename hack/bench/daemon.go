@@ -51,7 +51,7 @@ func startBerth(ctx context.Context, dir string) (*daemon, error) {
 	}
 	root := filepath.Join(dir, "berth")
 	socket := filepath.Join(root, "api.sock")
-	return start(ctx, root, &engine{name: "berth", cli: filepath.Join(bin, "berth"), socket: socket}, nil,
+	return start(ctx, root, &engine{name: "berth", cli: filepath.Join(bin, "berth"), socket: socket, data: filepath.Join(root, "data")}, nil,
 		filepath.Join(bin, "berthd"), "--data-root", filepath.Join(root, "data"), "--exec-root", filepath.Join(root, "run"),
 		"-H", "unix://"+socket)
 }
@@ -67,7 +67,7 @@ func startDocker(ctx context.Context, dir string) (*daemon, error) {
 	socket := filepath.Join(root, "api.sock")
 	parent := fmt.Sprintf("berthbench-%d", os.Getpid())
 	after := func() error { return removeCgroups(parent) }
-	return start(ctx, root, &engine{name: "docker.io", cli: "/usr/bin/docker", socket: socket}, after,
+	return start(ctx, root, &engine{name: "docker.io", cli: "/usr/bin/docker", socket: socket, data: filepath.Join(root, "data")}, after,
 		"/usr/sbin/dockerd", "--data-root", filepath.Join(root, "data"), "--exec-root", filepath.Join(root, "run"),
 		"--pidfile", filepath.Join(root, "pid"), "--cgroup-parent", "/"+parent, "-H", "unix://"+socket)
 }

@@ -28,6 +28,7 @@ type engine struct {
 	version           string // of the daemon, as it says itself
 	config            string // folder of the CLI, empty: the user's settings have no part in this
 	pid               int    // of the daemon
+	data              string // its data root, "" when it is not known
 }
 
 // parseEngine reads NAME=CLI@SOCKET.

@@ -26,6 +26,7 @@ type options struct {
 	containers int
 	logMiB     int
 	contextMiB int
+	imageMiB   int
 	only       *regexp.Regexp
 	write      string
 	engines    []string
@@ -52,14 +53,15 @@ func parse(args []string) (options, error) {
 	f.IntVar(&o.containers, "containers", 200, "containers that ps lists")
 	f.IntVar(&o.logMiB, "log-mib", 16, "MiB that the container of the log figures writes")
 	f.IntVar(&o.contextMiB, "context-mib", 500, "MiB of the large context that is built from")
+	f.IntVar(&o.imageMiB, "image-mib", 1024, "MiB of the image of 10 layers that is moved; that of 60 layers has a tenth")
 	f.StringVar(&o.write, "write", "", "put the table into this `file`, between its bench marks")
 	only := f.String("only", "", "measure only what matches this `regexp`")
 	if err := f.Parse(args); err != nil {
 		return o, err
 	}
 	o.engines = f.Args()
-	if o.rounds < 1 || o.containers < 1 || o.logMiB < 1 || o.contextMiB < 1 {
-		return o, errors.New("rounds, containers, log-mib and context-mib must be at least 1")
+	if o.rounds < 1 || o.containers < 1 || o.logMiB < 1 || o.contextMiB < 1 || o.imageMiB < 1 {
+		return o, errors.New("rounds, containers, log-mib, context-mib and image-mib must be at least 1")
 	}
 	var err error
 	if o.only, err = regexp.Compile("(?i)" + *only); err != nil {
@@ -92,7 +94,7 @@ func run(ctx context.Context, args []string) (err error) {
 	if err := loadImage(ctx, filepath.Join(dir, "image.tar"), engines); err != nil {
 		return err
 	}
-	for _, c := range cases(o) {
+	for _, c := range cases(o, dir) {
 		if !o.only.MatchString(c.name) {
 			continue
 		}
