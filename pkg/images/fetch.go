@@ -91,6 +91,9 @@ func (f *fetch) handle(ctx context.Context, desc ocispec.Descriptor) ([]ocispec.
 			children[i].URLs = c.URLs // registries need not have it
 		}
 	}
+	if images.IsConfigType(desc.MediaType) {
+		return children, f.fits(ctx, desc)
+	}
 	if images.IsManifestType(desc.MediaType) {
 		return children, f.manifest(ctx, children)
 	}
@@ -188,6 +191,23 @@ func (f *fetch) order() platforms.MatchComparer {
 		return platforms.Only(*f.platform)
 	}
 	return host()
+}
+
+// fits refuses an image that was asked for by platform and is for another one. An
+// index need not name platforms, and a single manifest never does.
+func (f *fetch) fits(ctx context.Context, config ocispec.Descriptor) error {
+	if f.platform == nil {
+		return nil
+	}
+	img, err := blob.Config(ctx, f.s.client.ContentStore(), config)
+	if err != nil {
+		return err
+	}
+	if f.order().Match(img.Platform) {
+		return nil
+	}
+	return fmt.Errorf("image with reference %s was found but its platform (%s) does not match the specified platform (%s): %w",
+		reference.FamiliarString(f.ref), platforms.FormatAll(img.Platform), platforms.FormatAll(*f.platform), remote.ErrPlatform)
 }
 
 // manifest tells what the manifest brings.

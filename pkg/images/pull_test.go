@@ -161,7 +161,12 @@ func TestPullPlatforms(t *testing.T) {
 	if err != nil || len(got.Manifests) != 2 || !got.Manifests[0].Available || !got.Manifests[1].Available {
 		t.Errorf("%+v %v", got.Manifests, err)
 	}
-	_, err = b.fetched(ref, PullOptions{Platform: &ocispec.Platform{OS: "linux", Architecture: "s390x"}})
+	other := &ocispec.Platform{OS: "linux", Architecture: "s390x"}
+	_, err = b.fetched(r.host+"/x:amd", PullOptions{Platform: other})
+	if !errdefs.IsNotFound(err) || !strings.Contains(err.Error(), "was found but its platform (linux/amd64) does not match the specified platform (linux/s390x)") {
+		t.Error(err)
+	}
+	_, err = b.fetched(ref, PullOptions{Platform: other})
 	if !errdefs.IsNotFound(err) || !strings.HasPrefix(err.Error(), "no matching manifest for linux/s390x in the manifest list entries") {
 		t.Error(err)
 	}
