@@ -1,8 +1,8 @@
 package images
 
 import (
+	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -135,13 +135,13 @@ func (f *faulty) layer(repo, tag string) ocispec.Descriptor {
 }
 
 // large is a layer's worth of bytes.
-const large = 4000000
+const large = 6000000
 
 // TestPullResumes: after a cut connection only the rest is fetched.
 func TestPullResumes(t *testing.T) {
 	f, b := startFaulty(t), newBench(t)
-	f.registry.push("x", "cut", archive.Options{Layers: 1, LayerSize: large})
-	f.registry.push("x", "stall", archive.Options{Layers: 1, LayerSize: large + 1}) // namespaces share blobs
+	f.registry.push("x", "cut", archive.Options{Layers: 1, LayerSize: large + int(namespaceCount.Add(1))}) // namespaces share blobs
+	f.registry.push("x", "stall", archive.Options{Layers: 1, LayerSize: large + int(namespaceCount.Add(1))})
 	for name, c := range map[string]*failure{
 		"cut":   {method: http.MethodGet, times: 6},
 		"stall": {method: http.MethodGet, times: 3, stall: true},
@@ -174,14 +174,29 @@ func TestPullGoesOn(t *testing.T) {
 			return b
 		},
 		"left": func(b *bench, f *faulty) *bench {
-			gone := errors.New("client is gone")
-			err := b.Pull(b.ctx, f.host+"/x:1", PullOptions{}, func(m jsonstream.Message) error {
-				if m.Status == "Downloading" {
-					return gone
+			layer := f.layer("x", "1")
+			f.is(&failure{method: http.MethodGet, path: layer.Digest.String(), times: -1, cut: layer.Size * 3 / 4, stall: true})
+			ctx, leave := context.WithCancel(b.ctx)
+			done := make(chan error, 1)
+			go func() {
+				done <- b.Pull(ctx, f.host+"/x:1", PullOptions{}, func(jsonstream.Message) error { return nil })
+			}()
+			for offset := int64(0); offset == 0; {
+				if len(done) > 0 {
+					b.t.Fatalf("the pull ended: %v", <-done)
 				}
-				return nil
-			})
-			if err == nil {
+				active, err := b.client.ContentStore().ListStatuses(b.ctx, "")
+				if err != nil {
+					b.t.Fatal(err)
+				}
+				for _, a := range active {
+					if strings.Contains(a.Ref, layer.Digest.String()) {
+						offset = a.Offset
+					}
+				}
+			}
+			leave()
+			if err := <-done; err == nil {
 				b.t.Error("the pull went on")
 			}
 			return b
@@ -193,7 +208,7 @@ func TestPullGoesOn(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			f, b := startFaulty(t), newBench(t)
-			f.registry.push("x", "1", archive.Options{Layers: 1, LayerSize: large + int(name[0])})
+			f.registry.push("x", "1", archive.Options{Layers: 1, LayerSize: large + int(namespaceCount.Add(1))}) // namespaces share blobs
 			layer := f.layer("x", "1")
 			f.is(&failure{method: http.MethodGet, path: layer.Digest.String(), times: 1, cut: layer.Size / 2},
 				&failure{method: http.MethodGet, path: layer.Digest.String(), times: -1})
