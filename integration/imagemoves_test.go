@@ -133,6 +133,10 @@ func (c *talk) imageMoves(pulled, id string) {
 		c.t.Errorf("pruned: %+v", pruned)
 	}
 	c.ask("ImagePrune", "", url.Values{"filters": {`{"reference":["x"]}`}}, nil, 400)
+	var statements []struct{ PredicateType string }
+	if c.into(&statements, "ImageAttestations", image, url.Values{"statement": {"1"}}, nil, 200); statements == nil {
+		c.t.Error("no list of attestations")
+	}
 	c.registries(pulled)
 }
 

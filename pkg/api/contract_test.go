@@ -40,6 +40,7 @@ var requests = map[string]struct{ target, body string }{
 	"ExecInspect":       {"/exec/" + someID + "/json", ""},
 	"ImageList":         {"/images/json", ""},
 	"ImageInspect":      {"/images/busybox/json", ""},
+	"ImageAttestations": {"/images/busybox/attestations?statement=1", ""},
 	"ImageHistory":      {"/images/busybox/history", ""},
 	"ImageTag":          {"/images/busybox/tag?repo=a&tag=b", ""},
 	"ImageDelete":       {"/images/busybox", ""},

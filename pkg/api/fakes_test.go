@@ -249,6 +249,10 @@ func (f *fakeImages) Inspect(context.Context, string, images.InspectOptions) (im
 	}, nil
 }
 
+func (f *fakeImages) Attestations(context.Context, string, images.AttestationOptions) ([]image.AttestationStatement, error) {
+	return []image.AttestationStatement{{Descriptor: ocispec.Descriptor{MediaType: "application/vnd.in-toto+json", Digest: "sha256:" + someID, Size: 7}, PredicateType: "https://slsa.dev/provenance/v1"}}, nil
+}
+
 func (f *fakeImages) History(context.Context, string, *ocispec.Platform) ([]image.HistoryResponseItem, error) {
 	return []image.HistoryResponseItem{{ID: "<missing>", Created: 1, CreatedBy: "sh"}}, nil
 }

@@ -31,7 +31,7 @@ func (s *Store) Inspect(_ context.Context, ref string, o InspectOptions) (image.
 	}
 	out.RepoTags, out.RepoDigests = slices.Clone(t.tags), slices.Clone(t.digests)
 	if o.Manifests && o.Platform == nil {
-		running, stopped := s.inUse(out.ID)
+		running, stopped := s.cfg.users(out.ID)
 		out.Manifests = t.summaries(append(running, stopped...))
 	}
 	if m != nil {

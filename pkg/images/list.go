@@ -30,7 +30,7 @@ func (s *Store) List(_ context.Context, o ListOptions) ([]image.Summary, error) 
 		if !keep(t) {
 			continue
 		}
-		running, stopped := s.inUse(t.desc.Digest.String())
+		running, stopped := s.cfg.users(t.desc.Digest.String())
 		out = append(out, t.summary(o, users, append(running, stopped...)))
 	}
 	return out, nil

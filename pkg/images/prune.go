@@ -121,7 +121,7 @@ func (p *prune) remove(ctx context.Context, was *target) ([]image.DeleteResponse
 	spared := false
 	err := s.names.change(ctx, func(ctx context.Context) error {
 		now := s.index.view().targets[was.desc.Digest]
-		running, stopped := s.inUse(was.desc.Digest.String())
+		running, stopped := s.cfg.users(was.desc.Digest.String())
 		if spared = now != was || len(running)+len(stopped) > 0; spared {
 			return nil
 		}

@@ -39,7 +39,7 @@ func (s *Store) Remove(ctx context.Context, ref string, force, noPrune bool) ([]
 		if t, name, err = s.index.view().lookup(ref); err != nil {
 			return err
 		}
-		running, stopped := s.inUse(t.desc.Digest.String())
+		running, stopped := s.cfg.users(t.desc.Digest.String())
 		if plan, err = t.removal(ref, name, force, running, stopped); err != nil {
 			return err
 		}

@@ -28,7 +28,7 @@ func (s *Store) RemovePlatforms(ctx context.Context, ref string, ps []ocispec.Pl
 		if err != nil {
 			return err
 		}
-		running, stopped := s.inUse(t.desc.Digest.String())
+		running, stopped := s.cfg.users(t.desc.Digest.String())
 		doomed, err := t.platformsToRemove(ref, ps, force, running, stopped)
 		if err != nil {
 			return err

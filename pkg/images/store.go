@@ -147,10 +147,10 @@ func (s *Store) context(ctx context.Context) context.Context {
 	return namespaces.WithNamespace(ctx, s.cfg.Namespace)
 }
 
-// inUse asks for the containers of an image.
-func (s *Store) inUse(id string) (running, stopped []string) {
-	if s.cfg.InUse == nil {
+// users asks for the containers of an image.
+func (c Config) users(id string) (running, stopped []string) {
+	if c.InUse == nil {
 		return nil, nil
 	}
-	return s.cfg.InUse(id)
+	return c.InUse(id)
 }

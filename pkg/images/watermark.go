@@ -117,7 +117,7 @@ func (w *watermark) images() (out []policy.Image) {
 	v := w.s.index.view()
 	users := layerUsers(v.sorted)
 	for _, t := range v.sorted {
-		running, stopped := w.s.inUse(t.desc.Digest.String())
+		running, stopped := w.s.cfg.users(t.desc.Digest.String())
 		one := policy.Image{ID: t.desc.Digest.String(), InUse: len(running)+len(stopped) > 0, Used: w.s.uses.last(t), Size: t.size - t.shared(users)}
 		for _, img := range t.names {
 			if !isDangling(img) {

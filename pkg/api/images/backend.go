@@ -25,6 +25,7 @@ type Backend interface {
 type Reader interface {
 	List(ctx context.Context, o images.ListOptions) ([]image.Summary, error)
 	Inspect(ctx context.Context, ref string, o images.InspectOptions) (image.InspectResponse, error)
+	Attestations(ctx context.Context, ref string, o images.AttestationOptions) ([]image.AttestationStatement, error)
 	History(ctx context.Context, ref string, platform *ocispec.Platform) ([]image.HistoryResponseItem, error)
 }
 

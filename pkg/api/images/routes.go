@@ -10,6 +10,7 @@ func Routes(b Backend) []api.Route {
 	return []api.Route{
 		{Operation: "ImageList", Handler: h.list},
 		{Operation: "ImageInspect", Handler: h.inspect},
+		{Operation: "ImageAttestations", Handler: h.attestations},
 		{Operation: "ImageHistory", Handler: h.history},
 		{Operation: "ImageTag", Handler: h.tag},
 		{Operation: "ImageDelete", Handler: h.remove},

@@ -1,0 +1,74 @@
+package images
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+
+	"github.com/berth-engine/berth/pkg/images/blob"
+	"github.com/moby/moby/api/types/image"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// AttestationOptions select statements.
+type AttestationOptions struct {
+	Platform *ocispec.Platform // whose image they are about; nil as of Resolve
+	Types    []string          // of predicates; none selects all
+	Bodies   bool              // the statements themselves, too
+}
+
+const (
+	mediaTypeInToto         = "application/vnd.in-toto+json"
+	annotationPredicateType = "in-toto.io/predicate-type"
+)
+
+// maxStatement bounds a statement in bytes: lists of all that is in an image can
+// be long.
+const maxStatement = 16 << 20
+
+// Attestations tells what builders state about an image, as far as it is here: a
+// pull fetches the image alone. Errors as of Resolve; InvalidArgument for a
+// statement that is too long or no JSON.
+func (s *Store) Attestations(ctx context.Context, ref string, o AttestationOptions) ([]image.AttestationStatement, error) {
+	out := []image.AttestationStatement{}
+	t, _, err := s.index.view().lookup(ref)
+	if err != nil {
+		return nil, err
+	}
+	m, err := t.pick(ref, o.Platform)
+	if err != nil {
+		return nil, err
+	}
+	ctx, done, err := s.keeper.lease(s.context(ctx))
+	if err != nil {
+		return nil, err
+	}
+	defer done(true)
+	if err := s.keeper.hold(ctx, t.desc.Digest); err != nil {
+		return nil, err
+	}
+	store := s.client.ContentStore()
+	for _, a := range t.manifests {
+		if a.kind != image.ManifestKindAttestation || a.attests != m.desc.Digest || !a.available {
+			continue
+		}
+		children, err := blob.Children(ctx, store, a.desc)
+		if err != nil {
+			return nil, err
+		}
+		for _, c := range children {
+			one := image.AttestationStatement{Descriptor: owned(c), PredicateType: c.Annotations[annotationPredicateType]}
+			if c.MediaType != mediaTypeInToto || len(o.Types) > 0 && !slices.Contains(o.Types, one.PredicateType) {
+				continue
+			}
+			if o.Bodies {
+				one.Statement = new(json.RawMessage)
+				if err := blob.JSON(ctx, store, c, maxStatement, one.Statement); err != nil {
+					return nil, err
+				}
+			}
+			out = append(out, one)
+		}
+	}
+	return out, nil
+}
