@@ -22,6 +22,8 @@ export GOTOOLCHAIN := local
 
 P := github.com/berth-engine/berth/pkg/version
 LDFLAGS := -s -w -X $(P).Version=$(VERSION) -X $(P).Commit=$(COMMIT) -X $(P).Built=$(BUILT)
+# BuildKit does not find out by itself; buildx shows it.
+LDFLAGS += -X github.com/moby/buildkit/version.Version=$(shell awk '$$1 == "github.com/moby/buildkit" {print $$2}' go.mod)
 
 LINT := $(BIN)/tools/golangci-lint
 

@@ -24,7 +24,7 @@ import (
 func TestBuildEntitlements(t *testing.T) {
 	t.Parallel()
 	const hosts = "RUN --network=host test -e /sys/class/net/%s\n"
-	const insecure = "RUN --security=insecure grep -q 'CapEff:.*3fffffffff\\|CapEff:.*1ffffffffff' /proc/self/status || grep CapEff /proc/self/status\n"
+	const insecure = "RUN --security=insecure mount -t tmpfs x /tmp\n" // which a step may not
 	d := start(t, harness.Options{})
 	onHost := buildContext(t, fmt.Sprintf("FROM "+image+"\n"+hosts, d.Bridge))
 	all := buildContext(t, "FROM "+image+"\n"+insecure)

@@ -94,7 +94,8 @@ func Open(ctx context.Context, cfg Config) (*Builder, error) {
 		return nil, fmt.Errorf("builder: %w", err)
 	}
 	if err := sweep(ctx, cfg); err != nil {
-		return nil, fmt.Errorf("builder: %w", err)
+		// Neither containers nor other builds depend on it.
+		cfg.Logger.Warn("a build step of an earlier daemon could not be ended", "error", err)
 	}
 	return &Builder{cfg: cfg, turn: make(chan struct{}, 1)}, nil
 }

@@ -125,3 +125,24 @@ func TestOpenStartsNothing(t *testing.T) {
 		t.Error("a closed builder builds")
 	}
 }
+
+// Steps that a killed daemon left are ended before anything else; one that cannot
+// be does not keep the daemon from starting.
+func TestOpenEndsStepsThatWereLeft(t *testing.T) {
+	for runc, left := range map[string]int{"/bin/true": 0, "/bin/false": 1} {
+		root := t.TempDir()
+		if err := os.MkdirAll(filepath.Join(root, "executor", "step", "rootfs"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		b, err := Open(context.Background(), Config{Root: root, Runc: runc})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if entries, err := os.ReadDir(filepath.Join(root, "executor")); err != nil || len(entries) != left {
+			t.Errorf("%s: %v is left: %v", runc, entries, err)
+		}
+		if err := b.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}

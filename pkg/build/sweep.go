@@ -26,19 +26,21 @@ func sweep(ctx context.Context, cfg Config) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	for _, b := range bundles {
-		if !b.IsDir() {
-			continue
-		}
-		bundle := filepath.Join(dir, b.Name())
-		if out, err := exec.CommandContext(ctx, cfg.Runc, "delete", "--force", b.Name()).CombinedOutput(); err != nil {
-			return fmt.Errorf("ending build step %s: %w: %s", b.Name(), err, out)
-		}
-		if err := mount.UnmountAll(filepath.Join(bundle, "rootfs"), 0); err != nil {
-			return fmt.Errorf("build step %s: %w", b.Name(), err)
-		}
-		if err := os.RemoveAll(bundle); err != nil {
-			return err
+		if b.IsDir() {
+			err = errors.Join(err, end(ctx, cfg, b.Name()))
 		}
 	}
-	return nil
+	return err
+}
+
+// end ends one step and removes its bundle.
+func end(ctx context.Context, cfg Config, id string) error {
+	bundle := filepath.Join(executorDir(cfg), id)
+	if out, err := exec.CommandContext(ctx, cfg.Runc, "delete", "--force", id).CombinedOutput(); err != nil {
+		return fmt.Errorf("build step %s: %w: %s", id, err, out)
+	}
+	if err := mount.UnmountAll(filepath.Join(bundle, "rootfs"), 0); err != nil {
+		return fmt.Errorf("build step %s: %w", id, err)
+	}
+	return os.RemoveAll(bundle)
 }

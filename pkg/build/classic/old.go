@@ -97,7 +97,7 @@ func (b *oldBuild) run(ctx context.Context, client *bkclient.Client, opt bkclien
 	return answer.ExporterResponse[exptypes.ExporterImageDigestKey], nil
 }
 
-// build reads the Dockerfile, where-ever it is, and has it built.
+// build reads the Dockerfile, wherever it is, and has it built.
 func (b *oldBuild) build(ctx context.Context, c gateway.Client) (*gateway.Result, error) {
 	ui, err := dockerui.NewClient(c)
 	if err != nil {
