@@ -134,7 +134,7 @@ func TestBuildCVE2024_23653(t *testing.T) {
 			if err != nil {
 				return nil, err
 			}
-			defer ctr.Release(ctx)
+			defer func() { _ = ctr.Release(ctx) }() // goes with the solve
 			p, err := ctr.Start(ctx, gateway.StartRequest{Args: []string{"/bin/true"}, Cwd: "/", SecurityMode: mode, Stdout: nopCloser{io.Discard}, Stderr: nopCloser{io.Discard}})
 			if err != nil {
 				return nil, err

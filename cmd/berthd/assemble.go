@@ -111,9 +111,14 @@ func assemble(ctx context.Context, cfg *config.Config, db *store.DB, log *slog.L
 	if p.builder, err = openBuilder(ctx, cfg, bin, p, log); err != nil {
 		return nil, err
 	}
+	return p, p.describe(cfg, bin, host, runtimes, db)
+}
+
+// describe makes what tells of the daemon as a whole.
+func (p *parts) describe(cfg *config.Config, bin binaries, host spec.Host, runtimes map[string]runtime.Binary, db *store.DB) error {
 	id, err := engineID(db)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	paths := make(map[string]string, len(runtimes))
 	for name, b := range runtimes {
@@ -132,7 +137,7 @@ func assemble(ctx context.Context, cfg *config.Config, db *store.DB, log *slog.L
 			Counts: p.engine.Reader().Counts, Published: p.bus.Published, Subscribers: p.bus.Subscribers,
 		})
 	}
-	return p, nil
+	return nil
 }
 
 // server is the HTTP side.

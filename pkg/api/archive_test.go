@@ -56,7 +56,7 @@ func TestCommit(t *testing.T) {
 		"&tag=t":                                     {Pause: true},
 	} {
 		resp, body := do(t, s, "POST", "/commit?container=web"+query, "")
-		if resp.StatusCode != 201 || string(body) != `{"Id":"sha256:`+someID+"\"}\n" || !reflect.DeepEqual(f.engine.committed, want) {
+		if resp.StatusCode != 201 || body != `{"Id":"sha256:`+someID+"\"}\n" || !reflect.DeepEqual(f.engine.committed, want) {
 			t.Errorf("%s: %d %s %+v", query, resp.StatusCode, body, f.engine.committed)
 		}
 	}

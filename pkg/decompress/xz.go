@@ -257,7 +257,7 @@ func (x *xzReader) padding() error {
 
 // short makes an end of the stream in the midst of it an error.
 func short(err error) error {
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		return io.ErrUnexpectedEOF
 	}
 	return err

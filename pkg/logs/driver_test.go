@@ -131,12 +131,15 @@ func TestStuckServer(t *testing.T) {
 // await polls, because what it waits for is that nothing happens.
 func await(t *testing.T, what string, is func() bool) {
 	t.Helper()
-	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
-		if is() && is() {
-			return
+	limit, tick := time.After(time.Minute), time.NewTicker(10*time.Millisecond)
+	defer tick.Stop()
+	for !is() {
+		select {
+		case <-tick.C:
+		case <-limit:
+			t.Fatal("never: " + what)
 		}
 	}
-	t.Fatal("never: " + what)
 }
 
 // TestNonBlocking: the writer never waits; what the buffer holds arrives when the

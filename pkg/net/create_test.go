@@ -151,7 +151,7 @@ func TestCreateRefused(t *testing.T) {
 	if err := netlink.LinkAdd(veth); err != nil {
 		t.Fatal(err)
 	}
-	defer netlink.LinkDel(veth)
+	t.Cleanup(func() { _ = netlink.LinkDel(veth) })
 	for _, tt := range []struct {
 		q    network.CreateRequest
 		is   func(error) bool
@@ -288,7 +288,7 @@ func TestForeignBridge(t *testing.T) {
 	if err := netlink.LinkAdd(br); err != nil {
 		t.Fatal(err)
 	}
-	defer netlink.LinkDel(br)
+	t.Cleanup(func() { _ = netlink.LinkDel(br) })
 	create(t, m, network.CreateRequest{Name: "app", IPAM: subnets("10.67.0.0/24"), Options: map[string]string{"com.docker.network.bridge.name": "hosts0"}})
 	again := reopen(t, m)
 	setup(t, again, "c", on("app"))

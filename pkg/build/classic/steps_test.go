@@ -187,7 +187,7 @@ func TestExplainMissingFile(t *testing.T) {
 		t.Errorf("%v, want %s", err, want)
 	}
 	other := errors.New("something else")
-	if got := explain(other, st); got != other {
+	if got := explain(other, st); !errors.Is(got, other) || got.Error() != other.Error() {
 		t.Errorf("%v", got)
 	}
 }

@@ -98,7 +98,7 @@ func (c *Contents) commit(ctx context.Context, u *unit.Unit, pause bool, image I
 	}()
 	image.Layer = r
 	id, err := c.Images.Commit(ctx, image)
-	r.CloseWithError(errors.New("the image could not be made"))
+	_ = r.CloseWithError(errors.New("the image could not be made")) // cannot fail
 	if err != nil {
 		cancel()
 		<-packed

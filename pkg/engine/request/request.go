@@ -98,9 +98,6 @@ func (p *Plan) Record(ctx context.Context, q Create) (*container.Record, []strin
 	if err := p.supported(hc); err != nil {
 		return nil, nil, err
 	}
-	if err := p.joined(hc); err != nil {
-		return nil, nil, err
-	}
 	r := &container.Record{
 		ID: container.NewID(), Name: strings.TrimPrefix(q.Name, "/"), Created: time.Now().UTC(),
 		Image: imageID, Chain: chain, Driver: p.Snapshotter,
@@ -126,11 +123,9 @@ func (p *Plan) Record(ctx context.Context, q Create) (*container.Record, []strin
 		return nil, nil, err
 	}
 	if q.Config.Hostname == "" && !hc.UTSMode.IsHost() {
-		if q.Config.Hostname, err = hostname(r.ID, hc); err != nil {
-			return nil, nil, err
-		}
+		q.Config.Hostname, err = hostname(r.ID, hc)
 	}
-	return r, warnings, nil
+	return r, warnings, err
 }
 
 // hostname is the one of a container that names none.
@@ -174,8 +169,8 @@ func (p *Plan) joined(hc *ctypes.HostConfig) error {
 	return nil
 }
 
-// supported refuses what depends on this daemon: its runtimes and log drivers, and
-// what it cannot do yet.
+// supported refuses what depends on this daemon: its runtimes, log drivers and other
+// containers.
 func (p *Plan) supported(hc *ctypes.HostConfig) error {
 	if !slices.Contains(p.Runtimes, hc.Runtime) {
 		return errdefs.ErrInvalidArgument.WithMessage("unknown or invalid runtime name: " + hc.Runtime)
@@ -183,7 +178,10 @@ func (p *Plan) supported(hc *ctypes.HostConfig) error {
 	if err := p.Devices.Check(hc.DeviceRequests); err != nil {
 		return err
 	}
-	return logs.Validate(hc.LogConfig.Type, hc.LogConfig.Config)
+	if err := logs.Validate(hc.LogConfig.Type, hc.LogConfig.Config); err != nil {
+		return err
+	}
+	return p.joined(hc)
 }
 
 // command is what will run, entry point first. InvalidArgument: nothing.

@@ -36,7 +36,8 @@ func WriteLayer(ctx context.Context, store content.Store, r io.Reader) (ocispec.
 	if err != nil {
 		return ocispec.Descriptor{}, "", fmt.Errorf("store layer: %w", err)
 	}
-	desc, diffID := ocispec.Descriptor{MediaType: ocispec.MediaTypeImageLayerGzip}, digest.Digest("")
+	desc := ocispec.Descriptor{MediaType: ocispec.MediaTypeImageLayerGzip}
+	var diffID digest.Digest
 	switch format {
 	case decompress.Zstd:
 		desc.MediaType = ocispec.MediaTypeImageLayerZstd

@@ -192,7 +192,7 @@ func TestDistribution(t *testing.T) {
 		ocispec.MediaTypeImageIndex, ocispec.MediaTypeImageManifest, sha256.Sum256([]byte(manifest)), len(manifest))
 	lie := config
 	host := withTokens(t, func(w http.ResponseWriter, r *http.Request) {
-		body, media := "", ""
+		var body, media string
 		switch {
 		case strings.HasSuffix(r.URL.Path, "/manifests/index"), strings.HasSuffix(r.URL.Path, fmt.Sprintf("%x", sha256.Sum256([]byte(index)))):
 			body, media = index, ocispec.MediaTypeImageIndex

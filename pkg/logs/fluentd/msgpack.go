@@ -75,10 +75,10 @@ func cutString(p []byte) (s, rest []byte, err error) {
 	if len(p) == 0 {
 		return nil, nil, nil
 	}
-	n, head := 0, 1
+	var n, head int
 	switch {
 	case p[0]&^0x1f == 0xa0:
-		n = int(p[0] & 0x1f)
+		n, head = int(p[0]&0x1f), 1
 	case p[0] == 0xd9 && len(p) >= 2:
 		n, head = int(p[1]), 2
 	case p[0] == 0xda && len(p) >= 3:
