@@ -92,6 +92,9 @@ func (w *wirer) join(ctx context.Context, planned *sandbox, last int, publish ne
 	if err := w.names.announce(ctx, done); err != nil {
 		return nil, err
 	}
+	if err := w.names.tell(ctx, done); err != nil {
+		return nil, err
+	}
 	return done, w.led(ctx, done)
 }
 

@@ -111,7 +111,7 @@ func New(ctx context.Context, c Config) (_ *Manager, err error) {
 	}
 	publisher := &publisher{networks: m.networks, sandboxes: m.sandboxes, ports: m.ports,
 		hostIP: c.HostIP, holder: c.Holder, proxy: c.Proxy && c.Holder != nil, log: c.Log}
-	m.wirer = &wirer{publisher: publisher, networks: m.networks, names: namer{m.networks, known}, sandboxes: m.sandboxes, firewall: m.firewall,
+	m.wirer = &wirer{publisher: publisher, networks: m.networks, names: namer{m.networks, known, c.Holder}, sandboxes: m.sandboxes, firewall: m.firewall,
 		cni: libcni.NewCNIConfigWithCacheDir(c.CNIPath, dirs.notes(), m.plugins.Exec()), dirs: dirs, log: c.Log}
 	if err := m.open(ctx); err != nil {
 		return nil, errors.Join(err, m.close())

@@ -5,12 +5,15 @@ import (
 	"net/netip"
 
 	"github.com/berth-engine/berth/pkg/net/records"
+	"github.com/berth-engine/berth/pkg/streams"
+	"github.com/containerd/errdefs"
 )
 
 // namer keeps what containers are called where their shims answer from.
 type namer struct {
 	networks *registry
 	records  *records.Records
+	shim     func(id string) string // socket of a container's shim; nil: none is told
 }
 
 // announce has the containers on the networks of s know it by its names, and it
@@ -41,6 +44,19 @@ func (n namer) called(s *sandbox) records.Sandbox {
 		out.Endpoints = append(out.Endpoints, r)
 	}
 	return out
+}
+
+// tell has the shim of a running container answer names, which it has not done
+// if the container was on no network that has them.
+func (n namer) tell(ctx context.Context, s *sandbox) error {
+	if n.shim == nil || s.Key == "" {
+		return nil
+	}
+	err := streams.RefreshNames(ctx, n.shim(s.ID))
+	if errdefs.IsNotFound(err) {
+		return nil // it ends
+	}
+	return err
 }
 
 // forget is announce for a container that ends.

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -135,12 +134,23 @@ func (c *container) close(bound time.Duration) {
 	}
 }
 
+// refresh has the names follow the container's networks.
+func (c *container) refresh() error {
+	c.mu.Lock()
+	names := c.names
+	c.mu.Unlock()
+	if names == nil {
+		return fmt.Errorf("container %s asks name servers itself: %w", c.id, errdefs.ErrFailedPrecondition)
+	}
+	return names.Refresh()
+}
+
 // answer begins to answer the names that the container asks for.
 func (c *container) answer(cfg *streams.Names) error {
 	if cfg == nil {
 		return nil
 	}
-	r, err := resolver.Open(*cfg, slog.With("container", c.id))
+	r, err := resolver.Open(*cfg)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.names = r
@@ -180,6 +190,11 @@ func (c *container) serve(conn *net.UnixConn) {
 	r, err := streams.ReadRequest(conn)
 	if err == nil && r.Ports != nil {
 		_ = streams.WriteResponse(conn, streams.NewResponse(c.hold(conn, *r.Ports)))
+		_ = conn.Close()
+		return
+	}
+	if err == nil && r.Names {
+		_ = streams.WriteResponse(conn, streams.NewResponse(c.refresh()))
 		_ = conn.Close()
 		return
 	}

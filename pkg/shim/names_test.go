@@ -10,6 +10,7 @@ import (
 	"github.com/berth-engine/berth/pkg/net/nettest"
 	"github.com/berth-engine/berth/pkg/net/records"
 	"github.com/berth-engine/berth/pkg/streams"
+	"github.com/containerd/errdefs"
 )
 
 // named prepares a network namespace and records for the rig's container.
@@ -38,6 +39,39 @@ func TestNames(t *testing.T) {
 	}
 	if out, errs := r.logged(); !strings.Contains(out, "Address 1: 172.18.0.2") && !strings.Contains(out, "Address: 172.18.0.2") {
 		t.Errorf("nslookup said %q, %q", out, errs)
+	}
+}
+
+// A container that is connected to a network with names after its start.
+func TestNamesRefresh(t *testing.T) {
+	r := newRig(t)
+	c := r.config()
+	c.Names = r.named()
+	r.inNetNS = c.Names.NetNS
+	rec, err := records.Open(filepath.Join(r.dir, "names"))
+	r.must(err)
+	r.must(rec.Put(t.Context(), records.Sandbox{ID: r.id, Endpoints: []records.Endpoint{{Network: "bridge", Plain: true}}}))
+	r.create(c, "sleep", "1000")
+	r.run("")
+	ask := func(exec string) int {
+		r.exec(exec, c, "nslookup", "-type=a", "late", "127.0.0.11")
+		r.run(exec)
+		defer r.delete(exec)
+		return r.wait(exec)
+	}
+	if ask("early") == 0 {
+		t.Error("a name is answered on a network without names")
+	}
+	r.must(rec.Put(t.Context(), records.Sandbox{ID: r.id, Endpoints: []records.Endpoint{
+		{Network: "front", Addrs: []netip.Addr{netip.MustParseAddr("172.18.0.2")}, Names: []string{"late"}}}}))
+	r.must(streams.RefreshNames(t.Context(), r.socket))
+	if code := ask("late"); code != 0 {
+		t.Errorf("after the connection nslookup ended with %d", code)
+	}
+	r.kill()
+	r.end()
+	if err := streams.RefreshNames(t.Context(), r.socket); !errdefs.IsNotFound(err) {
+		t.Errorf("after the container's end: %v", err)
 	}
 }
 

@@ -36,6 +36,16 @@ func Attach(ctx context.Context, socket string, r Request) (*net.UnixConn, error
 	return conn, nil
 }
 
+// RefreshNames tells the shim at socket that its container's networks have
+// changed, and returns when the container can ask for their names.
+func RefreshNames(ctx context.Context, socket string) error {
+	conn, err := Attach(ctx, socket, Request{Names: true})
+	if err != nil {
+		return err
+	}
+	return conn.Close()
+}
+
 func handshake(conn net.Conn, r Request) error {
 	var resp Response
 	err := writeLine(conn, r)

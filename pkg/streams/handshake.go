@@ -17,7 +17,9 @@ type Request struct {
 	Exec                  string `json:",omitempty"` // "" = the container's init process
 	Stdin, Stdout, Stderr bool   // the streams to join
 
-	Ports *PortsRequest `json:",omitempty"` // no streams, but this
+	// No streams, but one of these:
+	Ports *PortsRequest `json:",omitempty"`
+	Names bool          `json:",omitempty"` // the container's networks have changed
 }
 
 // Response is the shim's one line of answer. An empty Class grants the request.

@@ -11,7 +11,6 @@ package resolver
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"net"
 	"net/netip"
 	"os"
@@ -35,69 +34,66 @@ const maxForwarded = 1024
 // Resolver answers for one container.
 type Resolver struct {
 	cfg      streams.Names
-	log      *slog.Logger
 	ns       *os.File // the container's network namespace
 	view     *file[*view]
 	upstream *upstream
 	slots    chan struct{} // one is held by each query that waits for name servers
 
-	ctx    context.Context // ends with the resolver
-	cancel context.CancelFunc
-	wg     sync.WaitGroup
+	turn      chan struct{} // held by the one who may make the sockets
+	listening bool          // whose turn it is changes it
+
+	ctx     context.Context // ends with the resolver
+	cancel  context.CancelFunc
+	closing sync.Once
+	wg      sync.WaitGroup
 }
 
-// Open starts a resolver if the container is on a network that has names, or
-// else has it start when the container is connected to one.
-func Open(cfg streams.Names, log *slog.Logger) (_ *Resolver, err error) {
-	r := &Resolver{cfg: cfg, log: log, view: viewFile(cfg.View), slots: make(chan struct{}, maxForwarded)}
+// Open makes a resolver. It listens if the container is on a network that has
+// names, or else once Refresh finds it there.
+func Open(cfg streams.Names) (_ *Resolver, err error) {
+	r := &Resolver{cfg: cfg, view: viewFile(cfg.View), slots: make(chan struct{}, maxForwarded), turn: make(chan struct{}, 1)}
 	if r.ns, err = os.Open(cfg.NetNS); err != nil {
 		return nil, fmt.Errorf("names: %w", err)
 	}
 	r.upstream = newUpstream(cfg.Servers, r.dial)
 	r.ctx, r.cancel = context.WithCancel(context.Background())
-	defer func() {
-		if err != nil {
-			r.Close()
-		}
-	}()
-	if r.needed() {
-		return r, r.listen()
-	}
-	watch, err := newWatch(cfg.View)
-	if err != nil {
+	if err := r.Refresh(); err != nil {
+		r.Close()
 		return nil, err
 	}
-	context.AfterFunc(r.ctx, func() { _ = watch.Close() })
-	r.wg.Go(func() { r.await(watch) })
 	return r, nil
 }
 
 // Close ends the resolver. When it returns nothing of it is left in the
 // container's network namespace but the redirection.
 func (r *Resolver) Close() {
-	r.cancel()
-	r.wg.Wait()
-	r.view.close()
-	_ = r.ns.Close()
+	r.closing.Do(func() {
+		r.cancel()
+		r.turn <- struct{}{} // for good
+		r.wg.Wait()
+		r.view.close()
+		_ = r.ns.Close()
+	})
 }
 
-func (r *Resolver) needed() bool {
-	v := r.view.get()
-	return v != nil && len(v.networks) > 0
-}
-
-// await starts the resolver when there are names to answer.
-func (r *Resolver) await(w *watch) {
-	for w.next() {
-		if !r.needed() {
-			continue
-		}
-		if err := r.listen(); err != nil {
-			r.log.Error("the container's names are not answered", "error", err)
-		}
-		_ = w.Close()
-		return
+// Refresh is for when the container's networks have changed. What is answered
+// follows by itself; that anything is begins with the first network that has
+// names.
+func (r *Resolver) Refresh() error {
+	select {
+	case r.turn <- struct{}{}:
+		defer func() { <-r.turn }()
+	case <-r.ctx.Done():
+		return nil
 	}
+	if v := r.view.get(); r.listening || v == nil || len(v.networks) == 0 {
+		return nil
+	}
+	if err := r.listen(); err != nil {
+		return err
+	}
+	r.listening = true
+	return nil
 }
 
 // listen opens the sockets in the container, at ports of their own so that the
