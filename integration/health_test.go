@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/berth-engine/berth/integration/harness"
 	ctypes "github.com/moby/moby/api/types/container"
@@ -104,11 +105,12 @@ func TestHealthEvents(t *testing.T) {
 	d.Berth("run", "-d", "--name", "box", "--health-cmd", "true", "--health-interval", "100ms", image, "sleep", "1000").OK(t)
 	awaitHealth(t, d, "box", ctypes.Healthy)
 	d.Berth("rm", "-f", "box").OK(t)
-	got := d.Berth("events", "--since", "1h", "--until", "0s", "--format", "{{.Action}}", "--filter", "event=health_status").OK(t)
+	now := time.Now().Format(time.RFC3339Nano) // of a duration clients send whole seconds
+	got := d.Berth("events", "--since", "1h", "--until", now, "--format", "{{.Action}}", "--filter", "event=health_status").OK(t)
 	if got != "health_status: healthy" {
 		t.Errorf("events: %q", got)
 	}
-	all := d.Berth("events", "--since", "1h", "--until", "0s", "--format", "{{.Action}}", "--filter", "container=box").OK(t)
+	all := d.Berth("events", "--since", "1h", "--until", now, "--format", "{{.Action}}", "--filter", "container=box").OK(t)
 	if want := "start\nexec_create: /bin/sh -c true\nexec_start: /bin/sh -c true\nexec_die\nhealth_status: healthy\n"; !strings.Contains(all, want) {
 		t.Errorf("events: %q", all)
 	}
