@@ -106,3 +106,13 @@ func TestEach(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+func TestParseTicks(t *testing.T) {
+	n, err := parseTicks([]byte("7 (a) b) S 1 7 7 0 -1 4194560 1 2 3 4 150 50 9 9 20 0 1 0 5"))
+	if n != 200 || err != nil {
+		t.Error(n, err)
+	}
+	if _, err := parseTicks([]byte("7 (a) S 1")); err == nil {
+		t.Error("short")
+	}
+}

@@ -69,6 +69,7 @@ func cases(o options, dir string) []benchCase {
 		runCase(o, "run --rm, one published port", "-p", "80"),
 		execCase(o), lifecycleCase(o), parallelCase(o), logCase(o), buildCase(o),
 		imageCase(o, dir, 10, o.imageMiB), imageCase(o, dir, 60, max(1, o.imageMiB/10)),
+		statsCase(),
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/containerd/errdefs"
+	"github.com/moby/moby/api/pkg/stdcopy"
 )
 
 func TestURI(t *testing.T) {
@@ -186,4 +187,31 @@ func TestAttachFails(t *testing.T) {
 	if _, err := Attach(ctx, stale, Request{}); !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
+}
+
+// FuzzFrameWriter: Docker's own reader gets from two writers what was written to each.
+func FuzzFrameWriter(f *testing.F) {
+	f.Add([]byte("out"), []byte("err"), 2)
+	f.Add(bytes.Repeat([]byte("x"), maxPayload+1), []byte{}, maxPayload)
+	f.Fuzz(func(t *testing.T, out, err []byte, step int) {
+		step = max(1, step)
+		var wire bytes.Buffer
+		stdout, stderr := NewFrameWriter(&wire, Stdout), NewFrameWriter(&wire, Stderr)
+		for o, e := out, err; len(o)+len(e) > 0; {
+			for w, p := range map[io.Writer]*[]byte{stdout: &o, stderr: &e} {
+				n := min(step, len(*p))
+				if wrote, err := w.Write((*p)[:n]); wrote != n || err != nil {
+					t.Fatal(wrote, err)
+				}
+				*p = (*p)[n:]
+			}
+		}
+		var gotOut, gotErr bytes.Buffer
+		if _, err := stdcopy.StdCopy(&gotOut, &gotErr, &wire); err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(gotOut.Bytes(), out) || !bytes.Equal(gotErr.Bytes(), err) {
+			t.Fatalf("%d and %d bytes, want %d and %d", gotOut.Len(), gotErr.Len(), len(out), len(err))
+		}
+	})
 }

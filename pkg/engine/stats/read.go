@@ -5,10 +5,9 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -16,6 +15,7 @@ import (
 	"github.com/berth-engine/berth/pkg/engine/spec"
 	"github.com/berth-engine/berth/pkg/engine/unit"
 	ctypes "github.com/moby/moby/api/types/container"
+	"golang.org/x/sys/unix"
 )
 
 // maxFile bounds what is read of one file of the kernel; a container can make
@@ -75,13 +75,35 @@ func (r *reader) sample(v *unit.View) (ctypes.StatsResponse, error) {
 // text reads a file of /proc.
 func (r *reader) text(name string) ([]byte, error) { return read(filepath.Join(r.proc, name)) }
 
+// read does without os.File, which would make each file known to the runtime's
+// poller: a third of what a sample costs.
 func read(path string) ([]byte, error) {
-	f, err := os.Open(path)
+	fd, err := retry(func() (int, error) { return unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0) })
 	if err != nil {
-		return nil, err
+		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
 	}
-	defer f.Close()
-	return io.ReadAll(io.LimitReader(f, maxFile))
+	defer unix.Close(fd)
+	b := make([]byte, 0, 4<<10)
+	for len(b) < maxFile {
+		b = slices.Grow(b, 1)
+		n, err := retry(func() (int, error) { return unix.Read(fd, b[len(b):min(cap(b), maxFile)]) })
+		if err != nil {
+			return nil, &fs.PathError{Op: "read", Path: path, Err: err}
+		}
+		if n == 0 {
+			break
+		}
+		b = b[:len(b)+n]
+	}
+	return b, nil
+}
+
+func retry(f func() (int, error)) (n int, err error) {
+	for {
+		if n, err = f(); !errors.Is(err, unix.EINTR) {
+			return n, err
+		}
+	}
 }
 
 // counters reads files of one cgroup and keeps the first error but that a file

@@ -233,3 +233,82 @@ func benchmarkTail(b *testing.B, k kind) {
 		}
 	}
 }
+
+// TestSince: in a file that is large enough to be searched, entries of both outputs
+// and, as several writers make them, not quite in order.
+func TestSince(t *testing.T) { each(t, since) }
+
+func since(t *testing.T, k kind) {
+	path := filepath.Join(t.TempDir(), "x.log")
+	d := k.create(t, path, unbounded[k.name])
+	const n = 20000
+	when := func(i int) time.Time { return at.Add(time.Duration(i) * time.Second) }
+	for i := range n {
+		j := i ^ 1 // each two of them swapped, half a second apart
+		_ = d.Write([]string{"stdout", "stderr"}[i%2], when(j/2).Add(time.Duration(j%2)*500*time.Millisecond), fmt.Appendf(nil, "%d\n", j))
+	}
+	_ = d.Close()
+	for _, i := range []int{0, 1, 2, 1000, n/2 - 1, n / 3, n/2 + 1} {
+		o := everything
+		o.Since = when(i)
+		got := k.readAll(t, path, o)
+		want := max(0, n-2*i)
+		if len(got) != want {
+			t.Errorf("since %d: %d entries, want %d", i, len(got), want)
+		}
+	}
+	// What was last written before is not even opened for its entries.
+	old := when(-1)
+	if err := os.Rename(path, path+".1"); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chtimes(path+".1", old, old); err != nil {
+		t.Fatal(err)
+	}
+	d = k.create(t, path, unbounded[k.name])
+	_ = d.Write("stdout", when(n), []byte("new\n"))
+	_ = d.Close()
+	o := everything
+	o.Since = when(0)
+	if got := k.readAll(t, path, o); len(got) != 1 || got[0] != "new" {
+		t.Errorf("%d entries", len(got))
+	}
+}
+
+// FuzzFile: whatever stands in a file, reading it ends without an error, and so it
+// does after a writer has mended it. In a file of lines no damage hides what follows.
+func FuzzFile(f *testing.F) {
+	for _, k := range kinds {
+		path := filepath.Join(f.TempDir(), "x.log")
+		d := k.create(f, path, nil)
+		_ = d.Write("stdout", at, []byte("one\ntwo\n"))
+		_ = d.Close()
+		whole := []byte(contents(f, path))
+		f.Add(whole, 1)
+		f.Add(whole[:len(whole)-3], 5)
+		f.Add(append(whole, whole[5:]...), -1)
+	}
+	f.Fuzz(func(t *testing.T, content []byte, tail int) {
+		for _, k := range kinds {
+			path := filepath.Join(t.TempDir(), "x.log")
+			if err := os.WriteFile(path, content, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			o := everything
+			o.Tail = max(-1, tail)
+			k.readAll(t, path, o)
+			o.Since = at
+			k.readAll(t, path, o)
+			before := k.readAll(t, path, everything)
+			d := k.create(t, path, nil)
+			_ = d.Write("stdout", at, []byte("last\n"))
+			if err := d.Close(); err != nil {
+				t.Fatal(err)
+			}
+			after := k.readAll(t, path, everything)
+			if k.name == "json-file" && (len(after) == 0 || after[len(after)-1] != "last" || len(after) > len(before)+1) {
+				t.Fatalf("%s: %q, then %q", k.name, before, after)
+			}
+		}
+	})
+}

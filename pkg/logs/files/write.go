@@ -17,6 +17,9 @@ import (
 	"github.com/berth-engine/berth/pkg/logs/record"
 )
 
+// batchSize is how much is gathered before it is written, also without a Flush.
+const batchSize = 32 << 10
+
 // fileMode is Docker's.
 const fileMode = 0o640
 
@@ -41,6 +44,7 @@ type Writer struct {
 	lost  int      // entries dropped since the last that was written
 	out   []byte   // entries not written yet
 	ends  []int    // where each of them ends in out
+	err   error    // of a batch that was written before Flush
 	pack  packer
 }
 
@@ -103,10 +107,11 @@ func (w *Writer) mend() error {
 // Add takes an entry. When the file is full the ones before it are written and the
 // file is rotated, as Docker does.
 func (w *Writer) Add(m *record.Message) {
-	if w.limits.MaxSize > 0 && w.size+int64(len(w.out)) >= w.limits.MaxSize && !w.stuck {
-		if err := w.flush(); err != nil {
-			slog.Error("log entries dropped", "path", w.path, "error", err)
-		}
+	full := w.limits.MaxSize > 0 && w.size+int64(len(w.out)) >= w.limits.MaxSize && !w.stuck
+	if full || len(w.out) >= batchSize {
+		w.flush()
+	}
+	if full {
 		w.rotate()
 	}
 	w.out = w.format.Append(w.out, m)
@@ -117,35 +122,45 @@ func (w *Writer) Add(m *record.Message) {
 // once until writing works again.
 func (w *Writer) Flush() error {
 	w.stuck = false
-	return w.flush()
+	w.flush()
+	err := w.err
+	w.err = nil
+	return err
 }
 
 // flush writes w.out in one write(2). What does not fit on the disk is dropped.
-func (w *Writer) flush() error {
+func (w *Writer) flush() {
 	if len(w.out) == 0 {
-		return nil
+		return
 	}
-	defer w.reset()
+	n, err := w.write()
+	switch {
+	case err != nil:
+		w.err = errors.Join(w.err, w.drop(n, err))
+	case w.lost > 0:
+		slog.Warn("log is written again", "path", w.path, "dropped", w.lost)
+		w.lost = 0
+	}
+	w.out, w.ends = w.out[:0], w.ends[:0]
+	if cap(w.out) > 2*batchSize {
+		w.out = nil // a shim lives for months
+	}
+}
+
+func (w *Writer) write() (n int, err error) {
 	if w.file == nil {
 		if err := w.open(); err != nil {
-			return w.drop(0, err)
+			return 0, err
 		}
 	}
 	if w.torn {
 		if err := w.mend(); err != nil {
-			return w.drop(0, err)
+			return 0, err
 		}
 	}
-	n, err := w.file.Write(w.out)
+	n, err = w.file.Write(w.out)
 	w.size += int64(n)
-	if err == nil {
-		if w.lost > 0 {
-			slog.Warn("log is written again", "path", w.path, "dropped", w.lost)
-			w.lost = 0
-		}
-		return nil
-	}
-	return w.drop(n, err)
+	return n, err
 }
 
 // drop gives up what of w.out is not among its first n bytes, which stand in the
@@ -176,16 +191,9 @@ func (w *Writer) drop(n int, cause error) error {
 	return fmt.Errorf("log entries are dropped until %s can be written: %w", w.path, cause)
 }
 
-func (w *Writer) reset() {
-	w.out, w.ends = w.out[:0], w.ends[:0]
-	if cap(w.out) > 64<<10 {
-		w.out = nil
-	}
-}
-
 // Close writes what was added and closes the file.
 func (w *Writer) Close() error {
-	err := w.flush()
+	err := w.Flush()
 	w.pack.wait()
 	if w.file != nil {
 		err = errors.Join(err, w.file.Close())

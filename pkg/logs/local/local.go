@@ -87,22 +87,36 @@ func length(p []byte) (int, bool) {
 	return int(n), n >= headSize && n <= files.MaxEntry
 }
 
-// Next passes over all that it has when it meets damage: nothing says where the
-// next entry begins.
+// Next passes over damage to where an entry seems to begin.
 func (f *format) Next(p []byte) ([]byte, int) {
+	entry, n := next(p)
+	if n >= 0 {
+		return entry, n
+	}
+	for i := 1; i < len(p); i++ {
+		if entry, _ := next(p[i:]); entry != nil {
+			return nil, i
+		}
+	}
+	return nil, len(p)
+}
+
+// next is the entry that p begins with; n is 0 when it is not complete and -1 when
+// there is none.
+func next(p []byte) (entry []byte, n int) {
 	if len(p) < lengthSize {
 		return nil, 0
 	}
-	n, ok := length(p)
-	if !ok {
-		return nil, len(p)
-	}
-	whole := n + 2*lengthSize
-	if len(p) < whole {
+	inside, ok := length(p)
+	whole := inside + 2*lengthSize
+	switch {
+	case !ok:
+		return nil, -1
+	case len(p) < whole:
 		return nil, 0
 	}
-	if again, _ := length(p[whole-lengthSize:]); again != n {
-		return nil, len(p)
+	if again, _ := length(p[whole-lengthSize:]); again != inside {
+		return nil, -1
 	}
 	return p[lengthSize : whole-lengthSize], whole
 }
@@ -141,7 +155,7 @@ func (f *format) Tail(r io.ReaderAt, size int64, n int) (off int64, found int, e
 		return 0, 0, err
 	}
 	b := &backward{r: r}
-	for ; found < n && off > 0; found++ {
+	for ; found < n && off >= headSize+2*lengthSize; found++ {
 		p, err := b.before(off, lengthSize)
 		if err != nil {
 			return 0, 0, err

@@ -80,6 +80,20 @@ func TestOptions(t *testing.T) {
 	}
 }
 
+// TestDamage: what follows it is read.
+func TestDamage(t *testing.T) {
+	f := &format{}
+	one := f.Append(nil, &record.Message{Line: []byte("one\n"), Source: "stdout", Time: at})
+	p := append([]byte("\x0d\x00\x00\x00 and more damage"), one...)
+	entry, n := f.Next(p)
+	if entry != nil || n != len(p)-len(one) {
+		t.Fatal(entry, n)
+	}
+	if entry, n = f.Next(p[n:]); n != len(one) || len(entry) != n-2*lengthSize {
+		t.Error(entry, n)
+	}
+}
+
 // FuzzRead: no bytes make the reader fail, loop or read past an entry; what Tail and
 // End say lies in the file, and after End's cut the file reads the same.
 func FuzzRead(f *testing.F) {
