@@ -103,9 +103,8 @@ func TestBuildCancelled(t *testing.T) {
 				t.Fatal(err)
 			}
 			await(t, builder+" begins", func() bool { return strings.Contains(out.String(), "begun\n") })
-			if len(stepsLeft(d)) != 1 {
-				t.Errorf("%s: steps while it runs: %q", builder, stepsLeft(d))
-			}
+			// BuildKit may show the output of the build before, of the same step.
+			await(t, builder+" runs its step", func() bool { return len(stepsLeft(d)) == 1 })
 			if err := syscall.Kill(-cmd.Process.Pid, sig); err != nil {
 				t.Fatal(err)
 			}
