@@ -1,6 +1,6 @@
 // Package archive reads image archives — what docker save writes and wrote since
-// its first version, and OCI layouts, plain or compressed by gzip, zstd, bzip2 or xz — into a content
-// store, and writes such archives.
+// its first version, and OCI layouts, plain or compressed by gzip, zstd, bzip2 or
+// xz — into a content store, and writes such archives.
 //
 // An archive that is read is hostile until proven otherwise. It is read once, as a stream;
 // file contents go straight into blobs, whose digests are verified, and no path
