@@ -44,11 +44,11 @@ func TestJoin(t *testing.T) {
 	for _, c := range []struct {
 		name, options, message string
 	}{
-		{"PID of nobody", "--pid container:nobody", "failed to join PID namespace: No such container: nobody"},
-		{"PID of who does not run", "--pid container:stopped", "failed to join PID namespace: container stopped is not running"},
-		{"IPC of nobody", "--ipc container:nobody", "failed to join IPC namespace: No such container: nobody"},
-		{"IPC of who does not run", "--ipc container:stopped", "failed to join IPC namespace: container stopped is not running"},
-		{"IPC that is private", "--ipc container:private", "failed to join IPC namespace: container private: non-shareable IPC (hint: use IpcMode:shareable for the donor container)"},
+		{"PID of nobody", "--pid container:nobody", "No such container: nobody"},
+		{"PID of who does not run", "--pid container:stopped", "failed to join PID namespace: container "},
+		{"IPC of nobody", "--ipc container:nobody", "No such container: nobody"},
+		{"IPC of who does not run", "--ipc container:stopped", "failed to join IPC namespace: container "},
+		{"IPC that is private", "--ipc container:private", ": non-shareable IPC (hint: use IpcMode:shareable for the donor container)"},
 		{"network of nobody", "--network container:nobody", "No such container: nobody"},
 		{"network of who does not run", "--network container:stopped", "cannot join network namespace of a non running container: container stopped is created"},
 		{"one's own network", "--name self --network container:self", "cannot join own network namespace"},
