@@ -70,6 +70,7 @@ func cases(o options, dir string) []benchCase {
 		execCase(o), lifecycleCase(o), parallelCase(o), logCase(o), buildCase(o),
 		imageCase(o, dir, 10, o.imageMiB), imageCase(o, dir, 60, max(1, o.imageMiB/10)),
 		statsCase(),
+		filesCase(o, dir),
 	}
 }
 

@@ -27,6 +27,8 @@ type options struct {
 	logMiB     int
 	contextMiB int
 	imageMiB   int
+	fileMiB    int
+	files      int
 	only       *regexp.Regexp
 	write      string
 	engines    []string
@@ -54,14 +56,16 @@ func parse(args []string) (options, error) {
 	f.IntVar(&o.logMiB, "log-mib", 16, "MiB that the container of the log figures writes")
 	f.IntVar(&o.contextMiB, "context-mib", 500, "MiB of the large context that is built from")
 	f.IntVar(&o.imageMiB, "image-mib", 1024, "MiB of the image of 10 layers that is moved; that of 60 layers has a tenth")
+	f.IntVar(&o.fileMiB, "file-mib", 1024, "MiB of the large file that is copied")
+	f.IntVar(&o.files, "files", 50000, "small files that are copied")
 	f.StringVar(&o.write, "write", "", "put the table into this `file`, between its bench marks")
 	only := f.String("only", "", "measure only what matches this `regexp`")
 	if err := f.Parse(args); err != nil {
 		return o, err
 	}
 	o.engines = f.Args()
-	if o.rounds < 1 || o.containers < 1 || o.logMiB < 1 || o.contextMiB < 1 || o.imageMiB < 1 {
-		return o, errors.New("rounds, containers, log-mib, context-mib and image-mib must be at least 1")
+	if min(o.rounds, o.containers, o.logMiB, o.contextMiB, o.imageMiB, o.fileMiB, o.files) < 1 {
+		return o, errors.New("rounds, containers, files and all in MiB must be at least 1")
 	}
 	var err error
 	if o.only, err = regexp.Compile("(?i)" + *only); err != nil {

@@ -77,7 +77,11 @@ func compress(w io.Writer, r io.Reader) (digest.Digest, error) {
 		return "", readError(err, false)
 	}
 	defer plain.Close()
-	z := gzip.NewWriter(w)
+	// A commit is waited for, and its layer pushed at most a few times.
+	z, err := gzip.NewWriterLevel(w, gzip.BestSpeed)
+	if err != nil {
+		return "", err
+	}
 	diffID, err := digestTar(io.TeeReader(plain, z))
 	if err != nil {
 		return "", err
