@@ -164,7 +164,7 @@ func assemble(c Config, l layout.Layout) (*Engine, *observer, *recovery, *boot) 
 		reader:    newReader(c, l, units, execs),
 	}
 	e.content = &contents.Contents{
-		Layout: l, Units: units, Roots: c.Tasks, Volumes: c.Volumes, Freezer: e, Images: c.Images, Events: c.Events, Logger: c.Logger,
+		Layout: l, Units: units, Roots: c.Tasks, Volumes: c.Volumes, Freezer: e, Images: c.Images, Events: c.Events,
 	}
 	return e, observer, recovery, &boot{units: units, supervisor: supervisor}
 }

@@ -14,7 +14,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"log/slog"
 	"os"
 	"path"
 	"path/filepath"
@@ -61,7 +60,6 @@ type Contents struct {
 	Freezer Freezer
 	Images  Images
 	Events  interface{ Publish(events.Message) }
-	Logger  *slog.Logger
 }
 
 // held runs f while the container does not begin to run: a running one is not held.
