@@ -52,6 +52,9 @@ func NewOtherHost(t *testing.T) *OtherHost {
 	return h
 }
 
+// Link is this host's interface to the other one.
+func (h *OtherHost) Link() string { return h.name }
+
 // Route sends a subnet from the other host to this one.
 func (h *OtherHost) Route(subnet string) {
 	h.t.Helper()
