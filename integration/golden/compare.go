@@ -17,7 +17,7 @@ func compareAnswers(a, b *answer) (all []Difference) {
 		all = append(all, Difference{Field: field, A: short(x), B: short(y)})
 	}
 	if a.status != b.status {
-		add("status", fmt.Sprint(a.status, " ", message(a.body)), fmt.Sprint(b.status, " ", message(b.body)))
+		add("status", strings.TrimSpace(fmt.Sprint(a.status, " ", message(a.body))), strings.TrimSpace(fmt.Sprint(b.status, " ", message(b.body))))
 		return all
 	}
 	for _, h := range compared {

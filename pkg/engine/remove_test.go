@@ -119,8 +119,10 @@ func TestRemoveWithoutContainerd(t *testing.T) {
 	if err := e.Remove(t.Context(), id, RemoveOptions{}); err != nil {
 		t.Fatal(err)
 	}
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
 	for w.journal.only("remove-container") == "" { // tried once
-		time.Sleep(time.Millisecond)
+		<-tick.C
 	}
 	w.tasks.failing("delete-task", nil)
 	w.tasks.failing("remove-container", nil)

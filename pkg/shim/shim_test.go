@@ -356,13 +356,15 @@ func TestStuckLog(t *testing.T) {
 	defer conn.Close()
 	r.run("")
 	size := -1
+	tick := time.NewTicker(300 * time.Millisecond)
+	defer tick.Stop()
 	for { // until the log has stood still for a while
 		out, _ := r.logged()
 		if len(out) == size && size > 0 {
 			break
 		}
 		size = len(out)
-		time.Sleep(300 * time.Millisecond)
+		<-tick.C
 	}
 	r.kill()
 	r.wait("")

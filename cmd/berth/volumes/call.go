@@ -69,5 +69,5 @@ func refusal(resp *http.Response) error {
 	if resp.StatusCode == http.StatusNotFound && e.Message == "page not found" {
 		return errors.New("the daemon is not Berth's: it has no such operation")
 	}
-	return fmt.Errorf("Error response from daemon: %s", e.Message) //nolint:staticcheck // the words of docker/cli
+	return fmt.Errorf("Error response from daemon: %s", e.Message)
 }

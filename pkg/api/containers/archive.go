@@ -76,8 +76,8 @@ func (h handlers) changes(w http.ResponseWriter, r *api.Request) error {
 	if err != nil {
 		return err
 	}
-	if all == nil {
-		all = []container.FilesystemChange{}
+	if len(all) == 0 {
+		all = nil // null, as in Docker
 	}
 	return api.WriteJSON(w, http.StatusOK, all)
 }

@@ -93,7 +93,7 @@ func (c *Contents) commit(ctx context.Context, u *unit.Unit, pause bool, image I
 	packed := make(chan error, 1)
 	go func() {
 		err := c.layer(ctx, u.ID, w)
-		w.CloseWithError(err)
+		_ = w.CloseWithError(err)            // cannot fail
 		packed <- errors.Join(err, resume()) // it need not wait for the rest
 	}()
 	image.Layer = r
@@ -101,7 +101,7 @@ func (c *Contents) commit(ctx context.Context, u *unit.Unit, pause bool, image I
 	_ = r.CloseWithError(errors.New("the image could not be made")) // cannot fail
 	if err != nil {
 		cancel()
-		<-packed
+		_ = <-packed // the error above is the cause
 		return "", err
 	}
 	return id, <-packed
