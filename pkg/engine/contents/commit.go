@@ -101,10 +101,12 @@ func (c *Contents) commit(ctx context.Context, u *unit.Unit, pause bool, image I
 	_ = r.CloseWithError(errors.New("the image could not be made")) // cannot fail
 	if err != nil {
 		cancel()
-		_ = <-packed // the error above is the cause
-		return "", err
 	}
-	return id, <-packed
+	layered := <-packed
+	if err != nil {
+		return "", err // the cause of the other
+	}
+	return id, layered
 }
 
 func (c *Contents) layer(ctx context.Context, id string, w io.Writer) error {
