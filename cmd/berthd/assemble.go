@@ -127,7 +127,7 @@ func (p *parts) describe(cfg *config.Config, bin binaries, host spec.Host, runti
 	p.system = system.New(system.Config{
 		ID: id, DataRoot: cfg.DataRoot, Driver: cfg.StorageDriver, LogConfig: containerDefaults(cfg).LogConfig,
 		LogDrivers: logs.Drivers(), LogBound: logs.Bound(cfg.LogDriver, cfg.LogOpts),
-		Runtimes: paths, Runtime: cfg.DefaultRuntime, Labels: cfg.Labels, Debug: cfg.Debug, Insecure: cfg.InsecureRegistries, CDISpecDirs: cfg.CDISpecDirs,
+		Runtimes: paths, Runtime: cfg.DefaultRuntime, Settings: settings(cfg), CDISpecDirs: cfg.CDISpecDirs,
 		Containerd: containerdSocket(cfg), Namespace: cfg.ContainerdNamespace, Features: features(host),
 		Counts: p.engine.Reader().Counts, Images: p.images.Count, Disk: p.disk(), Events: p.bus, Versions: system.Components(bin.runc),
 	})

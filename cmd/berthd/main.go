@@ -39,16 +39,18 @@ func run(args []string) error {
 	if os.Geteuid() != 0 {
 		return errors.New("must be started as root: it makes namespaces, mounts and firewall rules (try: sudo berthd)")
 	}
-	log := newLogger(cfg)
+	level := &slog.LevelVar{}
+	level.Set(cfg.LogLevel)
+	log := newLogger(cfg, level)
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	// A client that hangs up in the middle of an answer must not end the daemon.
-	signal.Ignore(syscall.SIGPIPE, syscall.SIGHUP)
-	return serve(ctx, cfg, log)
+	signal.Ignore(syscall.SIGPIPE, syscall.SIGHUP) // the second until there is something to reload
+	return serve(ctx, cfg, level, log)
 }
 
-func newLogger(cfg *config.Config) *slog.Logger {
-	o := &slog.HandlerOptions{Level: cfg.LogLevel}
+func newLogger(cfg *config.Config, level slog.Leveler) *slog.Logger {
+	o := &slog.HandlerOptions{Level: level}
 	var h slog.Handler = slog.NewTextHandler(os.Stderr, o)
 	if cfg.LogFormat == "json" {
 		h = slog.NewJSONHandler(os.Stderr, o)

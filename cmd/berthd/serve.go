@@ -14,17 +14,16 @@ import (
 	"github.com/berth-engine/berth/pkg/config"
 	"github.com/berth-engine/berth/pkg/logs"
 	"github.com/berth-engine/berth/pkg/store"
-	"github.com/berth-engine/berth/pkg/trace"
 	"github.com/coreos/go-systemd/v22/daemon"
 	"golang.org/x/sync/errgroup"
 )
 
 // serve runs the daemon until ctx ends.
-func serve(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
+func serve(ctx context.Context, cfg *config.Config, level *slog.LevelVar, log *slog.Logger) error {
 	began := time.Now()
-	if cfg.Debug {
-		defer trace.Enable(log)()
-	}
+	live := &live{cfg: cfg, level: level, log: log}
+	defer live.end()
+	live.debug(cfg.Debug)
 	if err := logs.Validate(cfg.LogDriver, cfg.LogOpts); err != nil {
 		return fmt.Errorf("failed to set log opts: %w", err)
 	}
@@ -67,11 +66,14 @@ func serve(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
 	defer os.Remove(cfg.Pidfile)
 	log.Info("berthd is ready", "hosts", fmt.Sprint(cfg.Hosts), "after", time.Since(began).Round(time.Millisecond))
 	_, _ = daemon.SdNotify(false, daemon.SdNotifyReady) // nobody listens outside of systemd
-	return answer(ctx, server, listeners, cfg.ShutdownTimeout, log)
+	live.parts = d
+	stop := live.watch(ctx)
+	defer stop()
+	return answer(ctx, server, listeners, live.shutdownTimeout, log)
 }
 
 // answer serves every listener until ctx ends, and lets requests finish.
-func answer(ctx context.Context, server *api.Server, listeners []net.Listener, grace int, log *slog.Logger) error {
+func answer(ctx context.Context, server *api.Server, listeners []net.Listener, timeout func() int, log *slog.Logger) error {
 	run, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var group errgroup.Group
@@ -85,7 +87,7 @@ func answer(ctx context.Context, server *api.Server, listeners []net.Listener, g
 	log.Info("berthd is ending; containers go on")
 	_, _ = daemon.SdNotify(false, daemon.SdNotifyStopping)
 	shutdown := context.Background()
-	if grace >= 0 {
+	if grace := timeout(); grace >= 0 {
 		var stop context.CancelFunc
 		shutdown, stop = context.WithTimeout(shutdown, time.Duration(grace)*time.Second)
 		defer stop()

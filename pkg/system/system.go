@@ -6,7 +6,9 @@ import (
 	"context"
 	"os"
 	"runtime"
+	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/berth-engine/berth/pkg/filters"
@@ -29,9 +31,7 @@ type Config struct {
 	LogBound   string            // of a container's log, when nothing else is asked for
 	Runtimes   map[string]string // name → binary
 	Runtime    string            // default
-	Labels     []string
-	Debug      bool
-	Insecure   []string // registries
+	Settings
 
 	CDISpecDirs []string
 	Containerd  string // its socket
@@ -42,6 +42,13 @@ type Config struct {
 	Disk        Disk
 	Events      Source
 	Versions    []Component
+}
+
+// Settings are what can change while the daemon runs.
+type Settings struct {
+	Labels   []string
+	Debug    bool
+	Insecure []string // registries
 }
 
 // Source is where events come from. *events.Bus satisfies it.
@@ -62,19 +69,25 @@ type Features struct {
 // System answers for one daemon.
 type System struct {
 	c                                  Config
+	settings                           atomic.Pointer[Settings]
 	containers, images, volumes, cache measurement
 }
 
 // New makes one.
 func New(c Config) *System {
-	return &System{
+	s := &System{
 		c:          c,
 		containers: measurement{take: c.Disk.containers},
 		images:     measurement{take: c.Disk.images},
 		volumes:    measurement{take: c.Disk.volumes},
 		cache:      measurement{take: c.Disk.cache},
 	}
+	s.Set(c.Settings)
+	return s
 }
+
+// Set has the answers from now on tell of other settings.
+func (s *System) Set(n Settings) { s.settings.Store(&n) }
 
 // Events is GET /events.
 func (s *System) Events(ctx context.Context, since, until time.Time, f filters.Args, registered func(), each func(events.Message) error) error {
@@ -119,6 +132,7 @@ func (s *System) Labels() map[string]string {
 func (s *System) Info(context.Context) (system.Info, error) {
 	running, paused, stopped := s.c.Counts()
 	host, _ := os.Hostname()
+	set := s.settings.Load()
 	f := s.c.Features
 	i := system.Info{
 		ID: s.c.ID, Name: host, ServerVersion: version.Version,
@@ -129,7 +143,7 @@ func (s *System) Info(context.Context) (system.Info, error) {
 		MemoryLimit: f.MemoryLimit, SwapLimit: f.SwapLimit, CPUCfsPeriod: f.CPUCfs, CPUCfsQuota: f.CPUCfs,
 		CPUShares: f.CPUShares, CPUSet: f.CPUSet, PidsLimit: f.PidsLimit, OomKillDisable: f.OomKillDisable,
 		IPv4Forwarding: first("/proc/sys/net/ipv4/ip_forward") == "1",
-		Debug:          s.c.Debug, NFd: descriptors(), NGoroutines: runtime.NumGoroutine(), NEventsListener: s.c.Events.Subscribers(),
+		Debug:          set.Debug, NFd: descriptors(), NGoroutines: runtime.NumGoroutine(), NEventsListener: s.c.Events.Subscribers(),
 		SystemTime:    time.Now().Format(time.RFC3339Nano),
 		LoggingDriver: s.c.LogConfig.Type, CgroupDriver: "cgroupfs", CgroupVersion: "1",
 		KernelVersion: kernel(), OSType: runtime.GOOS, Architecture: machine(),
@@ -137,7 +151,7 @@ func (s *System) Info(context.Context) (system.Info, error) {
 		RegistryConfig:     s.registries(),
 		NCPU:               runtime.NumCPU(), MemTotal: Memory(), DockerRootDir: s.c.DataRoot,
 		HTTPProxy: os.Getenv("HTTP_PROXY"), HTTPSProxy: os.Getenv("HTTPS_PROXY"), NoProxy: os.Getenv("NO_PROXY"),
-		Labels: append([]string{}, s.c.Labels...), Runtimes: map[string]system.RuntimeWithStatus{}, DefaultRuntime: s.c.Runtime,
+		Labels: append([]string{}, set.Labels...), Runtimes: map[string]system.RuntimeWithStatus{}, DefaultRuntime: s.c.Runtime,
 		Swarm:              swarm.Info{LocalNodeState: swarm.LocalNodeStateInactive},
 		LiveRestoreEnabled: true, // containers always outlive the daemon
 		InitBinary:         "berth-init",
@@ -168,7 +182,7 @@ func (s *System) Info(context.Context) (system.Info, error) {
 }
 
 func (s *System) registries() *registry.ServiceConfig {
-	return registryConfig(s.c.Insecure)
+	return registryConfig(s.settings.Load().Insecure)
 }
 
 func (s *System) security() []string {
@@ -239,4 +253,14 @@ func Memory() int64 {
 		return 0
 	}
 	return int64(i.Totalram) * int64(i.Unit)
+}
+
+// Actor is the daemon in events about it, with the attributes that Docker gives.
+func (s *System) Actor() events.Actor {
+	host, _ := os.Hostname()
+	set := s.settings.Load()
+	return events.Actor{ID: s.c.ID, Attributes: map[string]string{
+		"name": host, "debug": strconv.FormatBool(set.Debug),
+		"labels": strings.Join(set.Labels, ","), "insecure-registries": strings.Join(set.Insecure, ","),
+	}}
 }

@@ -87,7 +87,7 @@ func (r *Registries) hosts(ctx context.Context, domain string, auth *registry.Au
 		UpdateClient:   r.equip,
 		AuthorizerOpts: o,
 	}
-	if insecure(domain, r.cfg.Insecure) {
+	if insecure(domain, r.trust.Load().insecure) {
 		// Tries TLS without verifying first, then plain HTTP, as dockerd does.
 		options.DefaultScheme, options.DefaultTLS = "http", &tls.Config{InsecureSkipVerify: true}
 	}
@@ -109,7 +109,7 @@ func (r *Registries) hosts(ctx context.Context, domain string, auth *registry.Au
 // mirrors are the hosts of Docker Hub's mirrors. Their certificates are
 // configured under their own names.
 func (r *Registries) mirrors(ctx context.Context) (out []docker.RegistryHost, err error) {
-	for _, m := range r.cfg.Mirrors {
+	for _, m := range r.trust.Load().mirrors {
 		u, err := url.Parse(m)
 		if err != nil {
 			return nil, err

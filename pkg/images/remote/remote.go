@@ -12,6 +12,7 @@ import (
 	"cmp"
 	"net/http"
 	"net/url"
+	"sync/atomic"
 	"time"
 
 	"github.com/berth-engine/berth/pkg/version"
@@ -46,8 +47,16 @@ type Proxies struct{ HTTP, HTTPS, No string }
 // called concurrently.
 type Registries struct {
 	cfg   Config
+	trust atomic.Pointer[trust]
 	proxy func(*url.URL) (*url.URL, error)
 }
+
+// trust is what Trust changes.
+type trust struct{ insecure, mirrors []string }
+
+// Trust puts other lists in the place of Config's Insecure and Mirrors, for the
+// requests that come.
+func (r *Registries) Trust(insecure, mirrors []string) { r.trust.Store(&trust{insecure, mirrors}) }
 
 // New makes it.
 func New(c Config) *Registries {
@@ -58,7 +67,9 @@ func New(c Config) *Registries {
 		HTTPProxy: cmp.Or(c.Proxies.HTTP, env.HTTPProxy), HTTPSProxy: cmp.Or(c.Proxies.HTTPS, env.HTTPSProxy),
 		NoProxy: cmp.Or(c.Proxies.No, env.NoProxy),
 	}
-	return &Registries{cfg: c, proxy: p.ProxyFunc()}
+	r := &Registries{cfg: c, proxy: p.ProxyFunc()}
+	r.Trust(c.Insecure, c.Mirrors)
+	return r
 }
 
 // equip prepares a client that containerd made for registries.
