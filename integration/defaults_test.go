@@ -45,7 +45,7 @@ func TestDaemonDefaults(t *testing.T) {
 		{"own seccomp", "mkdir /x && echo made", "made", []string{"--security-opt", "seccomp=unconfined"}},
 		{"privileged has none", "mkdir /x && echo made", "made", []string{"--privileged"}},
 		{"names", "grep -v '^#' /etc/resolv.conf", "nameserver 192.0.2.53\nsearch example.org\noptions ndots:7", nil},
-		{"own names", "grep nameserver /etc/resolv.conf", "nameserver 192.0.2.1", []string{"--dns", "192.0.2.1"}},
+		{"own names", "grep ^nameserver /etc/resolv.conf", "nameserver 192.0.2.1", []string{"--dns", "192.0.2.1"}},
 		{"gateway", "grep gate /etc/hosts", "192.0.2.99\tgate", []string{"--add-host", "gate:host-gateway"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
