@@ -3,14 +3,11 @@ package golden
 import (
 	"encoding/json"
 	"fmt"
-	"iter"
 	"maps"
 	"regexp"
 	"slices"
 	"strings"
 )
-
-func keys[V any](m map[string]V) iter.Seq[string] { return maps.Keys(m) }
 
 func compareAnswers(a, b *answer) (all []Difference) {
 	add := func(field string, x, y any) {
@@ -49,14 +46,14 @@ func walk(field string, a, b any, add func(string, any, any)) {
 			add(field, kind(a), kind(b))
 			return
 		}
-		for _, k := range slices.Sorted(keys(x)) {
+		for _, k := range slices.Sorted(maps.Keys(x)) {
 			if v, ok := y[k]; ok {
 				walk(field+"."+k, x[k], v, add)
 			} else {
 				add(field+"."+k, x[k], absent{})
 			}
 		}
-		for _, k := range slices.Sorted(keys(y)) {
+		for _, k := range slices.Sorted(maps.Keys(y)) {
 			if _, ok := x[k]; !ok {
 				add(field+"."+k, absent{}, y[k])
 			}

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -165,7 +166,7 @@ func text(v any, field string) string {
 
 // expand puts saved values in the place of $NAME.
 func (e *Engine) expand(s string) string {
-	for _, name := range slices.Backward(slices.Sorted(keys(e.vars))) {
+	for _, name := range slices.Backward(slices.Sorted(maps.Keys(e.vars))) {
 		s = strings.ReplaceAll(s, "$"+name, e.vars[name])
 	}
 	return s

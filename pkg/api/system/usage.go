@@ -8,6 +8,8 @@ import (
 	"github.com/berth-engine/berth/pkg/api/containers"
 	"github.com/berth-engine/berth/pkg/api/images"
 	"github.com/moby/moby/api/types/build"
+	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/image"
 	"github.com/moby/moby/api/types/system"
 	"github.com/moby/moby/api/types/volume"
 )
@@ -39,26 +41,20 @@ func (h handlers) getUsage(w http.ResponseWriter, r *api.Request) error {
 
 // withoutItems leaves the sums.
 func withoutItems(u *system.DiskUsage) {
-	if c := u.ContainerUsage; c != nil {
-		sums := *c
-		sums.Items = nil
-		u.ContainerUsage = &sums
+	u.ContainerUsage = without(u.ContainerUsage, func(c *container.DiskUsage) { c.Items = nil })
+	u.ImageUsage = without(u.ImageUsage, func(i *image.DiskUsage) { i.Items = nil })
+	u.VolumeUsage = without(u.VolumeUsage, func(v *volume.DiskUsage) { v.Items = nil })
+	u.BuildCacheUsage = without(u.BuildCacheUsage, func(b *build.DiskUsage) { b.Items = nil })
+}
+
+// without changes a copy: others may have been given the same measurement.
+func without[T any](usage *T, clear func(*T)) *T {
+	if usage == nil {
+		return nil
 	}
-	if i := u.ImageUsage; i != nil {
-		sums := *i
-		sums.Items = nil
-		u.ImageUsage = &sums
-	}
-	if v := u.VolumeUsage; v != nil {
-		sums := *v
-		sums.Items = nil
-		u.VolumeUsage = &sums
-	}
-	if b := u.BuildCacheUsage; b != nil {
-		sums := *b
-		sums.Items = nil
-		u.BuildCacheUsage = &sums
-	}
+	sums := *usage
+	clear(&sums)
+	return &sums
 }
 
 // oldUsage is the shape up to API 1.51: lists, that of what was not asked for
