@@ -12,28 +12,16 @@ import (
 )
 
 // successors are the files that came after f, oldest first, or none when the
-// writer has not made one yet. f was rotated away, perhaps compressed since, and
-// perhaps several times overtaken.
+// writer has not made one yet, or makes them so fast that the next change is the
+// time to look again. f was rotated away, perhaps compressed since, and perhaps
+// several times overtaken; if it was deleted, all that is left came later.
 func successors(path string, format Format, f *logFile) (fileSet, error) {
-	set, err := openSet(path)
-	if err != nil || len(set) == 0 {
-		return nil, err
-	}
-	at := -1
-	for i, g := range set {
-		if same, err := sameLog(format, f, g); err != nil {
-			set.close()
-			return nil, err
-		} else if same {
-			at = i
-		}
-	}
-	// Not among them: it was deleted, and all that is left came later.
-	set[:at+1].close()
-	if set = set[at+1:]; len(set) == 0 {
+	set, err := openNewer(path, func(g *logFile) (bool, error) { return sameLog(format, f, g) })
+	if errors.Is(err, errRotated) {
+		set.close()
 		return nil, nil
 	}
-	return set, nil
+	return set, err
 }
 
 // sameLog reports whether g is f, or what compressing f made. The first entry

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"slices"
 	"time"
 )
 
@@ -37,77 +38,113 @@ func (s fileSet) close() {
 	}
 }
 
-// errVanished is a rotation while the files were opened.
-var errVanished = errors.New("the log was rotated")
+// errRotated is a rotation while the files were opened.
+var errRotated = errors.New("the log was rotated")
 
-// openSet opens all files of the log at path, oldest first, as they stood at one
-// moment. The file that is written now is the last, if it exists.
+// openSet opens all files of the log at path, oldest first. The file that is
+// written now is the last, if it exists. A writer that rotates faster than this
+// opens its files keeps next to nothing; what the last try opened is then as good
+// as any.
 func openSet(path string) (fileSet, error) {
+	all := func(*logFile) (bool, error) { return false, nil }
+	set, err := openNewer(path, all)
+	if errors.Is(err, errRotated) {
+		err = nil
+	}
+	return set, err
+}
+
+// openNewer opens the files of the log at path that came after the one that seen
+// knows, oldest first. With errRotated it returns what it has: some may be missing
+// or twice.
+func openNewer(path string, seen func(*logFile) (bool, error)) (fileSet, error) {
 	for try := 0; ; try++ {
-		set, err := tryOpenSet(path)
-		if !errors.Is(err, errVanished) {
+		set, err := scan(path, seen)
+		slices.Reverse(set)
+		switch {
+		case errors.Is(err, errRotated) && try < 20:
+			set.close()
+		case err != nil && !errors.Is(err, errRotated):
+			set.close()
+			return nil, err
+		default:
 			return set, err
 		}
-		// A writer that rotates faster than this opens files keeps next to
-		// nothing; what was opened in the last try is as good as any.
-		if try == 20 {
-			return set, nil
-		}
-		set.close()
 	}
 }
 
-// tryOpenSet opens from newest to oldest. Rotation moves from oldest to newest and
-// moves the newest last, so if the newest is still in its place at the end, then
-// at most older ones moved: those are met twice (known by inode) or not at all.
-func tryOpenSet(path string) (set fileSet, err error) {
-	defer func() {
-		for i, j := 0, len(set)-1; i < j; i, j = i+1, j-1 {
-			set[i], set[j] = set[j], set[i]
-		}
-		if err != nil && !errors.Is(err, errVanished) {
-			set.close()
-			set = nil
-		}
-	}()
+// scan opens from the newest file to older ones by their numbers. Rotation moves
+// files the same way, the oldest first, so none slips by: one ahead of the scan moves
+// further ahead at most. Reading the folder would not do, as a file that is renamed
+// meanwhile may be left out. Only files newer than the first can come in between;
+// the first is then no longer in its place.
+func scan(path string, seen func(*logFile) (bool, error)) (set fileSet, err error) {
 	newest, err := openFile(path, false)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, err
 	}
+	done := false
 	if newest != nil {
-		set = append(set, newest)
-	}
-	older, err := list(path)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil, nil // not even the folder: nothing was ever logged
-	} else if err != nil {
-		return set, err
-	}
-	var vanished error
-	for _, r := range older {
-		f, err := openFile(r.path(path), r.gz)
-		switch {
-		case errors.Is(err, os.ErrNotExist):
-			vanished = errVanished
-		case err != nil:
+		if set, done, err = set.add(newest, seen); err != nil {
 			return set, err
-		case os.SameFile(f.info, set.last()):
-			_ = f.Close()
-		default:
-			set = append(set, f)
 		}
 	}
-	if now, err := os.Stat(path); (err == nil) != (newest != nil) || err == nil && !os.SameFile(now, newest.info) {
-		vanished = errVanished
+	for n, missed := 1, 0; !done; n++ {
+		f, err := openRotated(path, n)
+		switch {
+		case errors.Is(err, os.ErrNotExist):
+			// One number is missing while the files are moved, and for good
+			// where a kill ended that.
+			if missed++; missed == 1 {
+				continue
+			}
+			if done, err = noneAbove(path, n); err != nil {
+				return set, err
+			}
+		case err != nil:
+			return set, err
+		default:
+			missed = 0
+			if set, done, err = set.add(f, seen); err != nil {
+				return set, err
+			}
+		}
 	}
-	return set, vanished
+	now, err := os.Stat(path)
+	if (err == nil) != (newest != nil) || err == nil && !os.SameFile(now, newest.info) {
+		return set, errRotated
+	}
+	return set, nil
 }
 
-func (s fileSet) last() os.FileInfo {
-	if len(s) == 0 {
-		return nil
+// add takes f, unless it is the one added last, met again in its next place, or the
+// one that seen knows, which ends the scan.
+func (s fileSet) add(f *logFile, seen func(*logFile) (bool, error)) (_ fileSet, done bool, err error) {
+	if len(s) > 0 && os.SameFile(f.info, s[len(s)-1].info) {
+		return s, false, f.Close()
 	}
-	return s[len(s)-1].info
+	if done, err = seen(f); done || err != nil {
+		return s, done, errors.Join(err, f.Close())
+	}
+	return append(s, f), false, nil
+}
+
+// openRotated opens the rotated file n, the compressed one if there is no other.
+func openRotated(path string, n int) (*logFile, error) {
+	f, err := openFile(rotated{n, false}.path(path), false)
+	if errors.Is(err, os.ErrNotExist) {
+		return openFile(rotated{n, true}.path(path), true)
+	}
+	return f, err
+}
+
+// noneAbove reports whether no rotated file has a number above n.
+func noneAbove(path string, n int) (bool, error) {
+	older, err := list(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return true, nil // not even the folder: nothing was ever logged
+	}
+	return len(older) == 0 || older[len(older)-1].number <= n, err
 }
 
 // tail is the part of the set that the last n entries stand in; its first file
