@@ -136,7 +136,14 @@ func TestSharedNetwork(t *testing.T) {
 			if r := d.Berth("exec", name, "ping", "-c", "1", "-W", "2", peer); r.Code != 0 {
 				t.Errorf("%s: %s has no network: %s%s", when, name, r.Stdout, r.Stderr)
 			}
+			if got := resolves(d, name, "peer"); got != peer {
+				t.Errorf("%s: %s knows peer as %s", when, name, got)
+			}
 		}
+	}
+	hosts := d.Berth("inspect", "-f", "{{.HostsPath}} {{.HostnamePath}} {{.ResolvConfPath}}", "owner").OK(t)
+	if got := d.Berth("inspect", "-f", "{{.HostsPath}} {{.HostnamePath}} {{.ResolvConfPath}}", "two").OK(t); got != hosts {
+		t.Errorf("files of one that joined: %s, want %s", got, hosts)
 	}
 	works("at first")
 	d.Berth("restart", "-t", "0", "owner").OK(t)
@@ -149,6 +156,9 @@ func TestSharedNetwork(t *testing.T) {
 	works("after the daemon's death")
 	d.Berth("start", "owner").OK(t)
 	works("with the owner again")
+	if got, want := d.Berth("exec", "two", "cat", "/etc/hosts").OK(t), d.Berth("exec", "owner", "cat", "/etc/hosts").OK(t); got != want || !strings.Contains(got, on(t, d, "owner", "app")) {
+		t.Errorf("hosts of one that joined:\n%s\nand of the owner:\n%s", got, want)
+	}
 	d.Berth("network", "connect", "bridge", "owner").OK(t)
 	if got := d.Berth("exec", "two", "ip", "-o", "addr", "show", "eth1").OK(t); !strings.Contains(got, on(t, d, "owner", "bridge")) {
 		t.Errorf("a new network of the owner: %s", got)
@@ -161,6 +171,27 @@ func TestSharedNetwork(t *testing.T) {
 	works("after the owner's removal and the daemon's death")
 	d.Berth("rm", "-f", "one", "two", "peer").OK(t)
 	await(t, "the network's end", func() bool { return len(d.Leftovers()) == 0 })
+}
+
+// TestSharedNames: names come to who has joined a network, too, and stay without the
+// container that was connected to it.
+func TestSharedNames(t *testing.T) {
+	t.Parallel()
+	d := start(t, harness.Options{})
+	d.Berth("network", "create", "app").OK(t)
+	sleeper(t, d, "peer", "--network", "app")
+	sleeper(t, d, "owner")
+	sleeper(t, d, "joined", "--network", "container:owner")
+	if got := resolves(d, "joined", "peer"); got != "no" {
+		t.Errorf("before: %s", got)
+	}
+	d.Berth("network", "connect", "app", "owner").OK(t)
+	d.Berth("kill", "owner").OK(t)
+	d.Berth("wait", "owner").OK(t)
+	if got := resolves(d, "joined", "peer"); got != on(t, d, "peer", "app") {
+		t.Errorf("without the owner: %s", got)
+	}
+	d.Berth("rm", "-f", "joined", "owner", "peer").OK(t)
 }
 
 // TestNetworkBadInput: what cannot be is refused, in Docker's words, and leaves

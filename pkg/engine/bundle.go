@@ -127,7 +127,7 @@ func (b *bundler) refresh(r *container.Record, before, after container.Sandbox) 
 // input is what the specifications of a container's first and further
 // processes have in common.
 func (b *bundler) input(r *container.Record, view *rootView) spec.Input {
-	named := b.named(r)
+	named := b.units.Named(r)
 	cfg := *r.Config
 	cfg.Hostname, cfg.Domainname = named.Config.Hostname, named.Config.Domainname
 	return spec.Input{
@@ -187,17 +187,23 @@ func (b *bundler) files(r *container.Record, s container.Sandbox) spec.FilesInpu
 // resolver is where containers ask for names on networks that have them.
 var resolver = netip.AddrFrom4([4]byte{127, 0, 0, 11})
 
-// names says how names are answered in a container with a network namespace of
-// its own, now or once it is on a network that has names.
+// names says how names are answered in a container's network namespace, now or
+// once it is on a network that has names. Who joins another's network answers there
+// as well, as its owner does: names are known when that one has ended, too.
 func (b *bundler) names(r *container.Record, s container.Sandbox) (*streams.Names, error) {
-	if s.Key == "" || len(s.Endpoints) == 0 || r.HostConfig.NetworkMode.IsNone() {
+	key := s.Key
+	if u := b.units.Get(s.Owner); u != nil {
+		v := u.View()
+		r, s = v.Record, v.Status.Sandbox
+	}
+	if key == "" || len(s.Endpoints) == 0 || r.HostConfig.NetworkMode.IsNone() {
 		return nil, nil
 	}
 	servers, ndots, err := spec.NameServers(b.files(r, s))
 	if err != nil {
 		return nil, err
 	}
-	return &streams.Names{NetNS: s.Key, View: b.view(r.ID), Servers: servers, Ndots: ndots}, nil
+	return &streams.Names{NetNS: key, View: b.view(r.ID), Servers: servers, Ndots: ndots}, nil
 }
 
 // either is what the container says, or else what the daemon does.

@@ -31,6 +31,7 @@ import (
 	"github.com/berth-engine/berth/pkg/engine/spec"
 	"github.com/berth-engine/berth/pkg/engine/stats"
 	"github.com/berth-engine/berth/pkg/engine/unit"
+	"github.com/berth-engine/berth/pkg/streams"
 	"github.com/containerd/errdefs"
 	ctypes "github.com/moby/moby/api/types/container"
 )
@@ -125,6 +126,7 @@ func assemble(c Config, l layout.Layout) (*Engine, *observer, *recovery, *boot) 
 	})
 	shared := endpoints.New(endpoints.Config{
 		Units: units, Networks: c.Networks, Writer: writer, Refresh: bundler.refresh, Events: c.Events, Logger: c.Logger,
+		Tell: func(ctx context.Context, id string) error { return streams.RefreshNames(ctx, l.Socket(id)) },
 	})
 	remover := &remover{
 		Layout: l, units: units, tasks: c.Tasks, store: c.Store, volumes: c.Volumes, events: c.Events, log: c.Logger, fault: c.FaultPoint,

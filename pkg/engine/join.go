@@ -68,15 +68,3 @@ func (b *bundler) sharedMemory(r *container.Record) (string, error) {
 		seen[u.ID] = true
 	}
 }
-
-// named is the container whose hostname and whose files of names r has: its own, or
-// those of whose network it joins.
-func (b *bundler) named(r *container.Record) *container.Record {
-	for seen := map[string]bool{}; r.HostConfig.NetworkMode.IsContainer() && !seen[r.ID]; {
-		seen[r.ID] = true
-		if u, err := b.units.Find(r.HostConfig.NetworkMode.ConnectedContainer()); err == nil {
-			r = u.View().Record
-		}
-	}
-	return r
-}

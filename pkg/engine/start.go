@@ -131,6 +131,7 @@ func (s *starter) start(ctx context.Context, u *unit.Unit) (err error) {
 	u.Set(status)
 	s.probes.Watch(u)
 	s.bundler.relink(u)
+	s.endpoints.TellSharers(ctx, u.ID)
 	publishNetworks(s.networks, s.events, u.ID, events.ActionConnect, sandbox)
 	s.events.Publish(u.Event(events.ActionStart, nil))
 	// A restart after a reboot depends on the record knowing that it ran.

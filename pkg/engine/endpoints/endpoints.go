@@ -45,8 +45,10 @@ type Config struct {
 	// Refresh rewrites the files of a running container that tell of its
 	// networks, where they change.
 	Refresh func(r *container.Record, before, after container.Sandbox) error
-	Events  interface{ Publish(events.Message) }
-	Logger  *slog.Logger
+	// Tell has a running container's shim look whether its networks have names.
+	Tell   func(ctx context.Context, id string) error
+	Events interface{ Publish(events.Message) }
+	Logger *slog.Logger
 }
 
 // Endpoints are those of all containers.
@@ -113,6 +115,7 @@ func (e *Endpoints) connect(ctx context.Context, u *unit.Unit, ref string, setti
 		return err
 	}
 	if status.Live() {
+		e.TellSharers(ctx, u.ID)
 		e.publish(events.ActionConnect, n, u.ID)
 	}
 	return nil

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/berth-engine/berth/pkg/engine/container"
 	"github.com/berth-engine/berth/pkg/engine/unit"
@@ -102,6 +104,20 @@ func (e *Endpoints) Leave(ctx context.Context, id string) {
 		}
 	}) {
 		release() // it was removed
+	}
+}
+
+// TellSharers has those in a container's network answer the names of what networks
+// it is on now.
+func (e *Endpoints) TellSharers(ctx context.Context, owner string) {
+	e.mu.Lock()
+	ids := slices.Collect(maps.Keys(e.sharers[owner]))
+	e.mu.Unlock()
+	for _, id := range ids {
+		// One that asks name servers itself, or ends, has nothing to be told.
+		if err := e.Tell(ctx, id); err != nil && !errdefs.IsNotFound(err) && !errdefs.IsFailedPrecondition(err) {
+			e.Logger.Warn("a container that shares a network may lose its names when that one's owner ends", "container", id, "error", err)
+		}
 	}
 }
 

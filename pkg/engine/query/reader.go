@@ -84,7 +84,7 @@ func (r *Reader) Inspect(ctx context.Context, ref string, size bool) (ctypes.Ins
 		return ctypes.InspectResponse{}, err
 	}
 	v := u.View()
-	answer := Inspect(v, Paths{Dir: r.Dir(u.ID), Log: r.LogPath(v.Record)}, r.Execs(u.ID), r.links(v.Record))
+	answer := Inspect(v, Paths{Dir: r.Dir(r.Units.Named(v.Record).ID), Log: r.LogPath(v.Record)}, r.Execs(u.ID), r.links(v.Record))
 	if size {
 		own, total, err := r.Size(ctx, u.ID)
 		if err != nil {

@@ -1,11 +1,15 @@
 package spec
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // FilesInput is what a container's hostname, hosts and resolv.conf depend on.
@@ -43,8 +47,8 @@ type HostLine struct {
 	Names string
 }
 
-// Files writes the three files, each whole or not at all. A running container
-// keeps the files that it was started with.
+// Files writes the three files. Those that are there already are changed in place:
+// running containers that have joined this one's network have them mounted.
 func Files(in FilesInput) error {
 	hosts, err := hostsFile(in)
 	if err != nil {
@@ -69,9 +73,12 @@ func Files(in FilesInput) error {
 	return nil
 }
 
-// writeFile replaces name by a rename. It is not synced: these files are made
-// anew at each start.
+// writeFile makes name whole or not at all, if it is not there. It is not synced:
+// these files are written anew at each start.
 func writeFile(name string, content []byte) error {
+	if err := overwrite(name, content); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
 	tmp := name + ".new"
 	// What a killed daemon left there is no file that anyone has mounted.
 	if err := os.WriteFile(tmp, content, 0o644); err != nil {
@@ -81,6 +88,20 @@ func writeFile(name string, content []byte) error {
 		return err
 	}
 	return os.Rename(tmp, name)
+}
+
+// overwrite takes back what the container made of a file: its content, which is
+// replaced longest first, so that who reads meanwhile has whole lines, owner and mode.
+func overwrite(name string, content []byte) error {
+	f, err := os.OpenFile(name, os.O_WRONLY|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if _, err := f.WriteAt(content, 0); err != nil {
+		return err
+	}
+	return errors.Join(f.Truncate(int64(len(content))), f.Chown(os.Geteuid(), os.Getegid()), f.Chmod(0o644))
 }
 
 // maxHostFile bounds the host's own files, which an operator may have made huge.

@@ -2,10 +2,12 @@ package spec
 
 import (
 	"fmt"
+	"io"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/containerd/errdefs"
@@ -102,6 +104,32 @@ func TestFiles(t *testing.T) {
 }
 
 // Who is asked by a container's resolver, and from where.
+// TestFilesAgain: whoever has the files mounted has the new ones, whatever the
+// container made of the old.
+func TestFilesAgain(t *testing.T) {
+	in := FilesInput{Dir: t.TempDir(), Hostname: "web", IPs: []netip.Addr{netip.MustParseAddr("10.0.0.2")}}
+	must(t, Files(in))
+	name := filepath.Join(in.Dir, "hosts")
+	mounted, err := os.Open(name)
+	must(t, err)
+	defer mounted.Close()
+	must(t, os.Truncate(name, 2*maxHostFile))
+	must(t, os.Chmod(name, 0))
+	must(t, os.Chown(name, 1000, 1000))
+	in.IPs = []netip.Addr{netip.MustParseAddr("10.0.0.3")}
+	must(t, Files(in))
+	got, err := io.ReadAll(mounted)
+	must(t, err)
+	if want := loopbackHosts + "10.0.0.3\tweb\n"; string(got) != want {
+		t.Errorf("hosts: %q", got)
+	}
+	st, err := mounted.Stat()
+	must(t, err)
+	if sys := st.Sys().(*syscall.Stat_t); st.Mode() != 0o644 || sys.Uid != 0 || sys.Gid != 0 {
+		t.Errorf("mode %v, of %d:%d", st.Mode(), sys.Uid, sys.Gid)
+	}
+}
+
 func TestNameServers(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "resolv.conf")
 	must(t, os.WriteFile(path, []byte("nameserver 127.0.0.53\nnameserver 10.0.0.1\n"), 0o600))

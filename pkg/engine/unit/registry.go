@@ -104,6 +104,18 @@ func (r *Registry) All() []*Unit {
 	return out
 }
 
+// Named is the container whose hostname and whose files of names r has: its own, or
+// those of whose network it joins.
+func (r *Registry) Named(of *container.Record) *container.Record {
+	for seen := map[string]bool{}; of.HostConfig.NetworkMode.IsContainer() && !seen[of.ID]; {
+		seen[of.ID] = true
+		if u, err := r.Find(of.HostConfig.NetworkMode.ConnectedContainer()); err == nil {
+			of = u.View().Record
+		}
+	}
+	return of
+}
+
 // Find resolves what a user typed, in Docker's order: full ID, name, prefix of
 // an ID. NotFound; InvalidArgument: the prefix of several.
 func (r *Registry) Find(ref string) (*Unit, error) {

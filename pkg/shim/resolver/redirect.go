@@ -12,6 +12,55 @@ import (
 
 const dnsPort = 53
 
+// table is ours in the container's namespace.
+func table() *nftables.Table {
+	return &nftables.Table{Family: nftables.TableFamilyIPv4, Name: "berth-names"}
+}
+
+// there is the chain for packets on their way to the resolver.
+const there = "there"
+
+// redirected returns the ports that packets in the calling thread's network
+// namespace are sent to already: of the resolver of another shim, or of one that is
+// gone. 0 is none. What it reads a container may have written.
+func redirected() (udp, tcp uint16) {
+	c, err := nftables.New(nftables.AsLasting())
+	if err != nil {
+		return 0, 0
+	}
+	defer c.CloseLasting()
+	rules, err := c.GetRules(table(), &nftables.Chain{Name: there})
+	if err != nil {
+		return 0, 0 // there is no such table
+	}
+	for _, r := range rules {
+		switch protocol, port := rewritten(r.Exprs); protocol {
+		case unix.IPPROTO_UDP:
+			udp = port
+		case unix.IPPROTO_TCP:
+			tcp = port
+		}
+	}
+	return udp, tcp
+}
+
+// rewritten is what a rule of rewrite is about; 0: it is none.
+func rewritten(rule []expr.Any) (protocol byte, to uint16) {
+	for _, e := range rule {
+		switch e := e.(type) {
+		case *expr.Cmp:
+			if len(e.Data) == 1 {
+				protocol = e.Data[0]
+			}
+		case *expr.Immediate:
+			if len(e.Data) == 2 {
+				to = binary.BigEndian.Uint16(e.Data)
+			}
+		}
+	}
+	return protocol, to
+}
+
 // redirect, in the calling thread's network namespace, has packets to port 53 of
 // Address go to ports instead, and their answers come from port 53. The ports are
 // rewritten in the packets: translation by the kernel's connection tracking would
@@ -28,12 +77,12 @@ func redirect(udp, tcp uint16) (done func() error, err error) {
 	if err != nil {
 		return nil, err
 	}
-	table := c.AddTable(&nftables.Table{Family: nftables.TableFamilyIPv4, Name: "berth-names"})
-	there := c.AddChain(&nftables.Chain{Table: table, Name: "there", Type: nftables.ChainTypeFilter,
+	table := c.AddTable(table())
+	there := c.AddChain(&nftables.Chain{Table: table, Name: there, Type: nftables.ChainTypeFilter,
 		Hooknum: nftables.ChainHookOutput, Priority: nftables.ChainPriorityRaw})
 	back := c.AddChain(&nftables.Chain{Table: table, Name: "back", Type: nftables.ChainTypeFilter,
 		Hooknum: nftables.ChainHookPostrouting, Priority: nftables.ChainPriorityLast})
-	c.FlushTable(table) // of the namespace's resolver before this one: it outlives its container when another has joined it
+	c.FlushTable(table) // of a resolver before this one whose ports could not be had
 	for _, p := range []struct {
 		number   byte
 		port     uint16

@@ -10,11 +10,13 @@ package resolver
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"os"
 	"sync"
+	"syscall"
 
 	"github.com/berth-engine/berth/pkg/net/netns"
 	"github.com/berth-engine/berth/pkg/streams"
@@ -96,59 +98,95 @@ func (r *Resolver) Refresh() error {
 	return nil
 }
 
-// listen opens the sockets in the container, at ports of their own so that the
-// container's port 53 stays its own, and has packets for 127.0.0.11:53 come to
-// them.
+// listen has packets for 127.0.0.11:53 come to sockets in the container, at ports
+// of their own so that the container's port 53 stays its own.
 func (r *Resolver) listen() error {
-	var udp *net.UDPConn
-	var tcp *net.TCPListener
-	var redirected func() error
+	var s sockets
+	done := func() error { return nil }
 	err := netns.In(r.ns, func() (err error) {
-		if udp, err = net.ListenUDP("udp4", net.UDPAddrFromAddrPort(netip.AddrPortFrom(Address, 0))); err != nil {
-			return err
+		// Other containers in the namespace have shims of their own, which answer the
+		// same: by the same ports, so that any of them may end.
+		if s, err = r.share(redirected()); err == nil {
+			return nil
 		}
-		if tcp, err = net.ListenTCP("tcp4", net.TCPAddrFromAddrPort(netip.AddrPortFrom(Address, 0))); err != nil {
-			return err
+		if s, err = r.bind(0, 0); err == nil {
+			done, err = redirect(port(s.udp.LocalAddr()), port(s.tcp.Addr()))
 		}
-		if err = enlarge(udp); err != nil {
-			return err
-		}
-		redirected, err = redirect(port(udp.LocalAddr()), port(tcp.Addr()))
 		return err
 	})
 	if err != nil {
-		if udp != nil {
-			_ = udp.Close()
-		}
-		if tcp != nil {
-			_ = tcp.Close()
-		}
+		s.close()
 		return fmt.Errorf("listening for the container's names: %w", err)
 	}
-	context.AfterFunc(r.ctx, func() { _, _ = udp.Close(), tcp.Close() })
-	r.wg.Go(func() { _ = redirected() })
-	r.wg.Go(func() { r.serveUDP(udp) })
-	r.wg.Go(func() { r.serveTCP(tcp) })
+	context.AfterFunc(r.ctx, s.close)
+	r.wg.Go(func() { _ = done() })
+	r.wg.Go(func() { r.serveUDP(s.udp) })
+	r.wg.Go(func() { r.serveTCP(s.tcp) })
 	return nil
 }
 
-func port(a net.Addr) uint16 { return netip.MustParseAddrPort(a.String()).Port() }
-
-// enlarge gives the socket more than net.core.rmem_max, which is for processes
-// that are not trusted.
-func enlarge(c *net.UDPConn) error {
-	raw, err := c.SyscallConn()
-	if err != nil {
-		return err
-	}
-	var set error
-	if err := raw.Control(func(fd uintptr) {
-		set = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, receiveBuffer)
-	}); err != nil {
-		return err
-	}
-	return set
+// sockets are the resolver's in the container.
+type sockets struct {
+	udp *net.UDPConn
+	tcp *net.TCPListener
 }
+
+func (s sockets) close() {
+	if s.udp != nil {
+		_ = s.udp.Close()
+	}
+	if s.tcp != nil {
+		_ = s.tcp.Close()
+	}
+}
+
+// share joins the resolvers that listen at these ports.
+func (r *Resolver) share(udp, tcp uint16) (sockets, error) {
+	if udp == 0 || tcp == 0 {
+		return sockets{}, errors.New("there are none")
+	}
+	return r.bind(udp, tcp)
+}
+
+// bind opens sockets at these ports, 0 being any, in the calling thread's network
+// namespace. The kernel gives a query to one of the sockets that share a port
+// (SO_REUSEPORT), and to the others when that one is closed, by whatever death.
+func (r *Resolver) bind(udp, tcp uint16) (s sockets, err error) {
+	defer func() {
+		if err != nil {
+			s.close()
+			s = sockets{}
+		}
+	}()
+	config := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
+		return control(c, unix.SO_REUSEPORT, 1)
+	}}
+	conn, err := config.ListenPacket(r.ctx, "udp4", netip.AddrPortFrom(Address, udp).String())
+	if err != nil {
+		return s, err
+	}
+	s.udp = conn.(*net.UDPConn)
+	l, err := config.Listen(r.ctx, "tcp4", netip.AddrPortFrom(Address, tcp).String())
+	if err != nil {
+		return s, err
+	}
+	s.tcp = l.(*net.TCPListener)
+	raw, err := s.udp.SyscallConn()
+	if err != nil {
+		return s, err
+	}
+	// More than net.core.rmem_max, which is for processes that are not trusted.
+	return s, control(raw, unix.SO_RCVBUFFORCE, receiveBuffer)
+}
+
+// control sets an option of the socket.
+func control(c syscall.RawConn, option, value int) error {
+	var set error
+	err := c.Control(func(fd uintptr) { set = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, option, value) })
+	return errors.Join(err, set)
+}
+
+func port(a net.Addr) uint16 { return netip.MustParseAddrPort(a.String()).Port() }
 
 // dial connects to a name server from where it is to be asked.
 func (r *Resolver) dial(ctx context.Context, network string, s streams.Server) (c net.Conn, err error) {

@@ -19,6 +19,8 @@ import (
 	"github.com/berth-engine/berth/pkg/net/nettest"
 	"github.com/berth-engine/berth/pkg/net/records"
 	"github.com/berth-engine/berth/pkg/streams"
+	"github.com/google/nftables"
+	"github.com/google/nftables/expr"
 	"github.com/miekg/dns"
 )
 
@@ -558,6 +560,91 @@ func TestOpenAgain(t *testing.T) {
 		if got := short(b.ask(network, "me", dns.TypeA)); got != "172.18.0.2" {
 			t.Errorf("by %s: %s", network, got)
 		}
+	}
+}
+
+// Several containers in one namespace have a resolver each, which end in any order:
+// as long as there is one, every question is answered.
+func TestSharedNamespace(t *testing.T) {
+	b := newBox(t, front())
+	answers := func(when string) {
+		t.Helper()
+		for range 20 { // from as many ports, by which the kernel chooses
+			for _, network := range []string{"udp", "tcp"} {
+				if got := short(b.ask(network, "me", dns.TypeA)); got != "172.18.0.2" {
+					t.Errorf("%s, by %s: %s", when, network, got)
+				}
+			}
+		}
+	}
+	another := func() *Resolver {
+		t.Helper()
+		r, err := Open(b.cfg)
+		must(t, err)
+		t.Cleanup(r.Close)
+		return r
+	}
+	joined := another()
+	answers("two")
+	b.Close()
+	answers("the first has ended")
+	again := another()
+	joined.Close()
+	answers("the first is there again, and the second has ended")
+	again.Close()
+	if !unheard(b) {
+		t.Error("somebody listens after the last")
+	}
+}
+
+// Ports that the container has taken meanwhile, and rules that it wrote, do not
+// keep a resolver from listening.
+func TestPortsAreTaken(t *testing.T) {
+	for name, change := range map[string]func(b *box, udp, tcp uint16) error{
+		"taken": func(b *box, _, tcp uint16) error {
+			l, err := net.Listen("tcp4", fmt.Sprintf("127.0.0.11:%d", tcp))
+			if err == nil {
+				b.t.Cleanup(func() { _ = l.Close() })
+			}
+			return err
+		},
+		"flushed": func(*box, uint16, uint16) error {
+			c, err := nftables.New()
+			if err != nil {
+				return err
+			}
+			c.FlushTable(table())
+			return c.Flush()
+		},
+		"strange rules": func(*box, uint16, uint16) error {
+			c, err := nftables.New()
+			if err != nil {
+				return err
+			}
+			c.FlushTable(table())
+			c.AddRule(&nftables.Rule{Table: table(), Chain: &nftables.Chain{Name: there}, Exprs: []expr.Any{
+				&expr.Immediate{Register: 1, Data: []byte{1}}, &expr.Counter{}, &expr.Verdict{Kind: expr.VerdictAccept}}})
+			return c.Flush()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBox(t, front())
+			var udp, tcp uint16
+			must(t, netns.At(b.ns, func() error { udp, tcp = redirected(); return nil }))
+			if udp == 0 || tcp == 0 {
+				t.Fatalf("ports %d and %d", udp, tcp)
+			}
+			b.Close()
+			must(t, netns.At(b.ns, func() error { return change(b, udp, tcp) }))
+			again, err := Open(b.cfg)
+			must(t, err)
+			t.Cleanup(again.Close)
+			for _, network := range []string{"udp", "tcp"} {
+				if got := short(b.ask(network, "me", dns.TypeA)); got != "172.18.0.2" {
+					t.Errorf("by %s: %s", network, got)
+				}
+			}
+		})
 	}
 }
 
