@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/berth-engine/berth/pkg/net/define"
+	"github.com/berth-engine/berth/pkg/net/sandbox"
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/network"
 )
@@ -35,7 +36,7 @@ func (w *wirer) Connect(ctx context.Context, id, ref string, settings *network.E
 		return nil, nil, err
 	}
 	defer release()
-	if s.on(e.Network) >= 0 {
+	if s.On(e.Network) >= 0 {
 		return nil, nil, errdefs.ErrPermissionDenied.WithMessage(
 			fmt.Sprintf("endpoint with name %s already exists in network %s", s.Name, e.Network))
 	}
@@ -44,11 +45,11 @@ func (w *wirer) Connect(ctx context.Context, id, ref string, settings *network.E
 			"container sharing network namespace with another container or host cannot be connected to any other network")
 	}
 	// It comes last, so that it neither has the default route nor ports yet.
-	planned := s.copy()
+	planned := s.Copy()
 	e.Pending = true
 	planned.Endpoints = append(planned.Endpoints, e)
 	last := len(planned.Endpoints) - 1
-	if err := planned.name(last); err != nil {
+	if err := planned.NameInterface(last); err != nil {
 		return nil, nil, err
 	}
 	done, err := w.join(ctx, planned, last, publish)
@@ -57,18 +58,18 @@ func (w *wirer) Connect(ctx context.Context, id, ref string, settings *network.E
 		defer cancel()
 		return nil, nil, errors.Join(err, w.unjoin(undo, planned))
 	}
-	return done.settings(), done.bound(), nil
+	return done.Settings(), done.Bound(), nil
 }
 
 // unjoin takes the endpoint of a failed join away again. The ports, which may have
 // been moved to it, are published where they were.
-func (w *wirer) unjoin(ctx context.Context, planned *sandbox) error {
+func (w *wirer) unjoin(ctx context.Context, planned *sandbox.Sandbox) error {
 	err := w.settle(ctx, planned)
-	s, ok := w.sandboxes.get(planned.ID)
+	s, ok := w.sandboxes.Get(planned.ID)
 	if !ok || err != nil {
 		return err
 	}
-	owner, mappings := s.published()
+	owner, mappings := s.Published()
 	if len(mappings) == 0 {
 		return nil
 	}
@@ -76,16 +77,16 @@ func (w *wirer) unjoin(ctx context.Context, planned *sandbox) error {
 }
 
 // join makes the last endpoint of planned, which is recorded first.
-func (w *wirer) join(ctx context.Context, planned *sandbox, last int, publish network.PortMap) (*sandbox, error) {
-	if err := w.sandboxes.put(planned); err != nil {
+func (w *wirer) join(ctx context.Context, planned *sandbox.Sandbox, last int, publish network.PortMap) (*sandbox.Sandbox, error) {
+	if err := w.sandboxes.Put(planned); err != nil {
 		return nil, err
 	}
-	done := planned.copy()
+	done := planned.Copy()
 	if err := w.attach(ctx, planned, last, &done.Endpoints[last]); err != nil {
 		return nil, err
 	}
 	done.Endpoints[last].Pending = false
-	done.order()
+	done.Order()
 	if err := w.lead(ctx, planned, done, publish); err != nil {
 		return nil, err
 	}
@@ -105,18 +106,18 @@ func (w *wirer) Disconnect(ctx context.Context, id, ref string, publish network.
 	if err != nil {
 		return nil, nil, err
 	}
-	i := slices.IndexFunc(s.Endpoints, func(e endpoint) bool { return e.Ref == ref })
+	i := slices.IndexFunc(s.Endpoints, func(e sandbox.Endpoint) bool { return e.Ref == ref })
 	if i < 0 {
 		if n, err := w.networks.find(ref); err == nil {
-			i = s.on(n.net.Name)
+			i = s.On(n.net.Name)
 		}
 	}
 	if i < 0 {
 		return nil, nil, errdefs.ErrNotFound.WithMessage(fmt.Sprintf("container %s is not connected to network %s", id, ref))
 	}
-	leaving := s.copy()
+	leaving := s.Copy()
 	leaving.Endpoints[i].Pending = true
-	if err := w.sandboxes.put(leaving); err != nil {
+	if err := w.sandboxes.Put(leaving); err != nil {
 		return nil, nil, err
 	}
 	if err := w.names.announce(ctx, leaving); err != nil {
@@ -126,15 +127,15 @@ func (w *wirer) Disconnect(ctx context.Context, id, ref string, publish network.
 	if err != nil {
 		return nil, nil, err
 	}
-	return done.settings(), done.bound(), nil
+	return done.Settings(), done.Bound(), nil
 }
 
 // leave removes endpoint i of s, which is pending.
-func (w *wirer) leave(ctx context.Context, s *sandbox, i int, publish network.PortMap) (*sandbox, error) {
+func (w *wirer) leave(ctx context.Context, s *sandbox.Sandbox, i int, publish network.PortMap) (*sandbox.Sandbox, error) {
 	if err := w.detach(ctx, s, i); err != nil {
 		return nil, err
 	}
-	done := s.copy()
+	done := s.Copy()
 	done.Endpoints = slices.Delete(done.Endpoints, i, i+1)
 	if err := w.lead(ctx, s, done, publish); err != nil {
 		return nil, err
@@ -143,9 +144,9 @@ func (w *wirer) leave(ctx context.Context, s *sandbox, i int, publish network.Po
 }
 
 // settle takes away the endpoints that a failure or a crash left pending.
-func (w *wirer) settle(ctx context.Context, s *sandbox) error {
+func (w *wirer) settle(ctx context.Context, s *sandbox.Sandbox) error {
 	for {
-		i := slices.IndexFunc(s.Endpoints, func(e endpoint) bool { return e.Pending })
+		i := slices.IndexFunc(s.Endpoints, func(e sandbox.Endpoint) bool { return e.Pending })
 		if i < 0 {
 			return nil
 		}
@@ -157,8 +158,8 @@ func (w *wirer) settle(ctx context.Context, s *sandbox) error {
 }
 
 // complete finds the sandbox of a running container.
-func (w *wirer) complete(id string) (*sandbox, error) {
-	s, ok := w.sandboxes.get(id)
+func (w *wirer) complete(id string) (*sandbox.Sandbox, error) {
+	s, ok := w.sandboxes.Get(id)
 	if !ok || !s.Ready {
 		return nil, errdefs.ErrConflict.WithMessage(fmt.Sprintf("container %s has no network", id))
 	}
@@ -167,11 +168,11 @@ func (w *wirer) complete(id string) (*sandbox, error) {
 
 // lead gives the first endpoint of after the default route, and the published
 // ports: those that before's first had, or those of publish if none had any.
-func (w *wirer) lead(ctx context.Context, before, after *sandbox, publish network.PortMap) error {
-	if err := after.route(); err != nil {
+func (w *wirer) lead(ctx context.Context, before, after *sandbox.Sandbox, publish network.PortMap) error {
+	if err := route(after); err != nil {
 		return err
 	}
-	was, is := before.publisher(), after.publisher()
+	was, is := before.Publisher(), after.Publisher()
 	if was == is && (is == "" || len(after.Bindings) > 0) {
 		return nil
 	}
@@ -183,20 +184,11 @@ func (w *wirer) lead(ctx context.Context, before, after *sandbox, publish networ
 			return err
 		}
 	}
-	owner, mappings := after.published()
+	owner, mappings := after.Published()
 	if len(mappings) == 0 {
 		return nil
 	}
 	return w.firewall.Publish(ctx, owner, mappings)
-}
-
-// publisher is the firewall's name of the endpoint that has the published
-// ports; "" when no network leads out.
-func (s *sandbox) publisher() string {
-	if e := s.first(); e != nil && e.Outward {
-		return s.owner(e)
-	}
-	return ""
 }
 
 // Rename gives a container another name: in messages, in network inspect, and
@@ -207,7 +199,7 @@ func (w *wirer) Rename(ctx context.Context, id, name string, named map[string]*n
 	if err != nil {
 		return nil, err
 	}
-	renamed := s.copy()
+	renamed := s.Copy()
 	renamed.Name = name
 	for i := range renamed.Endpoints {
 		e := &renamed.Endpoints[i]
@@ -216,8 +208,8 @@ func (w *wirer) Rename(ctx context.Context, id, name string, named map[string]*n
 			e.Settings.DNSNames = n.DNSNames
 		}
 	}
-	if err := w.sandboxes.put(renamed); err != nil {
+	if err := w.sandboxes.Put(renamed); err != nil {
 		return nil, err
 	}
-	return renamed.settings(), w.names.announce(ctx, renamed)
+	return renamed.Settings(), w.names.announce(ctx, renamed)
 }

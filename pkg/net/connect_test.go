@@ -82,7 +82,7 @@ func TestSeveralNetworks(t *testing.T) {
 			if got := defaultRoutes(t, key); !slices.Equal(got, tt.routes) {
 				t.Errorf("routes %v", got)
 			}
-			s, _ := m.sandboxes.get("x")
+			s, _ := m.sandboxes.Get("x")
 			var ifs []string
 			for _, e := range s.Endpoints {
 				ifs = append(ifs, e.Network+"="+e.IfName)
@@ -228,10 +228,10 @@ func TestReconcilePending(t *testing.T) {
 	create(t, m, network.CreateRequest{Name: "app"})
 	key, ip, _ := start(t, m, "web", portMap(t, "8080:80/tcp"), "tcp/:80")
 	connect(t, m, "web", "app", &network.EndpointSettings{GwPriority: 1}, nil)
-	s, _ := m.sandboxes.get("web")
-	half := s.copy()
-	half.Endpoints[half.on("app")].Pending = true
-	if err := m.sandboxes.put(half); err != nil {
+	s, _ := m.sandboxes.Get("web")
+	half := s.Copy()
+	half.Endpoints[half.On("app")].Pending = true
+	if err := m.sandboxes.Put(half); err != nil {
 		t.Fatal(err)
 	}
 	again := reopen(t, m)

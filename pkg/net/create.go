@@ -10,6 +10,7 @@ import (
 	"github.com/berth-engine/berth/pkg/net/define"
 	"github.com/berth-engine/berth/pkg/net/firewall"
 	"github.com/berth-engine/berth/pkg/net/ipam"
+	"github.com/berth-engine/berth/pkg/net/sandbox"
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/events"
 	"github.com/moby/moby/api/types/network"
@@ -18,7 +19,7 @@ import (
 // maker makes and removes networks.
 type maker struct {
 	networks  *registry
-	sandboxes *sandboxes // say which are used
+	sandboxes *sandbox.Store // say which are used
 	firewall  *firewall.Table
 	links     *bridge.Deleter
 	plugins   *cni.Set

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/berth-engine/berth/pkg/net/sandbox"
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/network"
 )
@@ -91,7 +92,7 @@ func TestKill(t *testing.T) {
 func wholeOrGone(t *testing.T, m *Manager) {
 	t.Helper()
 	var live []string
-	for id, s := range m.sandboxes.all() {
+	for id, s := range m.sandboxes.All() {
 		if s.Ready {
 			live = append(live, id)
 		}
@@ -100,8 +101,8 @@ func wholeOrGone(t *testing.T, m *Manager) {
 		t.Error(err)
 	}
 	for _, id := range live {
-		s, ok := m.sandboxes.get(id)
-		if !ok || s.on("bridge") < 0 || slices.ContainsFunc(s.Endpoints, func(e endpoint) bool { return e.Pending }) || len(s.Bindings) == 0 {
+		s, ok := m.sandboxes.Get(id)
+		if !ok || s.On("bridge") < 0 || slices.ContainsFunc(s.Endpoints, func(e sandbox.Endpoint) bool { return e.Pending }) || len(s.Bindings) == 0 {
 			t.Errorf("a container that lived: %+v", s)
 			continue
 		}

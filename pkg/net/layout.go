@@ -1,7 +1,6 @@
 package net
 
 import (
-	"errors"
 	"os"
 	"path/filepath"
 )
@@ -40,25 +39,6 @@ func (l layout) make() error {
 		if err := os.MkdirAll(dir, 0o711); err != nil {
 			return err
 		}
-	}
-	return nil
-}
-
-// tmpPrefix is of files that are being written.
-const tmpPrefix = ".tmp-"
-
-// writeFile replaces path as a whole or not at all.
-func writeFile(path string, b []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), tmpPrefix)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(b)
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
 	}
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/berth-engine/berth/pkg/filters"
+	"github.com/berth-engine/berth/pkg/net/sandbox"
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/network"
 )
@@ -84,7 +85,7 @@ func (m *Manager) List(f filters.Args) ([]network.Summary, error) {
 		return nil, err
 	}
 	used := map[string]bool{}
-	for _, s := range m.sandboxes.all() {
+	for _, s := range m.sandboxes.All() {
 		for _, e := range s.Endpoints {
 			used[e.Network] = true
 		}
@@ -136,10 +137,10 @@ func (m *Manager) Inspect(ref string, _ bool, scope string) (network.Inspect, er
 		return network.Inspect{}, err
 	}
 	out := network.Inspect{Network: n.copy(), Containers: map[string]network.EndpointResource{}}
-	for _, s := range m.sandboxes.all() {
+	for _, s := range m.sandboxes.All() {
 		for _, e := range s.Endpoints {
 			if e.Network == n.net.Name && s.Ready && !e.Pending {
-				out.Containers[s.ID] = e.resource(s.Name)
+				out.Containers[s.ID] = resource(e, s.Name)
 			}
 		}
 	}
@@ -147,7 +148,7 @@ func (m *Manager) Inspect(ref string, _ bool, scope string) (network.Inspect, er
 	return out, nil
 }
 
-func (e endpoint) resource(name string) network.EndpointResource {
+func resource(e sandbox.Endpoint, name string) network.EndpointResource {
 	r := network.EndpointResource{Name: name, EndpointID: e.Settings.EndpointID, MacAddress: e.Settings.MacAddress}
 	if e.Settings.IPAddress.IsValid() {
 		r.IPv4Address = netip.PrefixFrom(e.Settings.IPAddress, e.Settings.IPPrefixLen)

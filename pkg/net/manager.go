@@ -20,6 +20,7 @@ import (
 	"github.com/berth-engine/berth/pkg/net/ipam"
 	"github.com/berth-engine/berth/pkg/net/ports"
 	"github.com/berth-engine/berth/pkg/net/records"
+	"github.com/berth-engine/berth/pkg/net/sandbox"
 	"github.com/containernetworking/cni/libcni"
 	"github.com/moby/moby/api/types/events"
 )
@@ -74,7 +75,7 @@ type Manager struct {
 	ports     *ports.Allocator
 	dirs      layout
 	networks  *registry
-	sandboxes *sandboxes
+	sandboxes *sandbox.Store
 }
 
 // New opens the networks of a daemon: the bridge and the firewall's table
@@ -88,8 +89,10 @@ func New(ctx context.Context, c Config) (_ *Manager, err error) {
 		return nil, err
 	}
 	m := &Manager{cfg: c, log: c.Log, ports: ports.NewAllocator(c.Log), dirs: dirs,
-		networks:  &registry{cfg: c, dirs: dirs, conflists: &conflists{cfg: c}, byName: map[string]*entry{}, held: map[string]int{}},
-		sandboxes: &sandboxes{dirs: dirs, log: c.Log, byID: map[string]*sandbox{}}}
+		networks: &registry{cfg: c, dirs: dirs, conflists: &conflists{cfg: c}, byName: map[string]*entry{}, held: map[string]int{}}}
+	if m.sandboxes, err = sandbox.Load(dirs.sandboxes(), dirs.pin, c.Log); err != nil {
+		return nil, err
+	}
 	if m.links, err = bridge.NewDeleter(); err != nil {
 		return nil, err
 	}
@@ -123,15 +126,12 @@ func (m *Manager) open(ctx context.Context) error {
 	if err := m.networks.load(); err != nil {
 		return err
 	}
-	if err := m.sandboxes.load(); err != nil {
-		return err
-	}
-	for id, s := range m.sandboxes.all() {
+	for id, s := range m.sandboxes.All() {
 		if s.Ready && len(s.Bindings) > 0 {
 			m.ports.Restore(id, s.Name, s.Bindings, s.Held)
 		}
 	}
-	if err := m.wirer.names.restore(ctx, m.sandboxes.all()); err != nil {
+	if err := m.wirer.names.restore(ctx, m.sandboxes.All()); err != nil {
 		return err
 	}
 	return m.restoreFirewall(ctx)
@@ -206,8 +206,8 @@ func (m *Manager) restoreFirewall(ctx context.Context) error {
 		return m.firewall.Drop(ctx) // what a daemon with another configuration left
 	}
 	published := map[string][]firewall.Mapping{}
-	for _, s := range m.sandboxes.all() {
-		owner, mappings := s.published()
+	for _, s := range m.sandboxes.All() {
+		owner, mappings := s.Published()
 		if len(mappings) > 0 {
 			published[owner] = mappings
 		}

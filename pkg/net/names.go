@@ -5,6 +5,7 @@ import (
 	"net/netip"
 
 	"github.com/berth-engine/berth/pkg/net/records"
+	"github.com/berth-engine/berth/pkg/net/sandbox"
 	"github.com/berth-engine/berth/pkg/streams"
 	"github.com/containerd/errdefs"
 )
@@ -19,7 +20,7 @@ type namer struct {
 // announce has the containers on the networks of s know it by its names, and it
 // them. It comes after an endpoint is made, and before one is removed: nobody is
 // sent to an address that nobody has.
-func (n namer) announce(ctx context.Context, s *sandbox) error {
+func (n namer) announce(ctx context.Context, s *sandbox.Sandbox) error {
 	if s.Key == "" {
 		return nil // the host's own resolver answers
 	}
@@ -27,7 +28,7 @@ func (n namer) announce(ctx context.Context, s *sandbox) error {
 }
 
 // called is what the containers of the sandbox's networks are to know.
-func (n namer) called(s *sandbox) records.Sandbox {
+func (n namer) called(s *sandbox.Sandbox) records.Sandbox {
 	out := records.Sandbox{ID: s.ID}
 	for _, e := range s.Endpoints {
 		of, ok := n.networks.byExactName(e.Network)
@@ -48,7 +49,7 @@ func (n namer) called(s *sandbox) records.Sandbox {
 
 // tell has the shim of a running container answer names, which it has not done
 // if the container was on no network that has them.
-func (n namer) tell(ctx context.Context, s *sandbox) error {
+func (n namer) tell(ctx context.Context, s *sandbox.Sandbox) error {
 	if n.shim == nil || s.Key == "" {
 		return nil
 	}
@@ -63,7 +64,7 @@ func (n namer) tell(ctx context.Context, s *sandbox) error {
 func (n namer) forget(ctx context.Context, id string) error { return n.records.Remove(ctx, id) }
 
 // restore makes the files what the sandboxes say, at boot.
-func (n namer) restore(ctx context.Context, sandboxes map[string]*sandbox) error {
+func (n namer) restore(ctx context.Context, sandboxes map[string]*sandbox.Sandbox) error {
 	var all []records.Sandbox
 	for _, s := range sandboxes {
 		if s.Ready && s.Key != "" {

@@ -8,9 +8,9 @@ import (
 	"os"
 	"slices"
 
-	"github.com/berth-engine/berth/pkg/net/cni"
 	"github.com/berth-engine/berth/pkg/net/firewall"
 	"github.com/berth-engine/berth/pkg/net/ports"
+	"github.com/berth-engine/berth/pkg/net/sandbox"
 	"github.com/berth-engine/berth/pkg/streams"
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/network"
@@ -19,7 +19,7 @@ import (
 // publisher has the ports of containers granted and held.
 type publisher struct {
 	networks  *registry
-	sandboxes *sandboxes
+	sandboxes *sandbox.Store
 	ports     *ports.Allocator
 	hostIP    netip.Addr             // where ports are published that name no address
 	holder    func(id string) string // socket of a container's shim; nil: shims hold no ports
@@ -35,10 +35,10 @@ type published struct {
 
 // requests are the ports to publish; none where nothing can be, as in the
 // host's own namespace.
-func (p *publisher) requests(s *sandbox, publish network.PortMap) (published, error) {
+func (p *publisher) requests(s *sandbox.Sandbox, publish network.PortMap) (published, error) {
 	fallback := p.hostIP
 	var n *entry
-	if first := s.first(); first != nil && first.Outward {
+	if first := s.First(); first != nil && first.Outward {
 		n, _ = p.networks.byExactName(first.Network)
 	}
 	if n != nil && n.options.HostIP.IsValid() {
@@ -122,7 +122,7 @@ func unspecified(ip netip.Addr) netip.Addr {
 }
 
 // bind has the ports of s granted.
-func (p *publisher) bind(s *sandbox, wanted published) error {
+func (p *publisher) bind(s *sandbox.Sandbox, wanted published) error {
 	s.Bindings = nil
 	if len(wanted.requests) > 0 {
 		bindings, err := p.ports.Bind(s.ID, s.Name, wanted.requests)
@@ -139,7 +139,7 @@ func (p *publisher) bind(s *sandbox, wanted published) error {
 
 // markForwarded says which bindings the firewall cannot translate: to another IP
 // version, and from ::1.
-func (p *publisher) markForwarded(s *sandbox) {
+func (p *publisher) markForwarded(s *sandbox.Sandbox) {
 	if len(s.Bindings) == 0 {
 		return
 	}
@@ -150,56 +150,29 @@ func (p *publisher) markForwarded(s *sandbox) {
 	}
 }
 
-// mappings are the bindings for CNI's plugins.
-func (s *sandbox) mappings() (out []cni.PortMapping) {
-	for _, b := range s.Bindings {
-		if !b.Forwarded {
-			out = append(out, cni.PortMapping{HostPort: b.Host.Port(), HostIP: b.Host.Addr().String(),
-				ContainerPort: b.Container.Num(), Protocol: string(b.Container.Proto())})
-		}
-	}
-	return out
-}
-
 // HandOver gives the sockets that hold the container's ports to its shim, which
 // listens now: they are held, and forwarded, without this process. After an
 // error this process has them still.
 func (p *publisher) HandOver(ctx context.Context, id string) error {
-	s, ok := p.sandboxes.get(id)
+	s, ok := p.sandboxes.Get(id)
 	if !ok || p.holder == nil || len(s.Endpoints) == 0 {
 		return nil
 	}
 	given := false
 	err := p.ports.HandOver(id, func(bindings []ports.Binding, fds []int) error {
 		given = true
-		return streams.GivePorts(ctx, p.holder(id), s.destinations(bindings, p.proxy), fds)
+		return streams.GivePorts(ctx, p.holder(id), s.Destinations(bindings, p.proxy), fds)
 	})
 	if err != nil || !given {
 		return err
 	}
-	held := s.copy()
+	held := s.Copy()
 	held.Held = true
-	return p.sandboxes.put(held)
-}
-
-// destinations says where the shim sends what comes to each port's socket:
-// nowhere, if the firewall does it. What comes to ::1 it never does.
-func (s *sandbox) destinations(bindings []ports.Binding, proxy bool) []streams.Port {
-	to := s.first().address(true)
-	if !to.IsValid() {
-		to = s.first().address(false)
-	}
-	out := make([]streams.Port, len(bindings))
-	for i, b := range bindings {
-		if proxy && b.Host.Addr().Is6() && b.Container.Proto() != network.SCTP {
-			out[i] = streams.Port{UDP: b.Container.Proto() == network.UDP, To: netip.AddrPortFrom(to, b.Container.Num())}
-		}
-	}
-	return out
+	return p.sandboxes.Put(held)
 }
 
 // takeBack ends what the shim of s has of ports, so that others may have them.
-func (p *publisher) takeBack(ctx context.Context, s *sandbox) error {
+func (p *publisher) takeBack(ctx context.Context, s *sandbox.Sandbox) error {
 	if !s.Held || p.holder == nil {
 		return nil
 	}
@@ -210,7 +183,7 @@ func (p *publisher) takeBack(ctx context.Context, s *sandbox) error {
 
 // release gives the ports of s back. A shim that does not answer holds its own
 // until it ends.
-func (p *publisher) release(ctx context.Context, s *sandbox) {
+func (p *publisher) release(ctx context.Context, s *sandbox.Sandbox) {
 	if err := p.takeBack(ctx, s); err != nil {
 		p.log.Warn("the shim of a container may still hold its ports", "container", s.ID, "error", err)
 	}
@@ -219,7 +192,7 @@ func (p *publisher) release(ctx context.Context, s *sandbox) {
 
 // movePorts has s hold the ports for the endpoint called to, "" for
 // none. led gives them to the shim again, with where they lead.
-func (p *publisher) movePorts(ctx context.Context, s *sandbox, to string, publish network.PortMap) error {
+func (p *publisher) movePorts(ctx context.Context, s *sandbox.Sandbox, to string, publish network.PortMap) error {
 	switch {
 	case to == "": // nothing leads out any more
 		p.release(ctx, s)
@@ -245,8 +218,8 @@ func (p *publisher) movePorts(ctx context.Context, s *sandbox, to string, publis
 }
 
 // led ends what lead began: s is recorded, and its ports are with the shim.
-func (p *publisher) led(ctx context.Context, s *sandbox) error {
-	if err := p.sandboxes.put(s); err != nil || s.Held {
+func (p *publisher) led(ctx context.Context, s *sandbox.Sandbox) error {
+	if err := p.sandboxes.Put(s); err != nil || s.Held {
 		return err
 	}
 	if err := p.HandOver(ctx, s.ID); err != nil {

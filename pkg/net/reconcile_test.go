@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/berth-engine/berth/pkg/net/bridge"
+	"github.com/berth-engine/berth/pkg/net/sandbox"
 )
 
 // A daemon that starts again: living containers keep everything, the dead lose it.
@@ -50,15 +51,15 @@ func TestReconcile(t *testing.T) {
 func TestReconcileHalfMade(t *testing.T) {
 	for _, tt := range []struct {
 		name string
-		undo func(t *testing.T, m *Manager, s *sandbox) // takes back what was not made yet
+		undo func(t *testing.T, m *Manager, s *sandbox.Sandbox) // takes back what was not made yet
 	}{
-		{"all", func(*testing.T, *Manager, *sandbox) {}},
-		{"before the second record", func(t *testing.T, m *Manager, s *sandbox) { unready(t, m, s) }},
-		{"before libcni's note", func(t *testing.T, m *Manager, s *sandbox) {
+		{"all", func(*testing.T, *Manager, *sandbox.Sandbox) {}},
+		{"before the second record", func(t *testing.T, m *Manager, s *sandbox.Sandbox) { unready(t, m, s) }},
+		{"before libcni's note", func(t *testing.T, m *Manager, s *sandbox.Sandbox) {
 			unready(t, m, s)
 			remove(t, m.dirs.notes())
 		}},
-		{"a note cut off", func(t *testing.T, m *Manager, s *sandbox) {
+		{"a note cut off", func(t *testing.T, m *Manager, s *sandbox.Sandbox) {
 			unready(t, m, s)
 			notes, _ := filepath.Glob(filepath.Join(m.dirs.notes(), "results", "*"))
 			for _, n := range notes {
@@ -67,14 +68,14 @@ func TestReconcileHalfMade(t *testing.T) {
 				}
 			}
 		}},
-		{"before the veth", func(t *testing.T, m *Manager, s *sandbox) {
+		{"before the veth", func(t *testing.T, m *Manager, s *sandbox.Sandbox) {
 			unready(t, m, s)
 			remove(t, m.dirs.notes())
 			if err := bridge.DeleteLink(bridge.HostName(s.ID, "eth0")); err != nil {
 				t.Fatal(err)
 			}
 		}},
-		{"before the namespace was pinned", func(t *testing.T, m *Manager, s *sandbox) {
+		{"before the namespace was pinned", func(t *testing.T, m *Manager, s *sandbox.Sandbox) {
 			unready(t, m, s)
 			remove(t, m.dirs.notes())
 			remove(t, m.dirs.state("leases"))
@@ -85,13 +86,13 @@ func TestReconcileHalfMade(t *testing.T) {
 				t.Fatal(err)
 			}
 		}},
-		{"a record that cannot be read", func(t *testing.T, m *Manager, s *sandbox) {
+		{"a record that cannot be read", func(t *testing.T, m *Manager, s *sandbox.Sandbox) {
 			if err := os.WriteFile(m.dirs.sandbox(s.ID), []byte("{"), 0o600); err != nil {
 				t.Fatal(err)
 			}
 		}},
-		{"no record", func(t *testing.T, m *Manager, s *sandbox) { remove(t, m.dirs.sandbox(s.ID)) }},
-		{"a record half written", func(t *testing.T, m *Manager, s *sandbox) {
+		{"no record", func(t *testing.T, m *Manager, s *sandbox.Sandbox) { remove(t, m.dirs.sandbox(s.ID)) }},
+		{"a record half written", func(t *testing.T, m *Manager, s *sandbox.Sandbox) {
 			if err := os.Rename(m.dirs.sandbox(s.ID), filepath.Join(m.dirs.sandboxes(), ".tmp-1")); err != nil {
 				t.Fatal(err)
 			}
@@ -102,7 +103,7 @@ func TestReconcileHalfMade(t *testing.T) {
 			if _, _, _, err := m.Setup(t.Context(), "c", "c", onBridge, portMap(t, "8080:80/tcp")); err != nil {
 				t.Fatal(err)
 			}
-			s, _ := m.sandboxes.get("c")
+			s, _ := m.sandboxes.Get("c")
 			tt.undo(t, m, s)
 			again := reopen(t, m)
 			if err := again.Reconcile(t.Context(), nil); err != nil {
@@ -113,11 +114,11 @@ func TestReconcileHalfMade(t *testing.T) {
 	}
 }
 
-func unready(t *testing.T, m *Manager, s *sandbox) {
+func unready(t *testing.T, m *Manager, s *sandbox.Sandbox) {
 	t.Helper()
 	half := *s
 	half.Ready = false
-	if err := m.sandboxes.put(&half); err != nil {
+	if err := m.sandboxes.Put(&half); err != nil {
 		t.Fatal(err)
 	}
 }

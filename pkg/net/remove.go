@@ -56,7 +56,7 @@ func (m *maker) takeOut(ref string) (*entry, error) {
 	case e.net.ConfigOnly && r.dependentsLocked(e.net.Name) != "":
 		reason = fmt.Sprintf("error while removing network: configuration network %q is in use by %s", e.net.Name, r.dependentsLocked(e.net.Name))
 	default:
-		if users := m.sandboxes.users(e.net.Name); len(users) > 0 || r.held[e.net.Name] > 0 {
+		if users := m.users(e.net.Name); len(users) > 0 || r.held[e.net.Name] > 0 {
 			reason = fmt.Sprintf("error while removing network: network %s has active endpoints (%s)", e.net.Name, strings.Join(users, ", "))
 		}
 	}
@@ -80,8 +80,8 @@ func (r *registry) dependentsLocked(name string) string {
 }
 
 // users names the endpoints on a network as Docker's messages do.
-func (b *sandboxes) users(name string) (out []string) {
-	for _, s := range b.all() {
+func (m *maker) users(name string) (out []string) {
+	for _, s := range m.sandboxes.All() {
 		for _, e := range s.Endpoints {
 			if e.Network == name {
 				out = append(out, fmt.Sprintf("name:%q id:%q", s.Name, e.Settings.EndpointID[:12]))
@@ -129,7 +129,7 @@ func (m *maker) prunable(f filters.Args, until time.Time) map[string]bool {
 			out[n.net.Name] = true
 		}
 	}
-	for _, s := range m.sandboxes.all() {
+	for _, s := range m.sandboxes.All() {
 		for _, e := range s.Endpoints {
 			delete(out, e.Network)
 		}

@@ -8,8 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/netip"
-	"slices"
 	"time"
 
 	"github.com/berth-engine/berth/pkg/net/bridge"
@@ -17,9 +15,9 @@ import (
 	"github.com/berth-engine/berth/pkg/net/define"
 	"github.com/berth-engine/berth/pkg/net/firewall"
 	"github.com/berth-engine/berth/pkg/net/netns"
+	"github.com/berth-engine/berth/pkg/net/sandbox"
 	"github.com/containerd/errdefs"
 	"github.com/containernetworking/cni/libcni"
-	"github.com/containernetworking/cni/pkg/types"
 	current "github.com/containernetworking/cni/pkg/types/100"
 	"github.com/containernetworking/cni/pkg/utils"
 	"github.com/moby/moby/api/types/network"
@@ -33,7 +31,7 @@ type wirer struct {
 	*publisher
 
 	networks  *registry
-	sandboxes *sandboxes
+	sandboxes *sandbox.Store
 	names     namer
 	firewall  *firewall.Table
 	cni       *libcni.CNIConfig
@@ -61,7 +59,7 @@ func (w *wirer) Setup(ctx context.Context, id, name string, wanted map[string]*n
 	}
 	s, err := w.setup(ctx, id, name, wanted, publish, kept)
 	if err == nil {
-		return s.Key, s.settings(), s.bound(), nil
+		return s.Key, s.Settings(), s.Bound(), nil
 	}
 	undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
 	defer cancel()
@@ -74,7 +72,7 @@ func (w *wirer) Setup(ctx context.Context, id, name string, wanted map[string]*n
 	return "", nil, nil, errors.Join(err, undoErr)
 }
 
-func (w *wirer) setup(ctx context.Context, id, name string, endpoints map[string]*network.EndpointSettings, publish network.PortMap, kept bool) (*sandbox, error) {
+func (w *wirer) setup(ctx context.Context, id, name string, endpoints map[string]*network.EndpointSettings, publish network.PortMap, kept bool) (*sandbox.Sandbox, error) {
 	s, release, err := w.plan(id, name, endpoints)
 	if err != nil {
 		return nil, err
@@ -88,8 +86,8 @@ func (w *wirer) setup(ctx context.Context, id, name string, endpoints map[string
 }
 
 // plan says what there will be. Until release the networks cannot be removed.
-func (w *wirer) plan(id, name string, wanted map[string]*network.EndpointSettings) (_ *sandbox, release func(), err error) {
-	s := &sandbox{ID: id, Name: name, Key: w.dirs.pin(id)}
+func (w *wirer) plan(id, name string, wanted map[string]*network.EndpointSettings) (_ *sandbox.Sandbox, release func(), err error) {
+	s := &sandbox.Sandbox{ID: id, Name: name, Key: w.dirs.pin(id)}
 	var releases []func()
 	all := func() {
 		for _, f := range releases {
@@ -116,9 +114,9 @@ func (w *wirer) plan(id, name string, wanted map[string]*network.EndpointSetting
 		}
 		s.Endpoints = append(s.Endpoints, e)
 	}
-	s.order()
+	s.Order()
 	for i := range s.Endpoints {
-		if err := s.name(i); err != nil {
+		if err := s.NameInterface(i); err != nil {
 			return nil, nil, err
 		}
 		if i > 0 && s.Endpoints[i].Network == s.Endpoints[i-1].Network {
@@ -130,7 +128,7 @@ func (w *wirer) plan(id, name string, wanted map[string]*network.EndpointSetting
 }
 
 // planEndpoint says what an endpoint will be, but for its interface's name.
-func (w *wirer) planEndpoint(ref string, settings *network.EndpointSettings) (e endpoint, n *entry, release func(), err error) {
+func (w *wirer) planEndpoint(ref string, settings *network.EndpointSettings) (e sandbox.Endpoint, n *entry, release func(), err error) {
 	n, release, err = w.networks.hold(ref)
 	if err != nil {
 		return e, nil, nil, err
@@ -149,43 +147,6 @@ func (w *wirer) planEndpoint(ref string, settings *network.EndpointSettings) (e 
 	return e, n, release, nil
 }
 
-// order: the first has the default route and the published ports. That is one
-// that leads out, then priority decides, then the network's name.
-func (s *sandbox) order() {
-	outward := func(e endpoint) int {
-		if e.Outward {
-			return 0
-		}
-		return 1
-	}
-	slices.SortStableFunc(s.Endpoints, func(a, b endpoint) int {
-		return cmp.Or(cmp.Compare(outward(a), outward(b)),
-			cmp.Compare(b.Settings.GwPriority, a.Settings.GwPriority), cmp.Compare(a.Network, b.Network))
-	})
-}
-
-// name gives endpoint i its interface's name: what was asked for, or the
-// network's prefix with the first number that is free.
-func (s *sandbox) name(i int) error {
-	taken := func(name string) bool {
-		return slices.ContainsFunc(s.Endpoints, func(e endpoint) bool { return e.IfName == name })
-	}
-	e := &s.Endpoints[i]
-	if want := e.Options.IfName; want != "" {
-		if taken(want) {
-			return errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("interface name %q is used twice", want))
-		}
-		e.IfName = want
-		return nil
-	}
-	for number := 0; e.IfName == ""; number++ {
-		if name := fmt.Sprintf("%s%d", e.Prefix, number); !taken(name) {
-			e.IfName = name
-		}
-	}
-	return nil
-}
-
 func newID() string {
 	b := make([]byte, 32)
 	_, _ = rand.Read(b) // never fails
@@ -194,11 +155,11 @@ func newID() string {
 
 // build makes s, in the namespace that is there if it was kept. What it made
 // before it failed is Teardown's.
-func (w *wirer) build(ctx context.Context, s *sandbox, wanted published, kept bool) error {
+func (w *wirer) build(ctx context.Context, s *sandbox.Sandbox, wanted published, kept bool) error {
 	if err := w.bind(s, wanted); err != nil {
 		return err
 	}
-	if err := w.sandboxes.put(s); err != nil {
+	if err := w.sandboxes.Put(s); err != nil {
 		return err
 	}
 	if s.Key != "" && !kept {
@@ -206,7 +167,7 @@ func (w *wirer) build(ctx context.Context, s *sandbox, wanted published, kept bo
 			return err
 		}
 	}
-	done := s.copy()
+	done := s.Copy()
 	done.Ready = true
 	for i := range done.Endpoints {
 		if err := w.attach(ctx, s, i, &done.Endpoints[i]); err != nil {
@@ -214,11 +175,11 @@ func (w *wirer) build(ctx context.Context, s *sandbox, wanted published, kept bo
 		}
 	}
 	if len(done.Endpoints) > 1 { // one has its routes from its plugin
-		if err := done.route(); err != nil {
+		if err := route(done); err != nil {
 			return err
 		}
 	}
-	if err := w.sandboxes.put(done); err != nil {
+	if err := w.sandboxes.Put(done); err != nil {
 		return err
 	}
 	*s = *done
@@ -226,12 +187,12 @@ func (w *wirer) build(ctx context.Context, s *sandbox, wanted published, kept bo
 }
 
 // attach makes endpoint i of s and fills in e.
-func (w *wirer) attach(ctx context.Context, s *sandbox, i int, e *endpoint) error {
+func (w *wirer) attach(ctx context.Context, s *sandbox.Sandbox, i int, e *sandbox.Endpoint) error {
 	n, err := w.networks.find(e.Network)
 	if err != nil {
 		return err
 	}
-	result, err := w.cni.AddNetworkList(ctx, n.list, s.runtimeConf(i))
+	result, err := w.cni.AddNetworkList(ctx, n.list, s.RuntimeConf(i))
 	if err != nil {
 		return cni.Cause(err)
 	}
@@ -240,14 +201,14 @@ func (w *wirer) attach(ctx context.Context, s *sandbox, i int, e *endpoint) erro
 		return err
 	}
 	e.Settings = e.Settings.Copy()
-	if err := e.fill(r); err != nil {
+	if err := e.Fill(r); err != nil {
 		return err
 	}
-	return e.dress(s.Key)
+	return dress(e, s.Key)
 }
 
-// dress gives the interface what no CNI capability names.
-func (e *endpoint) dress(key string) error {
+// dress gives an interface what no CNI capability names.
+func dress(e *sandbox.Endpoint, key string) error {
 	if key == "" || len(e.Options.Sysctls)+len(e.Options.LinkLocal) == 0 {
 		return nil
 	}
@@ -261,58 +222,10 @@ func (e *endpoint) dress(key string) error {
 	})
 }
 
-// hostNS is where endpoints of the network "host" are.
-const hostNS = "/proc/thread-self/ns/net"
-
-// runtimeConf is what libcni needs to add or remove endpoint i.
-func (s *sandbox) runtimeConf(i int) *libcni.RuntimeConf {
-	e := s.Endpoints[i]
-	args := map[string]any{"defaultRoute": i == 0}
-	if mac := e.Settings.MacAddress; len(mac) > 0 {
-		args["mac"] = mac.String()
+// route makes the default routes of s.
+func route(s *sandbox.Sandbox) error {
+	if s.Key == "" || len(s.Endpoints) == 0 {
+		return nil
 	}
-	if c := e.Settings.IPAMConfig; c != nil {
-		var ips []string
-		if c.IPv4Address.IsValid() {
-			ips = append(ips, c.IPv4Address.Unmap().String())
-		}
-		if c.IPv6Address.IsValid() {
-			ips = append(ips, c.IPv6Address.String())
-		}
-		if len(ips) > 0 {
-			args["ips"] = ips
-		}
-	}
-	if mappings := s.mappings(); i == 0 && e.Outward && len(mappings) > 0 {
-		args["portMappings"] = mappings
-	}
-	ns := s.Key
-	if ns == "" {
-		ns = hostNS
-	}
-	return &libcni.RuntimeConf{ContainerID: s.ID, NetNS: ns, IfName: e.IfName, CapabilityArgs: args}
-}
-
-// fill takes the addresses from a CNI result.
-func (e *endpoint) fill(r *current.Result) error {
-	for _, i := range r.Interfaces {
-		if i.Name == e.IfName && i.Sandbox != "" {
-			if err := e.Settings.MacAddress.UnmarshalText([]byte(i.Mac)); err != nil {
-				return types.NewError(types.ErrInternal, "invalid MAC address in a CNI result", err.Error())
-			}
-		}
-	}
-	for _, ip := range r.IPs {
-		a, _ := netip.AddrFromSlice(ip.Address.IP)
-		gw, _ := netip.AddrFromSlice(ip.Gateway)
-		a, gw = a.Unmap(), gw.Unmap() // no gateway: zero
-		ones, _ := ip.Address.Mask.Size()
-		switch {
-		case a.Is4() && !e.Settings.IPAddress.IsValid():
-			e.Settings.IPAddress, e.Settings.IPPrefixLen, e.Settings.Gateway = a, ones, gw
-		case a.Is6() && !e.Settings.GlobalIPv6Address.IsValid():
-			e.Settings.GlobalIPv6Address, e.Settings.GlobalIPv6PrefixLen, e.Settings.IPv6Gateway = a, ones, gw
-		}
-	}
-	return nil
+	return bridge.SetDefaultRoutes(s.Key, s.Routes())
 }

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/berth-engine/berth/pkg/atomicfile"
 	"github.com/berth-engine/berth/pkg/net/cni"
 	"github.com/berth-engine/berth/pkg/net/define"
 	"github.com/containernetworking/cni/libcni"
@@ -48,7 +49,7 @@ func (r *registry) save(e *entry) error {
 	if err != nil {
 		return err
 	}
-	return writeFile(r.dirs.network(e.net.Name), b)
+	return atomicfile.Write(r.dirs.network(e.net.Name), b)
 }
 
 // forget removes the file of a network. Absent is no error.
@@ -69,7 +70,7 @@ func (r *registry) readAll() (map[string]stored, error) {
 	}
 	out := map[string]stored{}
 	for _, f := range files {
-		if strings.HasPrefix(f.Name(), tmpPrefix) {
+		if strings.HasPrefix(f.Name(), atomicfile.Prefix) {
 			if err := os.Remove(filepath.Join(dir, f.Name())); err != nil {
 				return nil, err
 			}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/berth-engine/berth/pkg/net/bridge"
 	"github.com/berth-engine/berth/pkg/net/cni"
+	"github.com/berth-engine/berth/pkg/net/sandbox"
 	"github.com/containernetworking/cni/libcni"
 	"github.com/containernetworking/cni/pkg/types"
 	"github.com/containernetworking/cni/pkg/utils"
@@ -18,7 +19,7 @@ import (
 // when it returns, the interfaces are gone, too. Absent is no error. After an
 // error it can be called again.
 func (w *wirer) Teardown(ctx context.Context, id string) error {
-	s, ok := w.sandboxes.get(id)
+	s, ok := w.sandboxes.Get(id)
 	if !ok {
 		// Ports are bound before the record is written.
 		w.ports.Release(id)
@@ -32,12 +33,12 @@ func (w *wirer) Teardown(ctx context.Context, id string) error {
 		return err
 	}
 	w.release(ctx, s)
-	return w.sandboxes.remove(id)
+	return w.sandboxes.Remove(id)
 }
 
 // clear is Teardown but for the namespace; kept says that there is one.
 func (w *wirer) clear(ctx context.Context, id string) (kept bool, err error) {
-	s, ok := w.sandboxes.get(id)
+	s, ok := w.sandboxes.Get(id)
 	if !ok || s.Key == "" || !bridge.IsNetNS(s.Key) {
 		return false, w.Teardown(ctx, id)
 	}
@@ -45,18 +46,18 @@ func (w *wirer) clear(ctx context.Context, id string) (kept bool, err error) {
 		return false, err
 	}
 	w.release(ctx, s)
-	return true, w.sandboxes.put(&sandbox{ID: s.ID, Name: s.Name, Key: s.Key})
+	return true, w.sandboxes.Put(&sandbox.Sandbox{ID: s.ID, Name: s.Name, Key: s.Key})
 }
 
-func (w *wirer) detachAll(ctx context.Context, s *sandbox) (err error) {
+func (w *wirer) detachAll(ctx context.Context, s *sandbox.Sandbox) (err error) {
 	for i := len(s.Endpoints) - 1; i >= 0; i-- {
 		err = errors.Join(err, w.detach(ctx, s, i))
 	}
 	return err
 }
 
-func (w *wirer) detach(ctx context.Context, s *sandbox, i int) error {
-	rt := s.runtimeConf(i)
+func (w *wirer) detach(ctx context.Context, s *sandbox.Sandbox, i int) error {
+	rt := s.RuntimeConf(i)
 	if list := w.listOf(s.Endpoints[i].Network, rt); list != nil {
 		return cni.Cause(w.cni.DelNetworkList(ctx, list, rt))
 	}
@@ -87,11 +88,11 @@ func (w *wirer) listOf(name string, rt *libcni.RuntimeConf) *libcni.NetworkConfi
 // Restore returns what Setup did for a sandbox that still exists. ok is false
 // when there is none, or its Setup never ended.
 func (w *wirer) Restore(id string) (key string, made map[string]*network.EndpointSettings, bound network.PortMap, ok bool) {
-	s, ok := w.sandboxes.get(id)
+	s, ok := w.sandboxes.Get(id)
 	if !ok || !s.Ready {
 		return "", nil, nil, false
 	}
-	return s.Key, s.settings(), s.bound(), true
+	return s.Key, s.Settings(), s.Bound(), true
 }
 
 // Reconcile removes everything that belongs to no container in live: sandboxes,
@@ -103,7 +104,7 @@ func (w *wirer) Reconcile(ctx context.Context, live []string) error {
 		keep[id] = true
 	}
 	var err error
-	for id, s := range w.sandboxes.all() {
+	for id, s := range w.sandboxes.All() {
 		if !keep[id] {
 			err = errors.Join(err, w.Teardown(ctx, id))
 		} else {
@@ -112,7 +113,7 @@ func (w *wirer) Reconcile(ctx context.Context, live []string) error {
 	}
 	err = errors.Join(err, w.removeNamespaces(keep))
 	valid := map[string][]types.GCAttachment{}
-	for _, s := range w.sandboxes.all() {
+	for _, s := range w.sandboxes.All() {
 		for _, e := range s.Endpoints {
 			valid[e.Network] = append(valid[e.Network], types.GCAttachment{ContainerID: s.ID, IfName: e.IfName})
 		}
@@ -141,7 +142,7 @@ func (w *wirer) removeNamespaces(keep map[string]bool) error {
 		if strings.HasPrefix(id, ".") || utils.ValidateContainerID(id) != nil || keep[id] {
 			continue
 		}
-		if _, known := w.sandboxes.get(id); !known {
+		if _, known := w.sandboxes.Get(id); !known {
 			err = errors.Join(err, bridge.DeleteNetNS(w.dirs.pin(id)))
 		}
 	}

@@ -22,6 +22,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/berth-engine/berth/pkg/atomicfile"
 	"github.com/containerd/errdefs"
 )
 
@@ -78,7 +79,7 @@ func (r *Records) Put(ctx context.Context, s Sandbox) error {
 		return err
 	}
 	err := r.publish(ctx, r.change(s.ID, &s))
-	return errors.Join(err, replace(r.Path(s.ID), s.view()))
+	return errors.Join(err, atomicfile.Write(r.Path(s.ID), s.view()))
 }
 
 // Remove forgets a container. One that is not known is no error.
@@ -111,7 +112,7 @@ func (r *Records) Reset(ctx context.Context, all []Sandbox) error {
 	err = errors.Join(err, r.publish(ctx, latest(changed)))
 	for _, s := range all {
 		if keep[r.Path(s.ID)] {
-			err = errors.Join(err, replace(r.Path(s.ID), s.view()))
+			err = errors.Join(err, atomicfile.Write(r.Path(s.ID), s.view()))
 		}
 	}
 	for _, dir := range []string{r.networks(), r.containers()} {
@@ -219,7 +220,7 @@ func (r *Records) write(c change) error {
 	if done {
 		return nil
 	}
-	err := replace(t.path, content)
+	err := atomicfile.Write(t.path, content)
 	if len(content) == 0 {
 		err = remove(t.path)
 	}
@@ -263,23 +264,6 @@ func (s Sandbox) validate() error {
 // validName says whether s can be the name of a file here.
 func validName(s string) bool {
 	return s != "" && len(s) <= 200 && s[0] != '.' && !strings.ContainsAny(s, "/\x00")
-}
-
-// replace writes a file as a whole or not at all. It is not synced: a reboot
-// ends what it describes.
-func replace(path string, content []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".tmp-")
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(content)
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
-	}
-	return nil
 }
 
 func remove(path string) error {

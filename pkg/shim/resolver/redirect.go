@@ -28,7 +28,7 @@ func redirected() (udp, tcp uint16) {
 	if err != nil {
 		return 0, 0
 	}
-	defer c.CloseLasting()
+	defer func() { _ = c.CloseLasting() }() // nothing was changed
 	rules, err := c.GetRules(table(), &nftables.Chain{Name: there})
 	if err != nil {
 		return 0, 0 // there is no such table
