@@ -215,6 +215,9 @@ func (d *Daemon) cleanup() {
 	}
 	select {
 	case <-d.exited:
+		if d.t.Failed() {
+			d.t.Logf("berthd had ended: %v", d.exitErr)
+		}
 		if err := d.Launch(); err != nil {
 			d.t.Errorf("berthd does not start for the clean-up: %v\n%s", err, d.Log())
 		}

@@ -25,6 +25,9 @@ func embed(ctx context.Context, c Config) (*client.Client, func() error, error) 
 	if err := server.CreateTopLevelDirectories(config); err != nil {
 		return nil, nil, fmt.Errorf("containerd: %w", err)
 	}
+	if err := finishDeletions(c); err != nil {
+		return nil, nil, fmt.Errorf("containerd: %w", err)
+	}
 	req := &clientRequest{namespace: c.Namespace, address: filepath.Join(c.State, socketName)}
 	// Plugins keep the context: it must outlive the caller's.
 	ctx = withClientRequest(context.WithoutCancel(ctx), req)
@@ -58,7 +61,7 @@ func serverConfig(c Config) *srvconfig.Config {
 		RequiredPlugins: []string{
 			clientPluginURI,
 			string(plugins.SnapshotPlugin) + "." + c.Snapshotter,
-			string(plugins.RuntimePluginV2) + ".task",
+			taskPlugin,
 			string(plugins.ServerPlugin) + ".grpc",
 			string(plugins.ServerPlugin) + ".ttrpc",
 		},

@@ -98,6 +98,34 @@ func TestExitWhileDown(t *testing.T) {
 	b.gone()
 }
 
+// A task's folder that containerd died while deleting does not keep the container's
+// next folders from being deleted, and its next tasks from being made.
+func TestBrokenDeletion(t *testing.T) {
+	config := testConfig("broken")
+	d := startDaemon(t, config)
+	b := newBox(t, dialDaemon(t, config))
+	b.run("sleep", "100")
+	d.kill()
+	for _, dir := range []string{bundleDir(config), workDir(config)} {
+		if err := os.MkdirAll(filepath.Join(dir, "."+b.id, "left"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d.start(t)
+	for range 2 {
+		if _, err := b.r.DeleteTask(t.Context(), b.id); err != nil {
+			t.Fatal(err)
+		}
+		b.run("sleep", "100")
+	}
+	b.remove()
+	for _, dir := range []string{bundleDir(config), workDir(config)} {
+		if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+			t.Errorf("%s has %v, %v", dir, left, err)
+		}
+	}
+}
+
 // What a daemon leaves when it dies right after a shim has come up ends with
 // the next start; another engine's shims are not touched.
 func TestOrphans(t *testing.T) {

@@ -145,6 +145,9 @@ func bundle(c Config, id string, elem ...string) string {
 }
 
 // bundleDir is where the embedded containerd keeps them.
-func bundleDir(c Config) string {
-	return filepath.Join(c.State, string(plugins.RuntimePluginV2)+".task", c.Namespace)
-}
+func bundleDir(c Config) string { return filepath.Join(c.State, taskPlugin, c.Namespace) }
+
+// workDir is where it keeps a second folder of each.
+func workDir(c Config) string { return filepath.Join(c.Root, taskPlugin, c.Namespace) }
+
+const taskPlugin = string(plugins.RuntimePluginV2) + ".task"
