@@ -26,6 +26,7 @@ import (
 	"github.com/berth-engine/berth/pkg/build/classic"
 	"github.com/berth-engine/berth/pkg/config"
 	"github.com/berth-engine/berth/pkg/engine"
+	"github.com/berth-engine/berth/pkg/engine/cdi"
 	"github.com/berth-engine/berth/pkg/engine/layout"
 	"github.com/berth-engine/berth/pkg/engine/spec"
 	"github.com/berth-engine/berth/pkg/events"
@@ -127,7 +128,8 @@ func (p *parts) describe(cfg *config.Config, bin binaries, host spec.Host, runti
 	p.system = system.New(system.Config{
 		ID: id, DataRoot: cfg.DataRoot, Driver: cfg.StorageDriver, LogConfig: containerDefaults(cfg).LogConfig,
 		LogDrivers: logs.Drivers(), LogBound: logs.Bound(cfg.LogDriver, cfg.LogOpts),
-		Runtimes: paths, Runtime: cfg.DefaultRuntime, Settings: settings(cfg), CDISpecDirs: cfg.CDISpecDirs,
+		Runtimes: paths, Runtime: cfg.DefaultRuntime, Settings: settings(cfg), CDISpecDirs: cfg.CDISpecDirs, Devices: cdi.Dirs(cfg.CDISpecDirs).Devices,
+		Pools: addressPools(cfg), Proxies: proxies(cfg), Plain: plain(cfg),
 		Containerd: containerdSocket(cfg), Namespace: cfg.ContainerdNamespace, Features: features(host),
 		Counts: p.engine.Reader().Counts, Images: p.images.Count, Disk: p.disk(), Events: p.bus, Versions: system.Components(bin.runc),
 	})

@@ -35,7 +35,7 @@ type live struct {
 var reloaded = []string{"Debug", "LogLevel", "Labels", "InsecureRegistries", "RegistryMirrors", "ShutdownTimeout"}
 
 func settings(cfg *config.Config) system.Settings {
-	return system.Settings{Labels: cfg.Labels, Debug: cfg.Debug, Insecure: cfg.InsecureRegistries}
+	return system.Settings{Labels: cfg.Labels, Debug: cfg.Debug, Insecure: cfg.InsecureRegistries, Mirrors: cfg.RegistryMirrors}
 }
 
 // watch reloads at each SIGHUP until stop is called.

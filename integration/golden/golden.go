@@ -24,8 +24,11 @@ import (
 type Engine struct {
 	Name   string
 	Socket string
-	Root   string            // paths below it are masked
-	vars   map[string]string // that answers set
+	Root   string // paths below it are masked
+	// Wrap, when given, is put around the transport.
+	Wrap func(http.RoundTripper) http.RoundTripper
+	Vars map[string]string // that a script may name, besides those that answers set
+	vars map[string]string // that answers set
 }
 
 // Difference is one place where the answers to a request are not alike.
@@ -61,6 +64,36 @@ func Compare(ctx context.Context, a, b *Engine, version string, script []Step) (
 	return all, nil
 }
 
+// Run asks one engine all that a script has, in the newest version of the API, and
+// hands the status of each step and the message of an error to seen.
+func Run(ctx context.Context, e *Engine, script []Step, seen func(s Step, status int, message string)) error {
+	e.vars = maps.Clone(e.Vars)
+	for _, s := range script {
+		a, err := e.do(ctx, "", s)
+		for end := time.Now().Add(patience); err == nil && s.Until != "" && a.status < http.StatusBadRequest && !says(a.body, s.Until); {
+			if time.Now().After(end) {
+				return fmt.Errorf("%s: no %s after %v", s.Request(), s.Until, patience)
+			}
+			time.Sleep(10 * time.Millisecond) // as a client that polls
+			a, err = e.do(ctx, "", s)
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", s.Request(), err)
+		}
+		seen(s, a.status, message(a.body))
+	}
+	return nil
+}
+
+// says tells whether a field has a value.
+func says(body any, field string) bool {
+	switch text(body, field) {
+	case "", "<nil>", "[]", "map[]", "0", "false":
+		return false
+	}
+	return true
+}
+
 // answer is what is compared of a response.
 type answer struct {
 	status  int // 0: there was none in time
@@ -87,7 +120,10 @@ func (e *Engine) do(ctx context.Context, version string, s Step) (*answer, error
 	} else if s.Body != "" {
 		body = strings.NewReader(e.expand(s.Body))
 	}
-	r, err := http.NewRequestWithContext(ctx, s.Method, "http://engine/v"+version+e.expand(s.Target), body)
+	if version != "" {
+		version = "/v" + version
+	}
+	r, err := http.NewRequestWithContext(ctx, s.Method, "http://engine"+version+e.expand(s.Target), body)
 	if err != nil {
 		return nil, err
 	}
@@ -96,9 +132,12 @@ func (e *Engine) do(ctx context.Context, version string, s Step) (*answer, error
 	} else if s.Body != "" {
 		r.Header.Set("Content-Type", "application/json")
 	}
-	transport := &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+	var transport http.RoundTripper = &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", e.Socket)
 	}}
+	if e.Wrap != nil {
+		transport = e.Wrap(transport)
+	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	resp, err := transport.RoundTrip(r.WithContext(ctx))

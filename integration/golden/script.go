@@ -13,6 +13,7 @@ type Step struct {
 	Body           string            // JSON
 	File           string            // sent as it is, instead of Body
 	Save           map[string]string // names for later steps, and the fields of the answer that they get
+	Until          string            // a field: Run repeats the request until it has a value
 }
 
 // Request is the step as it is written.
@@ -20,7 +21,7 @@ func (s Step) Request() string { return s.Method + " " + s.Target }
 
 // Parse reads a script. A line with a method and a target begins a step; lines
 // below it that begin with white space say more of it: JSON of the body, "file
-// NAME" or "save NAME=FIELD". "#" begins a comment; $NAME is what was saved.
+// NAME", "save NAME=FIELD" or, for Run alone, "until FIELD". "#" begins a comment; $NAME is what was saved.
 // files are the names that may be sent.
 func Parse(r io.Reader, files map[string]string) ([]Step, error) {
 	var all []Step
@@ -49,6 +50,8 @@ func Parse(r io.Reader, files map[string]string) ([]Step, error) {
 			if s.File = files[rest]; s.File == "" {
 				return nil, fmt.Errorf("line %d: there is no file %s", n, rest)
 			}
+		case "until":
+			s.Until = rest
 		case "save":
 			name, field, ok := strings.Cut(rest, "=")
 			if !ok {

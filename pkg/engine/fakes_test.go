@@ -455,6 +455,10 @@ func (f *fakeTasks) Snapshotter() string { return "overlayfs" }
 
 type fakeImages struct{}
 
+func (fakeImages) Manifest(ref string, _ *ocispec.Platform) (ocispec.Descriptor, error) {
+	return ocispec.Descriptor{MediaType: ocispec.MediaTypeImageManifest, Digest: digest.Digest(ref)}, nil
+}
+
 func (fakeImages) Resolve(_ context.Context, ref string, _ *ocispec.Platform) (string, digest.Digest, *dockerspec.DockerOCIImage, error) {
 	if ref != "image" {
 		return "", "", nil, errdefs.ErrNotFound.WithMessage("No such image: " + ref)

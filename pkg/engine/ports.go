@@ -24,6 +24,8 @@ type Images interface {
 	// Resolve finds a local image by name, digest, ID or ID prefix.
 	// NotFound: "No such image: x:latest".
 	Resolve(ctx context.Context, ref string, p *ocispec.Platform) (id string, chain digest.Digest, img *dockerspec.DockerOCIImage, err error)
+	// Manifest describes the manifest that Resolve chooses for the same arguments.
+	Manifest(ref string, p *ocispec.Platform) (ocispec.Descriptor, error)
 	contents.Images
 }
 

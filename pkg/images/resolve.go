@@ -45,6 +45,24 @@ func (s *Store) Resolve(ctx context.Context, ref string, p *ocispec.Platform) (i
 	return t.desc.Digest.String(), m.chainID(), clone(m.config), nil
 }
 
+// Manifest describes the manifest that Resolve picks for the same arguments, with
+// its platform. NotFound and InvalidArgument are as there.
+func (s *Store) Manifest(ref string, p *ocispec.Platform) (ocispec.Descriptor, error) {
+	t, _, err := s.index.view().lookup(ref)
+	if err != nil {
+		return ocispec.Descriptor{}, err
+	}
+	m, err := t.pick(ref, p)
+	if err != nil {
+		return ocispec.Descriptor{}, err
+	}
+	desc := owned(m.desc)
+	if desc.Platform == nil {
+		desc.Platform = owned(ocispec.Descriptor{Platform: &m.platform}).Platform
+	}
+	return desc, nil
+}
+
 // pick chooses the manifest to run or describe. It has a configuration.
 func (t *target) pick(ref string, p *ocispec.Platform) (*manifest, error) {
 	if m := t.best(p); m != nil {

@@ -2,6 +2,7 @@ package system
 
 import (
 	"net/netip"
+	"net/url"
 	"os"
 	"strings"
 
@@ -33,15 +34,34 @@ func release() (name, version string) {
 	return name, version
 }
 
+// withoutCredentials is a proxy's URL as anyone may see it.
+func withoutCredentials(proxy string) string {
+	u, err := url.Parse(proxy)
+	if err != nil || u.User == nil {
+		return proxy
+	}
+	u.User = url.UserPassword("xxxxx", "xxxxx") // Docker's way
+	return u.String()
+}
+
+// shown are mirrors in Docker's spelling.
+func shown(mirrors []string) []string {
+	out := make([]string, len(mirrors))
+	for i, m := range mirrors {
+		out[i] = m + "/"
+	}
+	return out
+}
+
 // registryConfig lists the registries that are trusted without TLS. Loopback
 // always is, as with Docker.
-func registryConfig(insecure []string) *registry.ServiceConfig {
+func registryConfig(insecure, mirrors []string) *registry.ServiceConfig {
 	c := &registry.ServiceConfig{
 		InsecureRegistryCIDRs: []netip.Prefix{netip.MustParsePrefix("::1/128"), netip.MustParsePrefix("127.0.0.0/8")},
 		IndexConfigs: map[string]*registry.IndexInfo{
-			"docker.io": {Name: "docker.io", Mirrors: []string{}, Secure: true, Official: true},
+			"docker.io": {Name: "docker.io", Mirrors: shown(mirrors), Secure: true, Official: true},
 		},
-		Mirrors: []string{},
+		Mirrors: shown(mirrors),
 	}
 	for _, r := range insecure {
 		if p, err := netip.ParsePrefix(r); err == nil {

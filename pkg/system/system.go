@@ -34,7 +34,11 @@ type Config struct {
 	Settings
 
 	CDISpecDirs []string
-	Containerd  string // its socket
+	Devices     func() ([]string, error)    // that the folders describe
+	Pools       []system.NetworkAddressPool // none: built-in ones
+	Proxies     Proxies
+	Plain       []string // addresses where anyone reaches the API
+	Containerd  string   // its socket
 	Namespace   string
 	Features    Features
 	Counts      func() (running, paused, stopped int)
@@ -49,7 +53,11 @@ type Settings struct {
 	Labels   []string
 	Debug    bool
 	Insecure []string // registries
+	Mirrors  []string // of Docker Hub, without a slash at the end
 }
+
+// Proxies are URLs of proxies, and the hosts that are reached without.
+type Proxies struct{ HTTP, HTTPS, No string }
 
 // Source is where events come from. *events.Bus satisfies it.
 type Source interface {
@@ -150,8 +158,9 @@ func (s *System) Info(context.Context) (system.Info, error) {
 		IndexServerAddress: "https://index.docker.io/v1/",
 		RegistryConfig:     s.registries(),
 		NCPU:               runtime.NumCPU(), MemTotal: Memory(), DockerRootDir: s.c.DataRoot,
-		HTTPProxy: os.Getenv("HTTP_PROXY"), HTTPSProxy: os.Getenv("HTTPS_PROXY"), NoProxy: os.Getenv("NO_PROXY"),
-		Labels: append([]string{}, set.Labels...), Runtimes: map[string]system.RuntimeWithStatus{}, DefaultRuntime: s.c.Runtime,
+		HTTPProxy: withoutCredentials(s.c.Proxies.HTTP), HTTPSProxy: withoutCredentials(s.c.Proxies.HTTPS), NoProxy: s.c.Proxies.No,
+		DefaultAddressPools: s.c.Pools,
+		Labels:              append([]string{}, set.Labels...), Runtimes: map[string]system.RuntimeWithStatus{}, DefaultRuntime: s.c.Runtime,
 		Swarm:              swarm.Info{LocalNodeState: swarm.LocalNodeStateInactive},
 		LiveRestoreEnabled: true, // containers always outlive the daemon
 		InitBinary:         "berth-init",
@@ -160,6 +169,13 @@ func (s *System) Info(context.Context) (system.Info, error) {
 		FirewallBackend:    &system.FirewallInfo{Driver: "nftables"},
 		Containerd:         &system.ContainerdInfo{Address: s.c.Containerd, Namespaces: system.ContainerdNamespaces{Containers: s.c.Namespace, Plugins: s.c.Namespace}},
 		Warnings:           s.warnings(),
+	}
+	devices, err := s.c.Devices()
+	if err != nil {
+		i.Warnings = append(i.Warnings, "WARNING: "+err.Error())
+	}
+	for _, id := range devices {
+		i.DiscoveredDevices = append(i.DiscoveredDevices, system.DeviceInfo{Source: "cdi", ID: id})
 	}
 	i.OperatingSystem, i.OSVersion = release()
 	if f.Cgroup2 {
@@ -182,7 +198,8 @@ func (s *System) Info(context.Context) (system.Info, error) {
 }
 
 func (s *System) registries() *registry.ServiceConfig {
-	return registryConfig(s.settings.Load().Insecure)
+	set := s.settings.Load()
+	return registryConfig(set.Insecure, set.Mirrors)
 }
 
 func (s *System) security() []string {
@@ -216,6 +233,9 @@ func (s *System) warnings() []string {
 		if !w.has {
 			out = append(out, w.text)
 		}
+	}
+	for _, address := range s.c.Plain {
+		out = append(out, "WARNING: API is accessible on http://"+address+" without encryption. Who reaches it is root on this host")
 	}
 	return out
 }

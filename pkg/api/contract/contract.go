@@ -35,6 +35,7 @@ type Validator struct {
 	mu        sync.Mutex // guards all below
 	specs     map[string]*spec
 	exercised map[string]bool
+	seen      map[string]map[string]bool // fields, by operation
 }
 
 // New reads the newest schema. It needs the go command, which knows where the
@@ -44,7 +45,7 @@ func New() (*Validator, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := &Validator{dir: dir, specs: map[string]*spec{}, exercised: map[string]bool{}}
+	v := &Validator{dir: dir, specs: map[string]*spec{}, exercised: map[string]bool{}, seen: map[string]map[string]bool{}}
 	_, err = v.spec("")
 	return v, err
 }
@@ -147,6 +148,9 @@ func (v *Validator) check(method, path string, a answer) error {
 	}
 	if a.status < http.StatusBadRequest {
 		v.Record(o.id)
+	}
+	if a.status < http.StatusMultipleChoices && (name == "" || name == version.MaxAPI) {
+		v.note(o, a)
 	}
 	if err := s.check(o, a); err != nil {
 		return fail(fmt.Errorf("%s: %w", o.id, err))

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/getkin/kin-openapi/openapi2"
@@ -185,6 +186,9 @@ func correct(schemas openapi3.Schemas) {
 		if p := property(schemas, null.schema, null.property); p != nil {
 			p.Nullable = true
 		}
+	}
+	if p := property(schemas, "ImageManifestSummary", "ImageData"); p != nil {
+		p.Required = slices.DeleteFunc(p.Required, func(name string) bool { return name == "UnpackedSize" }) // it is Size.Unpacked
 	}
 	if p := property(schemas, "RestartPolicy", "Name"); p != nil {
 		p.Enum = nil // up to 1.29 without "no"

@@ -2,7 +2,7 @@
 // Container Device Interface (https://github.com/cncf-tags/container-device-interface):
 // nodes, mounts, variables and hooks, by names like vendor.com/class=device. The
 // files are the operator's, who is root: what they say is done. They are read when a
-// container asks for devices, and at no other time.
+// container asks for devices or a client for what there is, and at no other time.
 package cdi
 
 import (
@@ -41,6 +41,18 @@ func (d Dirs) Inject(s *specs.Spec, requests []container.DeviceRequest) (*specs.
 		return s, nil
 	}
 	return d.inject(s, requests)
+}
+
+// Devices lists what the folders describe, by full name, sorted.
+func (d Dirs) Devices() ([]string, error) {
+	if len(d) == 0 {
+		return nil, nil
+	}
+	cache, err := cdi.NewCache(cdi.WithSpecDirs(d...), cdi.WithAutoRefresh(false))
+	if err != nil {
+		return nil, fmt.Errorf("CDI registry: %w", err)
+	}
+	return cache.ListDevices(), nil
 }
 
 func (d Dirs) inject(s *specs.Spec, requests []container.DeviceRequest) (*specs.Spec, error) {

@@ -20,9 +20,10 @@ type Record struct {
 	ID         string // 64 hexadecimal digits
 	Name       string // without the leading slash
 	Created    time.Time
-	Path       string   // of the command
-	Args       []string // of the command, without Path
-	Image      string   // ID
+	Path       string              // of the command
+	Args       []string            // of the command, without Path
+	Image      string              // ID
+	Manifest   *ocispec.Descriptor `json:",omitempty"` // of the image, for the platform; nil in records of older versions
 	Chain      digest.Digest
 	Platform   ocispec.Platform
 	Driver     string // snapshotter

@@ -48,6 +48,8 @@ func Inspect(v *unit.View, p Paths, execs, links []string) ctypes.InspectRespons
 		Mounts:          r.Mounts,
 		Config:          r.Config,
 		NetworkSettings: settings(v),
+
+		ImageManifestDescriptor: r.Manifest,
 	}
 }
 

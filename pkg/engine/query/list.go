@@ -75,6 +75,8 @@ func summary(v *unit.View) ctypes.Summary {
 		NetworkSettings: &ctypes.NetworkSettingsSummary{Networks: endpoints(v)},
 		Mounts:          r.Mounts,
 		Health:          health(v.Status),
+
+		ImageManifestDescriptor: r.Manifest,
 	}
 	if s.Labels == nil {
 		s.Labels = map[string]string{}

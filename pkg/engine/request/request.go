@@ -52,6 +52,7 @@ type Plan struct {
 // Images finds what containers are made of.
 type Images interface {
 	Resolve(ctx context.Context, ref string, p *ocispec.Platform) (id string, chain digest.Digest, img *dockerspec.DockerOCIImage, err error)
+	Manifest(ref string, p *ocispec.Platform) (ocispec.Descriptor, error)
 }
 
 // Networks finds a network by name, ID or ID prefix, and says whether a container
@@ -85,6 +86,10 @@ func (p *Plan) Record(ctx context.Context, q Create) (*container.Record, []strin
 	if err != nil {
 		return nil, nil, err
 	}
+	manifest, err := p.Images.Manifest(imageID, q.Platform)
+	if err != nil {
+		return nil, nil, err
+	}
 	if err := spec.Merge(q.Config, &img.Config); err != nil {
 		return nil, nil, err
 	}
@@ -100,7 +105,7 @@ func (p *Plan) Record(ctx context.Context, q Create) (*container.Record, []strin
 	}
 	r := &container.Record{
 		ID: container.NewID(), Name: strings.TrimPrefix(q.Name, "/"), Created: time.Now().UTC(),
-		Image: imageID, Chain: chain, Driver: p.Snapshotter,
+		Image: imageID, Manifest: &manifest, Chain: chain, Driver: p.Snapshotter,
 		Platform: platforms.Normalize(ocispec.Platform{OS: img.OS, Architecture: img.Architecture, Variant: img.Variant}),
 		Config:   q.Config, HostConfig: hc,
 	}
