@@ -11,7 +11,6 @@ DESTDIR ?=
 GO ?= go
 BIN := bin
 BINARIES := berth berthd berth-init berth-cni
-HELPERS  := containerd-shim-berth-v2 berth-init berth-cni runc
 
 # One set of build flags for binaries, tests and the linter: they share every
 # compiled package, which is most of the time on a machine without caches. Only
@@ -55,11 +54,12 @@ binaries:
 
 # runc comes from the module cache at the version in go.mod, and changes with it.
 # Its filters of system calls are compiled by ours instead of libseccomp, whose
-# header it still asks for: docs/seccomp.md.
+# header it still asks for: docs/seccomp.md. Without shared libraries it runs on
+# any distribution.
 SECCOMP := third_party/libseccomp-golang
 $(BIN)/runc: go.mod $(wildcard $(SECCOMP)/*.go $(SECCOMP)/cgo/*)
 	@mkdir -p $(BIN)
-	PKG_CONFIG_PATH=$(CURDIR)/$(SECCOMP)/cgo CGO_ENABLED=1 $(GO) build -tags seccomp -ldflags '-s -w' -o $@ github.com/opencontainers/runc
+	PKG_CONFIG_PATH=$(CURDIR)/$(SECCOMP)/cgo CGO_ENABLED=1 $(GO) build -tags 'seccomp netgo osusergo' -ldflags '-s -w -linkmode external -extldflags -static' -o $@ github.com/opencontainers/runc
 
 # Plugins of networks that berthd executes: upstream's at the version in go.mod,
 # and ours for other runtimes, by the names that choose them.
@@ -143,20 +143,27 @@ bench: ## berth beside Debian's docker.io; BENCHFLAGS=-h for more (root)
 deps: ## install what build and tests need (apt; skips what is there)
 	@hack/deps build test
 
+# Manual pages, completions and the licences of what is compiled in, made by the
+# programs' own commands and flags. These tools run here, whatever GOARCH is.
+ASSETS := $(BIN)/assets
+EPOCH  := $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
+.PHONY: assets
+assets: build
+	@rm -rf $(ASSETS)
+	TZ=UTC SOURCE_DATE_EPOCH=$(EPOCH) GOARCH= $(GO) run -ldflags '$(LDFLAGS)' ./hack/clidocs -o $(ASSETS)
+	GOARCH= $(GO) run ./hack/notices -o $(ASSETS)/THIRD-PARTY-NOTICES $(addprefix $(BIN)/,$(BINARIES) containerd-shim-berth-v2 runc) $(addprefix $(BIN)/cni/,$(CNI_UPSTREAM))
+
 .PHONY: install
-install: build ## into DESTDIR and PREFIX (/usr/local), helpers into libexec/berth
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/libexec/berth $(DESTDIR)$(PREFIX)/lib/systemd/system
-	install -m 755 $(BIN)/berth $(BIN)/berthd $(DESTDIR)$(PREFIX)/bin
-	install -m 755 $(addprefix $(BIN)/,$(HELPERS)) $(DESTDIR)$(PREFIX)/libexec/berth
-	install -d $(DESTDIR)$(PREFIX)/libexec/berth/cni
-	install -m 755 $(addprefix $(BIN)/cni/,$(CNI_UPSTREAM)) $(DESTDIR)$(PREFIX)/libexec/berth/cni
-	cd $(DESTDIR)$(PREFIX)/libexec/berth/cni && for name in $(CNI_OURS); do ln -sf ../berth-cni $$name; done
-	sed 's|@PREFIX@|$(PREFIX)|' hack/packaging/berth.service > $(DESTDIR)$(PREFIX)/lib/systemd/system/berth.service
-	install -m 644 hack/packaging/berth.socket $(DESTDIR)$(PREFIX)/lib/systemd/system
+install: assets ## into DESTDIR and PREFIX (/usr/local), helpers into libexec/berth
+	BIN=$(BIN) hack/packaging/stage "$(DESTDIR)" "$(PREFIX)"
+
+.PHONY: dist
+dist: assets ## a tarball and Debian packages into dist/, for GOARCH
+	BIN=$(BIN) VERSION=$(VERSION) COMMIT=$(COMMIT) SOURCE_DATE_EPOCH=$(EPOCH) GOARCH=$(shell $(GO) env GOARCH) hack/packaging/dist dist
 
 .PHONY: clean
-clean: ## remove bin/
-	rm -rf $(BIN)
+clean: ## remove bin/ and dist/
+	rm -rf $(BIN) dist
 
 .PHONY: need-go
 need-go:

@@ -10,8 +10,11 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/berth-engine/berth/cmd/berth/root"
 )
 
 // asBerth makes the test binary behave as the program, so that what is tested is
@@ -33,7 +36,13 @@ func berth(t *testing.T, env []string, args ...string) (stdout, stderr string, c
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), self, args...)
+	return runAs(t, self, env, args...)
+}
+
+// runAs runs the client under the name of a path that leads to it.
+func runAs(t *testing.T, path string, env []string, args ...string) (stdout, stderr string, code int) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), path, args...)
 	cmd.Env = append([]string{asBerth + "=1", "PATH=" + os.Getenv("PATH"), "DOCKER_CONFIG=" + configDir(t)}, env...)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
@@ -74,7 +83,13 @@ func daemon(t *testing.T, apiVersion string) (host string, seen func() []string)
 		switch {
 		case strings.HasSuffix(r.URL.Path, "/_ping"):
 		case strings.HasSuffix(r.URL.Path, "/containers/json"):
-			_, _ = w.Write([]byte("[]"))
+			_, _ = w.Write([]byte(`[{"Id":"c1","Names":["/web"],"State":"running"}]`))
+		case strings.HasSuffix(r.URL.Path, "/images/json"):
+			_, _ = w.Write([]byte(`[{"Id":"sha256:1","RepoTags":["nginx:latest"]}]`))
+		case strings.HasSuffix(r.URL.Path, "/networks"):
+			_, _ = w.Write([]byte(`[{"Name":"backend"}]`))
+		case strings.HasSuffix(r.URL.Path, "/volumes"):
+			_, _ = w.Write([]byte(`{"Volumes":[{"Name":"pgdata"}]}`))
 		default:
 			w.WriteHeader(http.StatusNotFound)
 			_ = json.NewEncoder(w).Encode(map[string]string{"message": "No such container: docker"})
@@ -118,13 +133,94 @@ func TestSpeaksOfBerth(t *testing.T) {
 		{[]string{"ps", "--help"}, "Usage:  berth ps [OPTIONS]"},
 		{[]string{"ps", "--help"}, "berth container ls, berth container list"},
 		{[]string{"help", "container"}, "Run 'berth container COMMAND --help'"},
-		{[]string{"context", "ls"}, defaultHost},
+		{[]string{"context", "ls"}, root.Host},
 		{[]string{"completion", "bash"}, "bash completion V2 for berth"},
 		{[]string{"__complete", "volu"}, "volume\tManage volumes"},
 	} {
 		stdout, stderr, code := berth(t, nil, c.args...)
 		if code != 0 || !strings.Contains(stdout, c.want) {
 			t.Errorf("%q: status %d, %s%s", c.args, code, stdout, stderr)
+		}
+	}
+}
+
+// What shells ask for when the user wants a line completed.
+func TestCompletesNames(t *testing.T) {
+	host, _ := daemon(t, "1.55")
+	env := []string{"DOCKER_HOST=" + host}
+	for _, c := range []struct{ line, want string }{
+		{"stop ", "web"}, {"exec ", "web"}, {"container inspect ", "web"}, {"logs ", "web"},
+		{"run ", "nginx:latest"}, {"image rm ", "nginx:latest"}, {"network rm ", "backend"}, {"run --network ", "backend"},
+		{"volume rm ", "pgdata"}, {"volume export ", "pgdata"}, {"volume snapshot ", "pgdata"},
+		{"--context ", "default"}, {"--log-level ", "debug"},
+	} {
+		args := append([]string{"__complete"}, strings.Split(c.line, " ")...)
+		stdout, stderr, code := berth(t, env, args...)
+		if code != 0 || !slices.Contains(strings.Split(stdout, "\n"), c.want) {
+			t.Errorf("%q completes to %q, without %q (status %d, %s)", c.line, stdout, c.want, code, stderr)
+		}
+	}
+}
+
+// A CLI plugin completes its own words.
+func TestCompletesPlugins(t *testing.T) {
+	cfg := configDir(t)
+	dir := filepath.Join(cfg, "cli-plugins")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	script := `#!/bin/sh
+case "$1" in
+docker-cli-plugin-metadata) echo '{"SchemaVersion":"0.1.0","Vendor":"test","ShortDescription":"Says hello"}';;
+__complete) echo everyone; echo :4;;
+esac
+`
+	if err := os.WriteFile(filepath.Join(dir, "docker-hello"), []byte(script), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	env := []string{"DOCKER_CONFIG=" + cfg}
+	for _, c := range []struct{ args, want string }{{"hel", "hello\tSays hello\n"}, {"hello ", "everyone\n"}} {
+		stdout, stderr, code := berth(t, env, append([]string{"__complete"}, strings.Split(c.args, " ")...)...)
+		if code != 0 || !strings.Contains(stdout, c.want) {
+			t.Errorf("%q: status %d, %q, %q", c.args, code, stdout, stderr)
+		}
+	}
+}
+
+// Called docker, the client takes Docker's place: its words, its socket.
+func TestAsDocker(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	docker := filepath.Join(t.TempDir(), "docker")
+	if err := os.Symlink(self, docker); err != nil {
+		t.Fatal(err)
+	}
+	host, seen := daemon(t, "1.55")
+	for _, c := range []struct {
+		args []string
+		code int
+		want string
+	}{
+		{[]string{"--version"}, 0, "Docker version 2"},
+		{[]string{"--help"}, 0, "Usage:  docker [OPTIONS] COMMAND"},
+		{[]string{"ps", "--help"}, 0, "docker container ls, docker container list, docker container ps, docker ps"},
+		{[]string{"context", "ls"}, 0, "unix:///var/run/docker.sock"},
+		{[]string{"completion", "bash"}, 0, "bash completion V2 for docker"},
+		{[]string{"frob"}, 1, "docker: unknown command: docker frob\n\nRun 'docker --help' for more information"},
+		{[]string{"-H", host, "run", "--nope", "x"}, 125, "Run 'docker run --help' for more information"},
+		{[]string{"-H", "unix:///nowhere.sock", "ps"}, 1, "unix:///nowhere.sock"},
+		{[]string{"-H", host, "ps", "-q"}, 0, "c1"},
+	} {
+		stdout, stderr, code := runAs(t, docker, nil, c.args...)
+		if text := stdout + stderr; code != c.code || !strings.Contains(text, c.want) || strings.Contains(strings.ToLower(strings.ReplaceAll(text, "build berth-", "")), "berth") {
+			t.Errorf("%q: status %d, %q", c.args, code, text)
+		}
+	}
+	for _, r := range seen() {
+		if !strings.Contains(r, "Docker-Client/") {
+			t.Errorf("request %q has another user agent", r)
 		}
 	}
 }
@@ -233,7 +329,7 @@ esac
 	}
 	env := []string{"DOCKER_CONFIG=" + cfg}
 	stdout, stderr, code := berth(t, env, "hello", "-x", "world")
-	if code != 7 || stdout != "host="+defaultHost+" args=hello -x world\n" {
+	if code != 7 || stdout != "host="+root.Host+" args=hello -x world\n" {
 		t.Errorf("status %d, %q, %q", code, stdout, stderr)
 	}
 	if stdout, _, _ = berth(t, append(env, "DOCKER_HOST=unix:///elsewhere"), "hello"); !strings.Contains(stdout, "host=unix:///elsewhere ") {

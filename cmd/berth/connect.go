@@ -11,9 +11,23 @@ import (
 
 	"github.com/docker/cli/cli"
 	"github.com/docker/cli/cli/command"
+	cliflags "github.com/docker/cli/cli/flags"
 	"github.com/moby/moby/client"
 	"github.com/spf13/cobra"
+
+	"github.com/berth-engine/berth/cmd/berth/root"
 )
+
+// useBerthSocket makes Berth's socket the host unless a flag, DOCKER_HOST or a
+// context names another. It has to follow Initialize, which settles the context,
+// and reports whether it did anything.
+func useBerthSocket(dockerCLI *command.DockerCli, opts *cliflags.ClientOptions) bool {
+	if len(opts.Hosts) > 0 || os.Getenv(client.EnvOverrideHost) != "" || dockerCLI.CurrentContext() != command.DefaultContextName {
+		return false
+	}
+	opts.Hosts = []string{root.Host} // read when the first request is made
+	return true
+}
 
 // explain replaces the error of a command that could not reach the daemon by one
 // that names the address and what starts a daemon there.
@@ -60,7 +74,7 @@ func startCommand(proto, host string) string {
 	switch {
 	case proto == "tcp":
 		return fmt.Sprintf("It listens there when started with: berthd --tlsverify -H %s", host)
-	case host != defaultHost:
+	case host != root.Host:
 		return fmt.Sprintf("Start it with: sudo berthd -H %s", host)
 	case unitInstalled():
 		return "Start it with: sudo systemctl start berth"

@@ -10,11 +10,14 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 
 	"github.com/docker/cli/cli"
 	"github.com/docker/cli/cli/command"
 	"github.com/sirupsen/logrus"
+
+	"github.com/berth-engine/berth/cmd/berth/root"
 )
 
 func main() {
@@ -26,29 +29,39 @@ func main() {
 func run() int {
 	ctx, stop := withSignals(context.Background())
 	defer stop()
-	setVersion()
+	name := programName(os.Args[0])
+	setVersion(name)
 	out, options := gathering()
 	dockerCLI, err := command.NewDockerCli(append(options,
 		command.WithBaseContext(ctx),
-		command.WithUserAgent(userAgent()),
+		command.WithUserAgent(userAgent(name)),
 	)...)
 	if err == nil {
 		logrus.SetOutput(dockerCLI.Err()) // docker/cli logs through it
-		err = execute(ctx, dockerCLI, out)
+		err = execute(ctx, dockerCLI, name, out)
 	}
 	if out != nil {
 		if failed := out.flush(); err == nil {
 			err = failed
 		}
 	}
-	return report(os.Stderr, err)
+	return report(os.Stderr, name, err)
+}
+
+// programName is docker for a client that was started under that name, which is how
+// it takes Docker's place.
+func programName(arg0 string) string {
+	if filepath.Base(arg0) == root.Docker {
+		return root.Docker
+	}
+	return root.Berth
 }
 
 // execute finds the command in the arguments and runs it, or the CLI plugin of
 // that name.
-func execute(ctx context.Context, dockerCLI *command.DockerCli, out *gatherer) error {
-	root, opts := newRoot(dockerCLI)
-	top := cli.NewTopLevelCommand(root, dockerCLI, opts, root.Flags())
+func execute(ctx context.Context, dockerCLI *command.DockerCli, name string, out *gatherer) error {
+	tree, opts := root.New(dockerCLI, name)
+	top := cli.NewTopLevelCommand(tree, dockerCLI, opts, tree.Flags())
 	_, args, err := top.HandleGlobalFlags()
 	if err != nil {
 		return err
@@ -56,23 +69,30 @@ func execute(ctx context.Context, dockerCLI *command.DockerCli, out *gatherer) e
 	if err := top.Initialize(); err != nil {
 		return err
 	}
-	usedDefault := useBerthSocket(dockerCLI, opts)
+	usedDefault := name == root.Berth && useBerthSocket(dockerCLI, opts)
 	if len(args) == 0 {
-		root.SetArgs(args)
-		return root.ExecuteContext(ctx)
+		tree.SetArgs(args)
+		return tree.ExecuteContext(ctx)
 	}
-	sub, _, err := root.Find(args)
+	if err := root.AddPluginsToComplete(tree, dockerCLI, args); err != nil {
+		return err
+	}
+	sub, _, err := tree.Find(args)
 	if err != nil {
-		if err := execPlugin(dockerCLI, root, args[0], usedDefault); err != nil {
+		if err := execPlugin(dockerCLI, tree, args[0], usedDefault); err != nil {
 			return err
 		}
 	}
 	go exitOnThirdSignal(ctx, dockerCLI)
-	root.SetArgs(args)
+	tree.SetArgs(args)
 	if out != nil && sub != nil && sub.Name() == "logs" {
 		out.begin()
 	}
-	return explain(ctx, dockerCLI, sub, root.ExecuteContext(ctx))
+	err = tree.ExecuteContext(ctx)
+	if name == root.Docker {
+		return err
+	}
+	return explain(ctx, dockerCLI, sub, err)
 }
 
 // terminated is the cause of a context that a signal ended.
@@ -117,9 +137,9 @@ func exitOnThirdSignal(ctx context.Context, streams command.Streams) {
 	os.Exit(1)
 }
 
-// report prints err in Berth's words and says with which status to exit: the
+// report prints err in the program's words and says with which status to exit: the
 // command's own, 128 and the signal's number after a signal, else 1.
-func report(stderr *os.File, err error) int {
+func report(stderr *os.File, name string, err error) int {
 	var t terminated
 	var status cli.StatusError
 	switch {
@@ -130,7 +150,11 @@ func report(stderr *os.File, err error) int {
 	case errors.Is(err, context.Canceled):
 		return 0 // the user left a view, such as events, as it is meant to be left
 	}
-	if message := berthError(err.Error()); message != "" {
+	message := err.Error()
+	if name == root.Berth {
+		message = berthError(message)
+	}
+	if message != "" {
 		_, _ = fmt.Fprintln(stderr, message)
 	}
 	if errors.As(err, &status) && status.StatusCode != 0 {

@@ -12,13 +12,18 @@ import (
 
 	"github.com/docker/cli/cli"
 	"github.com/docker/cli/cli/command"
+	"github.com/docker/cli/cli/command/completion"
 	"github.com/moby/sys/atomicwriter"
 	"github.com/spf13/cobra"
 )
 
 // Commands are those below `berth volume`.
 func Commands(c command.Cli) []*cobra.Command {
-	return []*cobra.Command{newExport(c), newImport(c), newSnapshot(c), newRestore(c)}
+	all := []*cobra.Command{newExport(c), newImport(c), newSnapshot(c), newRestore(c)}
+	for _, cmd := range all {
+		cmd.ValidArgsFunction = completion.VolumeNames(c)
+	}
+	return all
 }
 
 func newExport(c command.Cli) *cobra.Command {

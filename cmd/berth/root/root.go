@@ -1,9 +1,11 @@
-package main
+// Package root makes the tree of the client's commands: those of docker/cli, with
+// our build, volumes and doctor among them. Programs that describe the tree (manual
+// pages, completions) take it from here as the client does.
+package root
 
 import (
 	"fmt"
 	"os"
-	"runtime"
 	"slices"
 
 	"github.com/docker/cli/cli"
@@ -11,8 +13,6 @@ import (
 	"github.com/docker/cli/cli/command"
 	"github.com/docker/cli/cli/command/commands"
 	cliflags "github.com/docker/cli/cli/flags"
-	cliversion "github.com/docker/cli/cli/version"
-	"github.com/moby/moby/client"
 	"github.com/spf13/cobra"
 
 	"github.com/berth-engine/berth/cmd/berth/build"
@@ -21,24 +21,20 @@ import (
 	"github.com/berth-engine/berth/pkg/version"
 )
 
-const defaultHost = "unix://" + config.DefaultSocket
+// Names that the client goes by. Called docker, it speaks of Docker and has Docker's
+// socket as its default, for scripts that compare what they read.
+const (
+	Berth  = "berth"
+	Docker = "docker"
+)
 
-// setVersion gives docker/cli's version command our values.
-func setVersion() {
-	cliversion.PlatformName = "Berth"
-	cliversion.Version = version.Version
-	cliversion.GitCommit = version.Commit
-	cliversion.BuildTime = version.Built
-}
+// Host is the daemon that berth talks to unless it is told another.
+const Host = "unix://" + config.DefaultSocket
 
-func userAgent() string {
-	return "Berth-Client/" + version.Version + " (" + runtime.GOOS + ")"
-}
-
-// newRoot makes the root command with docker/cli's commands below it.
-func newRoot(dockerCLI *command.DockerCli) (*cobra.Command, *cliflags.ClientOptions) {
+// New makes the root command with all others below it. name is Berth or Docker.
+func New(dockerCLI *command.DockerCli, name string) (*cobra.Command, *cliflags.ClientOptions) {
 	root := &cobra.Command{
-		Use:              "berth [OPTIONS] COMMAND [ARG...]",
+		Use:              name + " [OPTIONS] COMMAND [ARG...]",
 		Short:            "A container engine that speaks Docker and is made of containerd",
 		SilenceUsage:     true,
 		SilenceErrors:    true,
@@ -47,7 +43,7 @@ func newRoot(dockerCLI *command.DockerCli) (*cobra.Command, *cliflags.ClientOpti
 			if len(args) == 0 {
 				return command.ShowHelp(dockerCLI.Err())(cmd, args)
 			}
-			return fmt.Errorf("berth: unknown command: berth %s\n\nRun 'berth --help' for more information", args[0])
+			return fmt.Errorf("%[1]s: unknown command: %[1]s %[2]s\n\nRun '%[1]s --help' for more information", name, args[0])
 		},
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
 			return checkAPIVersion(cmd, dockerCLI.CurrentVersion)
@@ -65,17 +61,33 @@ func newRoot(dockerCLI *command.DockerCli) (*cobra.Command, *cliflags.ClientOpti
 	root.SetOut(dockerCLI.Out())
 	root.SetErr(dockerCLI.Err())
 	opts, _ := cli.SetupRootCommand(root)
-	root.SetVersionTemplate("Berth version {{.Version}}\n")
 	root.Flags().BoolP("version", "v", false, "Print version information and quit")
-	root.Flags().Lookup("host").Usage = fmt.Sprintf("Daemon socket to connect to (default %q)", defaultHost)
-	root.Annotations["additionalHelp"] = "The commands are Docker's; see also https://docs.docker.com/reference/cli/docker/"
 	commands.AddCommands(root, dockerCLI)
 	replaceBuild(root, dockerCLI)
 	if volume, _, err := root.Find([]string{"volume"}); err == nil {
 		volume.AddCommand(volumes.Commands(dockerCLI)...)
 	}
+	completeFlags(root, dockerCLI)
+	if name == Docker {
+		asDocker(root)
+	} else {
+		asBerth(root)
+	}
 	setHelp(root, dockerCLI)
 	return root, opts
+}
+
+func asBerth(root *cobra.Command) {
+	root.SetVersionTemplate("Berth version {{.Version}}\n")
+	root.Flags().Lookup("host").Usage = fmt.Sprintf("Daemon socket to connect to (default %q)", Host)
+	root.Annotations["additionalHelp"] = "The commands are Docker's; see also https://docs.docker.com/reference/cli/docker/"
+}
+
+// asDocker has --version name the release of docker/cli that this is: programs take
+// it for what the client can do.
+func asDocker(root *cobra.Command) {
+	root.Version = DockerVersion() + ", build berth-" + version.Version
+	root.SetVersionTemplate("Docker version {{.Version}}\n")
 }
 
 // replaceBuild puts our build where docker/cli has its own, which needs a plugin.
@@ -91,7 +103,7 @@ func replaceBuild(cmd *cobra.Command, dockerCLI *command.DockerCli) {
 	}
 }
 
-// setHelp words the help of a command as Berth's before it is shown. Only then:
+// setHelp words the help of a command as its program's before it is shown. Only then:
 // the whole tree has a thousand flags, and no other command should pay for it.
 func setHelp(root *cobra.Command, dockerCLI *command.DockerCli) {
 	show := root.HelpFunc()
@@ -102,9 +114,19 @@ func setHelp(root *cobra.Command, dockerCLI *command.DockerCli) {
 			}
 			hideWithout(root, "bake", "buildx")
 		}
-		rewordHelp(cmd)
+		if root.Name() == Berth {
+			rewordHelp(cmd)
+		}
 		show(cmd, args)
 	})
+}
+
+// Reword names Berth in the help of the whole tree, for those who print all of it.
+func Reword(cmd *cobra.Command) {
+	rewordHelp(cmd)
+	for _, sub := range cmd.Commands() {
+		Reword(sub)
+	}
 }
 
 // hideWithout hides a command that needs a plugin which is not there.
@@ -116,15 +138,4 @@ func hideWithout(root *cobra.Command, name, plugin string) {
 	if i := slices.IndexFunc(all, named(name)); i >= 0 && !slices.ContainsFunc(all, named(plugin)) {
 		all[i].Hidden = true
 	}
-}
-
-// useBerthSocket makes Berth's socket the host unless a flag, DOCKER_HOST or a
-// context names another. It has to follow Initialize, which settles the context,
-// and reports whether it did anything.
-func useBerthSocket(dockerCLI *command.DockerCli, opts *cliflags.ClientOptions) bool {
-	if len(opts.Hosts) > 0 || os.Getenv(client.EnvOverrideHost) != "" || dockerCLI.CurrentContext() != command.DefaultContextName {
-		return false
-	}
-	opts.Hosts = []string{defaultHost} // read when the first request is made
-	return true
 }
