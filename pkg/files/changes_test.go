@@ -133,13 +133,13 @@ func TestChanges(t *testing.T) {
 // A layer holds the changes and nothing else.
 func TestLayer(t *testing.T) {
 	c := layered(t, image, changes(t))
-	for name, want := range map[string]string{
-		"upper": "again/ again/.wh..wh..opq again/new dev/ dev/mine etc/ etc/.wh.group etc/passwd file/ file/in .wh.gone .wh.moved " +
-			"new/ new/dir/ new/dir/f new/g=new/dir/f new/l there/ there/in/ there/in/f usr/ usr/lib/",
-		"all": "again/ again/new again/.wh.old again/.wh.same dev/ dev/mine etc/ etc/.wh.group etc/passwd file/ file/in .wh.gone .wh.moved " +
-			"new/ new/dir/ new/dir/f new/g=new/dir/f new/l there/ there/in/ there/in/f usr/ usr/lib/",
+	for _, test := range []struct{ name, want string }{
+		{"upper", "again/ again/.wh..wh..opq again/new dev/ dev/mine etc/ etc/.wh.group etc/passwd file/ file/in .wh.gone .wh.moved " +
+			"new/ new/dir/ new/dir/f new/g=new/dir/f new/l there/ there/in/ there/in/f usr/ usr/lib/"},
+		{"all", "again/ again/new again/.wh.old again/.wh.same dev/ dev/mine etc/ etc/.wh.group etc/passwd file/ file/in .wh.gone .wh.moved " +
+			"new/ new/dir/ new/dir/f new/g=new/dir/f new/l there/ there/in/ there/in/f usr/ usr/lib/"},
 	} {
-		if name == "all" {
+		if test.name == "all" {
 			c.Upper = nil
 		}
 		var b bytes.Buffer
@@ -160,8 +160,8 @@ func TestLayer(t *testing.T) {
 				t.Errorf("%s: %v", h.Name, h.PAXRecords)
 			}
 		}
-		if strings.Join(got, " ") != want {
-			t.Errorf("%s:\n got %s\nwant %s", name, strings.Join(got, " "), want)
+		if strings.Join(got, " ") != test.want {
+			t.Errorf("%s:\n got %s\nwant %s", test.name, strings.Join(got, " "), test.want)
 		}
 	}
 }
