@@ -33,7 +33,8 @@ func richImage(t *testing.T, name string) (file string) {
 	config.Config = dockerspec.DockerOCIImageConfig{
 		ImageConfig: ocispec.ImageConfig{
 			User: "1:1", ExposedPorts: map[string]struct{}{"80/tcp": {}}, Env: []string{"A=1"}, Entrypoint: []string{"/bin/x"}, Cmd: []string{"y"},
-			Volumes: map[string]struct{}{"/v": {}}, WorkingDir: "/w", Labels: map[string]string{"a": "b"}, StopSignal: "SIGINT", ArgsEscaped: true,
+			Volumes: map[string]struct{}{"/v": {}}, WorkingDir: "/w", Labels: map[string]string{"a": "b"}, StopSignal: "SIGINT",
+			ArgsEscaped: true, //nolint:staticcheck // old images still say it
 		},
 		DockerOCIImageConfigExt: dockerspec.DockerOCIImageConfigExt{
 			Healthcheck: &dockerspec.HealthcheckConfig{Test: []string{"CMD", "true"}, Interval: time.Second, Timeout: time.Second, StartPeriod: time.Second, StartInterval: time.Second, Retries: 3},

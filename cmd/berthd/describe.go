@@ -3,10 +3,11 @@ package main
 import (
 	"cmp"
 
-	"github.com/berth-engine/berth/pkg/config"
-	"github.com/berth-engine/berth/pkg/system"
 	api "github.com/moby/moby/api/types/system"
 	"golang.org/x/net/http/httpproxy"
+
+	"github.com/berth-engine/berth/pkg/config"
+	"github.com/berth-engine/berth/pkg/system"
 )
 
 // addressPools are those of the configuration, for info.

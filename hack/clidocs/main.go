@@ -105,7 +105,7 @@ func daemon() *cobra.Command {
 		Long: "berthd serves the Docker Engine API and runs containers by containerd, which is part of it.\n\n" +
 			"It may end at any moment, by a signal, an upgrade or a crash: what it runs goes on, and the next berthd takes it over.\n\n" +
 			"Every option but --config-file, --validate and --version may be given in " + config.DefaultFile +
-			" instead, under the name that docker's daemon has for it; configuration.md in Berth's documentation lists them. " +
+			" instead, under the name that docker's daemon has for it. " +
 			"SIGHUP has that file read again, SIGTERM ends the daemon.",
 		Run:                   func(*cobra.Command, []string) {}, // a command without one has no synopsis
 		DisableAutoGenTag:     true,

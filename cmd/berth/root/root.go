@@ -1,5 +1,5 @@
 // Package root makes the tree of the client's commands: those of docker/cli, with
-// our build, volumes and doctor among them. Programs that describe the tree (manual
+// our build and volumes among them. Programs that describe the tree (manual
 // pages, completions) take it from here as the client does.
 package root
 

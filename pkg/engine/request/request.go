@@ -3,6 +3,7 @@
 package request
 
 import (
+	"cmp"
 	"context"
 	"os"
 	"slices"
@@ -77,10 +78,7 @@ func (p *Plan) Record(ctx context.Context, q Create) (*container.Record, []strin
 			return nil, nil, err
 		}
 	}
-	hc := q.HostConfig
-	if hc == nil {
-		hc = &ctypes.HostConfig{}
-	}
+	hc := cmp.Or(q.HostConfig, &ctypes.HostConfig{})
 	p.Defaults.Fill(hc)
 	imageID, chain, img, err := p.Images.Resolve(ctx, q.Config.Image, q.Platform)
 	if err != nil {
