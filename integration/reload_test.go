@@ -34,8 +34,13 @@ func TestReload(t *testing.T) {
 	await(t, "what has to wait is named", func() bool {
 		return strings.Contains(d.Log(), "these settings change with the next start") && strings.Contains(d.Log(), "settings=Containers")
 	})
+	// It still waits when the file is read again.
+	hangUp(`{"labels":["rack=7"],"insecure-registries":["192.0.2.0/24"],"default-shm-size":"8m"}`)
+	await(t, "what has to wait is named again", func() bool {
+		return strings.Count(d.Log(), "settings=Containers") == 2
+	})
 	await(t, "the event", func() bool {
-		return d.Berth("events", "--since", "10m", "--until", "0s", "--filter", "type=daemon", "--format", "{{.Action}} {{.Actor.Attributes.labels}}").OK(t) == "reload rack=7"
+		return d.Berth("events", "--since", "10m", "--until", "0s", "--filter", "type=daemon", "--format", "{{.Action}} {{.Actor.Attributes.labels}}").OK(t) == "reload rack=7\nreload rack=7"
 	})
 	for i, bad := range []string{`{"labels":["rack=8"],"nope":1}`, `{`, `{"labels":7}`} {
 		hangUp(bad)

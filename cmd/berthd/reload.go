@@ -25,6 +25,7 @@ type live struct {
 	level *slog.LevelVar
 	log   *slog.Logger
 	parts *parts
+	began config.Config // what all but reloaded still is
 
 	mu      sync.Mutex // guards the rest
 	cfg     *config.Config
@@ -69,7 +70,7 @@ func (l *live) reload(args []string) {
 		return
 	}
 	l.mu.Lock()
-	waiting := changed(*l.cfg, *next)
+	waiting := changed(l.began, *next)
 	l.cfg = next
 	l.mu.Unlock()
 	l.level.Set(next.LogLevel)

@@ -43,7 +43,7 @@ func (s *Store) Assemble(ctx context.Context, a Assembly) (string, error) {
 	}
 	id := t.desc.Digest.String()
 	if name != nil {
-		s.publish(events.ActionTag, id, reference.FamiliarString(name), t.labels())
+		s.cfg.publish(events.ActionTag, id, reference.FamiliarString(name), t.labels())
 	}
 	return id, nil
 }

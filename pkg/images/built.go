@@ -38,11 +38,11 @@ func (k Sink) Built(ctx context.Context, names []string, desc ocispec.Descriptor
 		return errdefs.ErrNotFound.WithMessage("the built image " + desc.Digest.String() + " was removed")
 	}
 	id := desc.Digest.String()
-	s.publish(events.ActionCreate, id, id, t.labels())
+	s.cfg.publish(events.ActionCreate, id, id, t.labels())
 	for _, img := range found {
 		if img.Name != "" {
 			ref, _ := reference.ParseNormalizedNamed(img.Name) // parseTag made it
-			s.publish(events.ActionTag, id, reference.FamiliarString(ref), t.labels())
+			s.cfg.publish(events.ActionTag, id, reference.FamiliarString(ref), t.labels())
 		}
 	}
 	return nil

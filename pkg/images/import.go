@@ -47,7 +47,7 @@ func (s *Store) Import(ctx context.Context, body io.Reader, o ImportOptions, sen
 		return err
 	}
 	id := t.desc.Digest.String()
-	s.publish(events.ActionImport, id, id, t.labels())
+	s.cfg.publish(events.ActionImport, id, id, t.labels())
 	out.Message("", id)
 	return nil
 }

@@ -64,7 +64,7 @@ func (s *Store) Load(ctx context.Context, r io.Reader, quiet bool, ps []ocispec.
 			return err
 		}
 		id := img.Target.Digest.String()
-		s.publish(events.ActionLoad, id, id, v.targets[img.Target.Digest].labels())
+		s.cfg.publish(events.ActionLoad, id, id, v.targets[img.Target.Digest].labels())
 		text := "Loaded image ID: " + id
 		if img.Name != "" {
 			text = "Loaded image: " + familiar(img.Name)

@@ -109,8 +109,8 @@ func (n *namer) setLoaded(ctx context.Context, img archive.Image) ([]string, err
 
 // publish sends one of Docker's image events: the actor is the image, its
 // attributes are the image's labels and the name that was acted with.
-func (s *Store) publish(action events.Action, id, name string, labels map[string]string) {
-	if s.cfg.Events == nil {
+func (c Config) publish(action events.Action, id, name string, labels map[string]string) {
+	if c.Events == nil {
 		return
 	}
 	attributes := maps.Clone(labels)
@@ -119,7 +119,7 @@ func (s *Store) publish(action events.Action, id, name string, labels map[string
 	}
 	attributes["name"] = name
 	now := time.Now()
-	s.cfg.Events(events.Message{
+	c.Events(events.Message{
 		Type: events.ImageEventType, Action: action,
 		Actor: events.Actor{ID: id, Attributes: attributes},
 		Scope: "local", Time: now.Unix(), TimeNano: now.UnixNano(),

@@ -116,7 +116,7 @@ func (p *pull) image(ctx context.Context, ref reference.Named) (err error) {
 	if err := s.layers.discard(ctx, t); err != nil {
 		return err
 	}
-	s.publish(events.ActionPull, reference.FamiliarString(ref), reference.FamiliarName(ref), t.labels())
+	s.cfg.publish(events.ActionPull, reference.FamiliarString(ref), reference.FamiliarName(ref), t.labels())
 	out.Message("", "Digest: "+desc.Digest.String())
 	status := "Status: Image is up to date for "
 	if newer {

@@ -111,7 +111,7 @@ func (p *push) tag(ctx context.Context, ref reference.NamedTagged) error {
 	if p.platform == nil && desc.Digest != id {
 		out.Aux(auxprogress.ManifestPushedInsteadOfIndex{ManifestPushedInsteadOfIndex: true, OriginalIndex: t.desc, SelectedManifest: desc})
 	}
-	p.s.publish(events.ActionPush, reference.FamiliarString(ref), reference.FamiliarName(ref), t.labels())
+	p.s.cfg.publish(events.ActionPush, reference.FamiliarString(ref), reference.FamiliarName(ref), t.labels())
 	return nil
 }
 

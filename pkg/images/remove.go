@@ -88,11 +88,11 @@ func (s *Store) removed(t *target, plan removal) []image.DeleteResponse {
 		}
 		name := familiar(img.Name)
 		out = append(out, image.DeleteResponse{Untagged: name})
-		s.publish(events.ActionUnTag, id, name, t.labels())
+		s.cfg.publish(events.ActionUnTag, id, name, t.labels())
 	}
 	if plan.gone {
 		out = append(out, image.DeleteResponse{Deleted: id})
-		s.publish(events.ActionDelete, id, id, nil)
+		s.cfg.publish(events.ActionDelete, id, id, nil)
 	}
 	return out
 }

@@ -42,7 +42,7 @@ func (s *Store) RemovePlatforms(ctx context.Context, ref string, ps []ocispec.Pl
 		}
 		for _, id := range doomed {
 			out = append(out, image.DeleteResponse{Deleted: id.String()})
-			s.publish(events.ActionDelete, id.String(), id.String(), nil)
+			s.cfg.publish(events.ActionDelete, id.String(), id.String(), nil)
 		}
 		return s.index.refresh(ctx, request{names: []string{t.names[0].Name}, reread: true})
 	})

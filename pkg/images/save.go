@@ -57,7 +57,7 @@ func (s *Store) Save(ctx context.Context, refs []string, ps []ocispec.Platform, 
 	}
 	for _, one := range list {
 		id := one.desc.Digest.String()
-		s.publish(events.ActionSave, id, id, one.labels())
+		s.cfg.publish(events.ActionSave, id, id, one.labels())
 	}
 	return nil
 }

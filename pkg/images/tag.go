@@ -32,7 +32,7 @@ func (s *Store) Tag(ctx context.Context, ref, name string) error {
 	if err != nil {
 		return err
 	}
-	s.publish(events.ActionTag, t.desc.Digest.String(), reference.FamiliarString(to), t.labels())
+	s.cfg.publish(events.ActionTag, t.desc.Digest.String(), reference.FamiliarString(to), t.labels())
 	return nil
 }
 
