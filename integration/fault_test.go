@@ -15,7 +15,8 @@ func TestFaults(t *testing.T) {
 	d := start(t, harness.Options{Binary: "berthd-faults"})
 	const name = "victim"
 	create := func() {
-		d.Berth("create", "--name", name, "-p", "127.0.0.1::80", "-v", "/anonymous", image, "sleep", "1000")
+		d.Berth("create", "--name", name, "-p", "127.0.0.1::80", "-v", "/anonymous",
+			"--mount", "type=image,source="+image+",target=/image", image, "sleep", "1000")
 	}
 	run := func() { create(); d.Berth("start", name) }
 	for _, c := range []struct {

@@ -97,7 +97,10 @@ func assemble(ctx context.Context, cfg *config.Config, db *store.DB, log *slog.L
 	if p.networks, err = openNetworks(ctx, cfg, bin.cni, p.bus, log); err != nil {
 		return nil, err
 	}
-	if p.volumes, err = volumes.Open(volumes.Config{Root: filepath.Join(cfg.DataRoot, "volumes"), Publish: p.bus.Publish, Freeze: p.freeze, Logger: log}); err != nil {
+	if p.volumes, err = volumes.Open(volumes.Config{
+		Root: filepath.Join(cfg.DataRoot, "volumes"), DataRoot: cfg.DataRoot,
+		Publish: p.bus.Publish, Freeze: p.freeze, Images: p.runtime.OpenImage, Logger: log,
+	}); err != nil {
 		return nil, err
 	}
 	if p.engine, err = engine.New(ctx, engine.Config{

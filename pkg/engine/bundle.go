@@ -55,7 +55,7 @@ func (b *bundler) bundle(ctx context.Context, r *container.Record, sandbox conta
 			return nil, err
 		}
 	}
-	mounts, err := b.volumes.Mounts(ctx, r.ID, r.Config, r.HostConfig, r.From)
+	mounts, err := b.volumes.Mounts(ctx, r.ID, r.Config, r.HostConfig, r.Shared)
 	if err != nil {
 		return nil, err
 	}

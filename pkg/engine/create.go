@@ -67,6 +67,11 @@ func (c *creator) make(ctx context.Context, r *container.Record) (err error) {
 	if err := c.tasks.CreateRootfs(ctx, r.ID, r.Chain); err != nil {
 		return fmt.Errorf("container %s: root filesystem: %w", r.ID, err)
 	}
+	for n, img := range r.Images { // undone with the root filesystem
+		if err := c.tasks.CreateView(ctx, r.ID, n, img.Chain); err != nil {
+			return fmt.Errorf("container %s: mounted image %s: %w", r.ID, img.Image, err)
+		}
+	}
 	undo.push("volumes", func(ctx context.Context) error { return c.volumes.Release(ctx, r.ID, true) })
 	if err := c.prepareVolumes(ctx, r); err != nil {
 		return err
@@ -109,5 +114,5 @@ func (c *creator) name(r *container.Record) error {
 func (c *creator) prepareVolumes(ctx context.Context, r *container.Record) error {
 	view := c.bundler.rootfs(ctx, r.ID)
 	defer view.close()
-	return c.volumes.Prepare(ctx, r.ID, r.Config, r.HostConfig, r.From, view.openDir)
+	return c.volumes.Prepare(ctx, r.ID, r.Config, r.HostConfig, r.Shared, view.openDir)
 }

@@ -28,6 +28,7 @@ import (
 	dockerspec "github.com/moby/docker-image-spec/specs-go/v1"
 	ctypes "github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/events"
+	"github.com/moby/moby/api/types/mount"
 	"github.com/moby/moby/api/types/network"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -419,6 +420,10 @@ func (f *fakeTasks) CreateRootfs(_ context.Context, id string, _ digest.Digest) 
 	return nil
 }
 
+func (f *fakeTasks) CreateView(context.Context, string, int, digest.Digest) error {
+	return f.note("view")
+}
+
 func (f *fakeTasks) RemoveRootfs(_ context.Context, id string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -504,28 +509,32 @@ func (f *fakeNetworks) Reconcile(context.Context, []string) error { return nil }
 
 type fakeVolumes struct{ *journal }
 
-func (f *fakeVolumes) Mounts(context.Context, string, *ctypes.Config, *ctypes.HostConfig, []ctypes.MountPoint) ([]specs.Mount, error) {
+func (f *fakeVolumes) Mounts(context.Context, string, *ctypes.Config, *ctypes.HostConfig, []mount.Mount) ([]specs.Mount, error) {
 	return nil, f.note("mount")
 }
 
-func (f *fakeVolumes) Borrow(context.Context, string, *ctypes.Config, *ctypes.HostConfig, []ctypes.MountPoint) ([]specs.Mount, func() error, error) {
+func (f *fakeVolumes) Borrow(context.Context, string, *ctypes.Config, *ctypes.HostConfig, []mount.Mount) ([]specs.Mount, func() error, error) {
 	return nil, func() error { return nil }, nil
 }
 
 func (f *fakeVolumes) Unmount(context.Context, string) error { return f.note("unmount") }
 
-func (f *fakeVolumes) Points(string, *ctypes.Config, *ctypes.HostConfig, []ctypes.MountPoint) ([]ctypes.MountPoint, error) {
+func (f *fakeVolumes) Points(string, *ctypes.Config, *ctypes.HostConfig, []mount.Mount) ([]ctypes.MountPoint, error) {
 	return nil, nil
 }
 
-func (f *fakeVolumes) Prepare(context.Context, string, *ctypes.Config, *ctypes.HostConfig, []ctypes.MountPoint, func(string) (*os.File, error)) error {
+func (f *fakeVolumes) Shared(string, *ctypes.Config, *ctypes.HostConfig, []mount.Mount) ([]mount.Mount, error) {
+	return nil, nil
+}
+
+func (f *fakeVolumes) Prepare(context.Context, string, *ctypes.Config, *ctypes.HostConfig, []mount.Mount, func(string) (*os.File, error)) error {
 	return f.note("prepare")
 }
 
 func (f *fakeVolumes) Born(string) error { return nil }
 func (f *fakeVolumes) Doom(string) error { return nil }
 
-func (f *fakeVolumes) Reserve(string, *ctypes.Config, *ctypes.HostConfig, []ctypes.MountPoint, bool) error {
+func (f *fakeVolumes) Reserve(string, *ctypes.Config, *ctypes.HostConfig, []mount.Mount, bool) error {
 	return nil
 }
 

@@ -8,11 +8,13 @@ import (
 	"github.com/berth-engine/berth/pkg/engine/contents"
 	"github.com/berth-engine/berth/pkg/engine/endpoints"
 	"github.com/berth-engine/berth/pkg/engine/exec"
+	"github.com/berth-engine/berth/pkg/engine/request"
 	"github.com/berth-engine/berth/pkg/runtime"
 	"github.com/berth-engine/berth/pkg/store"
 	dockerspec "github.com/moby/docker-image-spec/specs-go/v1"
 	ctypes "github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/events"
+	"github.com/moby/moby/api/types/mount"
 	"github.com/moby/moby/api/types/network"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -50,21 +52,20 @@ type Volumes interface {
 	volumeLife
 	contents.Volumes
 	// Mounts makes ready what a starting container mounts; Unmount undoes it.
-	Mounts(ctx context.Context, id string, cfg *ctypes.Config, hc *ctypes.HostConfig, from []ctypes.MountPoint) ([]specs.Mount, error)
+	Mounts(ctx context.Context, id string, cfg *ctypes.Config, hc *ctypes.HostConfig, from []mount.Mount) ([]specs.Mount, error)
 	Unmount(ctx context.Context, id string) error
 }
 
 type volumeLife interface {
-	// Points checks and describes the mounts, and changes nothing.
-	Points(id string, cfg *ctypes.Config, hc *ctypes.HostConfig, from []ctypes.MountPoint) ([]ctypes.MountPoint, error)
+	request.Volumes
 	// Prepare makes a new container's volumes; open gives folders of its root.
-	Prepare(ctx context.Context, id string, cfg *ctypes.Config, hc *ctypes.HostConfig, from []ctypes.MountPoint, open func(path string) (*os.File, error)) error
+	Prepare(ctx context.Context, id string, cfg *ctypes.Config, hc *ctypes.HostConfig, from []mount.Mount, open func(path string) (*os.File, error)) error
 	// Born says that a container that Prepare was called for has its record.
 	Born(id string) error
 	// Doom says that its record is about to go, and its volumes without a name.
 	Doom(id string) error
 	// Reserve says at boot which volumes a container has.
-	Reserve(id string, cfg *ctypes.Config, hc *ctypes.HostConfig, from []ctypes.MountPoint, running bool) error
+	Reserve(id string, cfg *ctypes.Config, hc *ctypes.HostConfig, from []mount.Mount, running bool) error
 	// Reconcile unmounts what nobody has reserved.
 	Reconcile(ctx context.Context) error
 	// Release forgets a removed container, and with anonymous its volumes
@@ -109,7 +110,9 @@ type taskControl interface {
 
 type rootfsControl interface {
 	CreateRootfs(ctx context.Context, id string, parent digest.Digest) error
-	RemoveRootfs(ctx context.Context, id string) error
+	RemoveRootfs(ctx context.Context, id string) error // and the views
+	// CreateView holds an image that is mounted into a container; n counts from 0.
+	CreateView(ctx context.Context, id string, n int, parent digest.Digest) error
 	RootfsSize(ctx context.Context, id string) (own, total int64, err error)
 	Rootfs(ctx context.Context) ([]string, error)
 	contents.Roots

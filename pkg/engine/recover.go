@@ -155,7 +155,7 @@ func leftover(s container.Status, t runtime.Task) bool {
 func (r *recovery) reserve(ctx context.Context) {
 	for _, u := range r.units.All() {
 		v := u.View()
-		if err := r.volumes.Reserve(u.ID, v.Record.Config, v.Record.HostConfig, v.Record.From, v.Status.Live()); err != nil {
+		if err := r.volumes.Reserve(u.ID, v.Record.Config, v.Record.HostConfig, v.Record.Shared, v.Status.Live()); err != nil {
 			r.log.Error("volumes of a container could not be reserved", "container", u.ID, "error", err)
 		}
 	}

@@ -93,11 +93,15 @@ func upperDir(mounts []mount.Mount) (string, bool) {
 	return "", false
 }
 
-// RemoveRootfs removes the snapshot. Absent is no error.
+// RemoveRootfs removes the snapshot and the views of container id. Absent is no
+// error.
 func (r *rootfilesystems) RemoveRootfs(ctx context.Context, id string) error {
 	ctx, end := trace.Start(r.in(ctx), "runtime.snapshot.remove", "id", id)
 	defer end()
-	err := r.client.SnapshotService(r.config.Snapshotter).Remove(ctx, id)
+	err := r.removeViews(ctx, id)
+	if err == nil { // else they would have nobody to ask for them
+		err = r.client.SnapshotService(r.config.Snapshotter).Remove(ctx, id)
+	}
 	if err = ignore(err, errdefs.IsNotFound); err != nil {
 		return fmt.Errorf("removing the snapshot of container %s: %w", id, err)
 	}

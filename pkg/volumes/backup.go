@@ -11,6 +11,7 @@ import (
 
 	"github.com/berth-engine/berth/pkg/decompress"
 	"github.com/berth-engine/berth/pkg/files"
+	"github.com/berth-engine/berth/pkg/volumes/points"
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/volume"
 	"golang.org/x/sys/unix"
@@ -135,7 +136,7 @@ func (b *Backups) Restore(ctx context.Context, name, from string) error {
 		return err
 	}
 	return b.borrow(ctx, from, false, func(source *entry) error {
-		_, err := b.staged(ctx, metadata{Name: name, Driver: DefaultDriver},
+		_, err := b.staged(ctx, metadata{Name: name, Driver: points.DefaultDriver},
 			func(data string) error { return clone(ctx, data, source.data()) },
 			func(e *entry, data string) error { return b.exchange(ctx, e, data, true) })
 		return err

@@ -28,8 +28,9 @@ type catalog struct {
 
 	turn turn // held to make, rename away or fill in the entry of a volume
 
-	mu      sync.Mutex        // guards volumes, and refs and users of each entry
+	mu      sync.Mutex        // guards the maps, and refs and users of each entry
 	volumes map[string]*entry // by name
+	running map[string]bool   // containers that were found running at boot
 }
 
 // entry is one volume.
@@ -63,7 +64,7 @@ func (e *entry) describe() volume.Volume {
 
 // openCatalog reads the volumes in root and sweeps what a killed daemon left.
 func openCatalog(root string, news teller, logger *slog.Logger) (*catalog, error) {
-	c := &catalog{root: root, news: news, turn: make(turn, 1), volumes: map[string]*entry{}}
+	c := &catalog{root: root, news: news, turn: make(turn, 1), volumes: map[string]*entry{}, running: map[string]bool{}}
 	entries, err := os.ReadDir(root)
 	if err != nil {
 		return nil, err

@@ -4,33 +4,39 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 
+	"github.com/berth-engine/berth/pkg/volumes/points"
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/mount"
 )
 
-// Points describes a container's mounts as inspect shows them. The result
-// follows from the arguments alone. Errors are Parse's, and those of names and
-// options of volumes.
-func (s *Store) Points(id string, cfg *container.Config, hc *container.HostConfig, from []container.MountPoint) ([]container.MountPoint, error) {
-	points, err := Parse(cfg, hc, from)
+// Points describes a container's mounts as inspect shows them; the result follows
+// from the arguments alone. It changes nothing. Errors are Parse's, those of names and
+// options of volumes, and InvalidArgument for a bind of what is not there.
+func (s *Store) Points(id string, cfg *container.Config, hc *container.HostConfig, from []mount.Mount) ([]container.MountPoint, error) {
+	all, err := s.parser.Parse(cfg, hc, from)
 	if err != nil {
 		return nil, err
 	}
 	var out []container.MountPoint
-	for _, p := range points {
+	for i, p := range all {
 		if p.Hidden {
 			continue
+		}
+		if err := checkSource(p, s.mounter.recursiveReadonly); err != nil {
+			return nil, err
 		}
 		m := container.MountPoint{
 			Type: p.Type, Source: p.Source, Destination: p.Destination, Mode: p.Mode, RW: p.RW, Propagation: p.Propagation,
 		}
-		if p.Type == mount.TypeVolume {
-			want := p.volume(id)
+		switch p.Type {
+		case mount.TypeImage:
+			m.Name, m.Source = p.Name, s.mounter.places.of(id, i)
+		case mount.TypeVolume:
+			want := wanted(p, id)
 			if err := want.check(); err != nil {
 				// Docker says NotFound, which has its CLI look for the image.
 				return nil, invalid("%v", err)
@@ -42,8 +48,23 @@ func (s *Store) Points(id string, cfg *container.Config, hc *container.HostConfi
 	return out, nil
 }
 
-// volume is what a volume of container id has to be.
-func (p Point) volume(id string) metadata {
+// Shared tells what a container that takes over the mounts of another one gets.
+func (s *Store) Shared(id string, cfg *container.Config, hc *container.HostConfig, from []mount.Mount) ([]mount.Mount, error) {
+	all, err := s.parser.Parse(cfg, hc, from)
+	if err != nil {
+		return nil, err
+	}
+	var out []mount.Mount
+	for _, p := range all {
+		if !p.Hidden {
+			out = append(out, p.Shared(wanted(p, id).Name))
+		}
+	}
+	return out, nil
+}
+
+// wanted is what a volume of container id has to be.
+func wanted(p points.Point, id string) metadata {
 	m := metadata{Name: p.Name, Driver: p.Driver, Labels: p.Labels, Options: p.Options}
 	if m.Name == "" {
 		m.Name = anonymousName(id, p.Destination)
@@ -58,32 +79,27 @@ func (p Point) volume(id string) metadata {
 type OpenDir = func(path string) (*os.File, error)
 
 // Prepare makes the volumes that a new container needs and notes that it has
-// them, copies the image's content into those that are empty, and checks that
-// the sources of --mount binds exist. It undoes itself when it fails, and so does
-// the next start of the daemon unless Born says that the container exists.
-func (s *Store) Prepare(ctx context.Context, id string, cfg *container.Config, hc *container.HostConfig, from []container.MountPoint, open OpenDir) (err error) {
-	points, err := Parse(cfg, hc, from)
+// them, and copies the image's content into those that are empty. It undoes itself
+// when it fails, and so does the next start of the daemon unless Born says that the
+// container exists.
+func (s *Store) Prepare(ctx context.Context, id string, cfg *container.Config, hc *container.HostConfig, from []mount.Mount, open OpenDir) (err error) {
+	all, err := s.parser.Parse(cfg, hc, from)
 	if err != nil {
 		return err
-	}
-	for _, p := range points {
-		if err := checkSource(p, s.mounter.recursiveReadonly); err != nil {
-			return err
-		}
 	}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.Release(context.WithoutCancel(ctx), id, true))
 		}
 	}()
-	if err := s.unborn.note(id, anonymous(id, points)); err != nil {
+	if err := s.unborn.note(id, anonymous(id, all)); err != nil {
 		return err
 	}
-	for _, p := range points {
+	for _, p := range all {
 		if p.Type != mount.TypeVolume {
 			continue
 		}
-		e, err := s.catalog.obtain(ctx, p.volume(id), id)
+		e, err := s.catalog.obtain(ctx, wanted(p, id), id)
 		if err != nil {
 			return err
 		}
@@ -97,37 +113,22 @@ func (s *Store) Prepare(ctx context.Context, id string, cfg *container.Config, h
 	return nil
 }
 
-// checkSource: only -v and CreateMountpoint make what is not there.
-func checkSource(p Point, recursiveReadonly bool) error {
-	if p.Type != mount.TypeBind {
-		return nil
-	}
-	if p.ReadonlyForceRecursive && !recursiveReadonly {
-		return invalid("invalid mount config for type %q: ReadOnlyForceRecursive is not supported by the kernel", p.Type)
-	}
-	_, err := os.Stat(p.Source)
-	switch {
-	case err == nil, p.CreateSource && errors.Is(err, fs.ErrNotExist):
-		return nil
-	case errors.Is(err, fs.ErrNotExist):
-		return invalid("invalid mount config for type %q: bind source path does not exist: %s", p.Type, p.Source)
-	}
-	return invalid("invalid mount config for type %q: %v", p.Type, err)
-}
-
 // Reserve says at boot which volumes a container has, and whether it has them
 // mounted. A volume that is gone is told in the log: the container's next start
 // makes it again.
-func (s *Store) Reserve(id string, cfg *container.Config, hc *container.HostConfig, from []container.MountPoint, running bool) error {
-	points, err := Parse(cfg, hc, from)
+func (s *Store) Reserve(id string, cfg *container.Config, hc *container.HostConfig, from []mount.Mount, running bool) error {
+	all, err := s.parser.Parse(cfg, hc, from)
 	if err != nil {
 		return err
 	}
-	for _, p := range points {
+	if running {
+		s.catalog.runs(id)
+	}
+	for _, p := range all {
 		if p.Type != mount.TypeVolume {
 			continue
 		}
-		name := p.volume(id).Name
+		name := wanted(p, id).Name
 		if !s.catalog.reserve(id, name, running) {
 			s.logger.Warn("a container's volume is gone", "container", id, "volume", name)
 		}

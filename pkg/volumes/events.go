@@ -4,6 +4,7 @@ import (
 	"maps"
 	"strconv"
 
+	"github.com/berth-engine/berth/pkg/volumes/points"
 	"github.com/moby/moby/api/types/events"
 )
 
@@ -19,7 +20,7 @@ func (t teller) tell(action events.Action, m metadata, more map[string]string) {
 }
 
 // mounted tells that a container has a volume mounted.
-func (t teller) mounted(container string, m metadata, p Point) {
+func (t teller) mounted(container string, m metadata, p points.Point) {
 	t.tell(events.ActionMount, m, map[string]string{
 		"container": container, "destination": p.Destination, "read/write": strconv.FormatBool(p.RW), "propagation": string(p.Propagation),
 	})

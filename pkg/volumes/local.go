@@ -60,7 +60,7 @@ func (s *Store) Unmount(ctx context.Context, id string) error {
 
 // giveBack takes a user off the volumes that he has mounted.
 func (m *mounter) giveBack(ctx context.Context, id string) ([]*entry, error) {
-	errs := []error{m.subpaths.unmount(id)}
+	errs := []error{m.places.unmount(id)}
 	used := m.catalog.usedBy(id)
 	for _, e := range used {
 		errs = append(errs, m.unuse(ctx, id, e))
@@ -83,7 +83,7 @@ func (m *mounter) unuse(ctx context.Context, id string, e *entry) error {
 // it has, and removes the volumes of containers that never came to be.
 func (s *Store) Reconcile(ctx context.Context) error {
 	idle, running := s.catalog.idle()
-	errs := []error{s.mounter.subpaths.sweep(running), s.sweepUnborn(ctx)}
+	errs := []error{s.mounter.places.sweep(running), s.sweepUnborn(ctx)}
 	for _, e := range idle {
 		if e.meta.mounted() {
 			errs = append(errs, s.mounter.unuse(ctx, "", e))

@@ -14,6 +14,7 @@ import (
 	"regexp"
 	"time"
 
+	"github.com/berth-engine/berth/pkg/volumes/points"
 	"github.com/containerd/errdefs"
 	"github.com/docker/go-units"
 	"golang.org/x/sys/unix"
@@ -51,13 +52,13 @@ var nameFormat = regexp.MustCompile("^" + nameCharacters + "+$")
 // local driver does not have.
 func (m *metadata) check() error {
 	if m.Driver == "" {
-		m.Driver = DefaultDriver
+		m.Driver = points.DefaultDriver
 	}
 	fail := func(format string, args ...any) error {
 		return errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("create %s: ", m.Name) + fmt.Sprintf(format, args...))
 	}
 	switch {
-	case m.Driver != DefaultDriver:
+	case m.Driver != points.DefaultDriver:
 		return errdefs.ErrNotFound.WithMessage(fmt.Sprintf("create %s: error looking up volume plugin %s: plugin %q not found", m.Name, m.Driver, m.Driver))
 	case len(m.Name) == 1:
 		return fail("volume name is too short, names should be at least two alphanumeric characters")
@@ -128,7 +129,7 @@ func readMetadata(dir, name string) (metadata, error) {
 		if !info.IsDir() {
 			return m, fmt.Errorf("%s is not a folder", filepath.Join(dir, dataDir))
 		}
-		return metadata{Name: name, Driver: DefaultDriver, CreatedAt: info.ModTime().UTC()}, nil
+		return metadata{Name: name, Driver: points.DefaultDriver, CreatedAt: info.ModTime().UTC()}, nil
 	}
 	if err != nil {
 		return m, err

@@ -3,14 +3,11 @@ package volumes
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
-	"path/filepath"
-	"strings"
 
+	"github.com/berth-engine/berth/pkg/volumes/points"
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/mount"
-	"github.com/moby/sys/mountinfo"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
@@ -18,20 +15,20 @@ import (
 // the runtime: volumes that are gone are made again (empty), those with a
 // device are mounted, folders for -v are made. Unmount undoes it; so does a
 // failure.
-func (s *Store) Mounts(ctx context.Context, id string, cfg *container.Config, hc *container.HostConfig, from []container.MountPoint) ([]specs.Mount, error) {
-	points, err := Parse(cfg, hc, from)
+func (s *Store) Mounts(ctx context.Context, id string, cfg *container.Config, hc *container.HostConfig, from []mount.Mount) ([]specs.Mount, error) {
+	all, err := s.parser.Parse(cfg, hc, from)
 	if err != nil {
 		return nil, err
 	}
-	out, err := s.mounter.mounts(ctx, user{id: id, ref: id}, id, points)
+	out, err := s.mounter.mounts(ctx, user{id: id, ref: id}, id, all)
 	if err != nil {
 		return nil, err
 	}
-	for _, p := range points {
+	for _, p := range all {
 		if p.Type != mount.TypeVolume {
 			continue
 		}
-		if e, err := s.catalog.find(p.volume(id).Name); err == nil {
+		if e, err := s.catalog.find(wanted(p, id).Name); err == nil {
 			s.news.mounted(id, e.meta, p)
 		}
 	}
@@ -40,13 +37,13 @@ func (s *Store) Mounts(ctx context.Context, id string, cfg *container.Config, hc
 
 // Borrow is Mounts for somebody who looks at what a container has, whether it runs
 // or not, until he gives it back.
-func (s *Store) Borrow(ctx context.Context, id string, cfg *container.Config, hc *container.HostConfig, from []container.MountPoint) ([]specs.Mount, func() error, error) {
-	points, err := Parse(cfg, hc, from)
+func (s *Store) Borrow(ctx context.Context, id string, cfg *container.Config, hc *container.HostConfig, from []mount.Mount) ([]specs.Mount, func() error, error) {
+	all, err := s.parser.Parse(cfg, hc, from)
 	if err != nil {
 		return nil, nil, err
 	}
 	u := user{id: id + "-" + unique()}
-	mounts, err := s.mounter.mounts(ctx, u, id, points)
+	mounts, err := s.mounter.mounts(ctx, u, id, all)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -58,8 +55,9 @@ func (s *Store) Borrow(ctx context.Context, id string, cfg *container.Config, hc
 
 // mounter makes ready what is mounted, for users.
 type mounter struct {
-	catalog  *catalog
-	subpaths subpaths
+	catalog *catalog
+	images  OpenImage
+	places  places
 
 	recursiveReadonly bool // the kernel has mount_setattr (5.12)
 }
@@ -69,20 +67,24 @@ type mounter struct {
 type user struct{ id, ref string }
 
 // mounts makes ready the mounts of container id for a user.
-func (m *mounter) mounts(ctx context.Context, u user, id string, points []Point) (out []specs.Mount, err error) {
+func (m *mounter) mounts(ctx context.Context, u user, id string, all []points.Point) (out []specs.Mount, err error) {
 	defer func() {
 		if err != nil {
 			_, undone := m.giveBack(context.WithoutCancel(ctx), u.id)
 			err = errors.Join(err, undone)
 		}
 	}()
-	for i, p := range points {
+	images := 0
+	for i, p := range all {
 		var mounted specs.Mount
 		switch p.Type {
 		case mount.TypeBind:
 			mounted, err = m.bindMount(p)
 		case mount.TypeVolume:
 			mounted, err = m.volumeMount(ctx, u, id, i, p)
+		case mount.TypeImage:
+			mounted, err = m.imageMount(ctx, m.places.of(u.id, i), id, images, p)
+			images++
 		default:
 			mounted = specs.Mount{Type: "tmpfs", Source: "tmpfs", Options: p.Tmpfs}
 		}
@@ -95,77 +97,8 @@ func (m *mounter) mounts(ctx context.Context, u user, id string, points []Point)
 	return out, nil
 }
 
-func (m *mounter) bindMount(p Point) (specs.Mount, error) {
-	if err := checkSource(p, m.recursiveReadonly); err != nil {
-		return specs.Mount{}, err
-	}
-	if p.CreateSource {
-		if err := makeSource(p.Source); err != nil {
-			return specs.Mount{}, err
-		}
-	}
-	if err := checkPropagation(p); err != nil {
-		return specs.Mount{}, err
-	}
-	out := specs.Mount{Type: "bind", Source: p.Source, Options: []string{"rbind", string(p.Propagation)}}
-	if p.NonRecursive {
-		out.Options[0] = "bind"
-	}
-	if !p.RW {
-		out.Options = append(out.Options, "ro")
-		// Without rro what is mounted below the source stays writable.
-		if !p.NonRecursive && !p.ReadonlyNonRecursive && m.recursiveReadonly {
-			out.Options = append(out.Options, "rro")
-		}
-	}
-	return out, nil
-}
-
-// makeSource makes a -v's folder, as Docker does, owned by root.
-func makeSource(p string) error {
-	if _, err := os.Stat(p); err == nil {
-		return nil
-	}
-	if err := os.MkdirAll(p, 0o755); err != nil {
-		return fmt.Errorf("error while creating mount source path '%s': %w", p, err)
-	}
-	return nil
-}
-
-// checkPropagation: the kernel passes mount events on only from a mount that is
-// itself shared, or a slave.
-func checkPropagation(p Point) error {
-	shared := strings.HasSuffix(string(p.Propagation), "shared")
-	slave := strings.HasSuffix(string(p.Propagation), "slave")
-	if !shared && !slave {
-		return nil
-	}
-	source, err := filepath.EvalSymlinks(p.Source)
-	if err != nil {
-		return err
-	}
-	infos, err := mountinfo.GetMounts(mountinfo.ParentsFilter(source))
-	if err != nil {
-		return fmt.Errorf("looking up the mount of %s: %w", source, err)
-	}
-	at, optional := "", ""
-	for _, i := range infos {
-		// Of mounts on one place, the last is on top.
-		if len(i.Mountpoint) >= len(at) {
-			at, optional = i.Mountpoint, i.Optional
-		}
-	}
-	switch {
-	case strings.Contains(optional, "shared:"), slave && strings.Contains(optional, "master:"):
-		return nil
-	case shared:
-		return invalid("path %s is mounted on %s but it is not a shared mount", p.Source, at)
-	}
-	return invalid("path %s is mounted on %s but it is not a shared or slave mount", p.Source, at)
-}
-
-func (m *mounter) volumeMount(ctx context.Context, u user, id string, index int, p Point) (specs.Mount, error) {
-	e, err := m.use(ctx, u, p.volume(id))
+func (m *mounter) volumeMount(ctx context.Context, u user, id string, index int, p points.Point) (specs.Mount, error) {
+	e, err := m.use(ctx, u, wanted(p, id))
 	if err != nil {
 		return specs.Mount{}, err
 	}
@@ -174,7 +107,7 @@ func (m *mounter) volumeMount(ctx context.Context, u user, id string, index int,
 		out.Options[1] = string(p.Propagation)
 	}
 	if p.Subpath != "" {
-		if out.Source, err = m.subpaths.mount(u.id, index, e, p.Subpath); err != nil {
+		if out.Source, err = m.part(u, index, e, p.Subpath); err != nil {
 			return specs.Mount{}, err
 		}
 	}
@@ -182,4 +115,31 @@ func (m *mounter) volumeMount(ctx context.Context, u user, id string, index int,
 		out.Options = append(out.Options, "ro")
 	}
 	return out, nil
+}
+
+// part mounts a path of a volume where only we can change what is there.
+func (m *mounter) part(u user, index int, e *entry, sub string) (string, error) {
+	dir, err := os.Open(e.data())
+	if err != nil {
+		return "", err
+	}
+	defer dir.Close()
+	at := m.places.of(u.id, index)
+	return at, mountPart(at, dir, e.data(), sub)
+}
+
+// imageMount mounts the n-th image of container id, or a path in it, at a place of
+// ours: the runtime takes no more than a page of names of layers.
+func (m *mounter) imageMount(ctx context.Context, at, id string, n int, p points.Point) (specs.Mount, error) {
+	root, err := m.images(ctx, id, n)
+	if err != nil {
+		return specs.Mount{}, err
+	}
+	defer root.Close()
+	if p.Subpath == "" {
+		err = mountDetached(at, root)
+	} else {
+		err = mountPartDetached(at, root, p.Name, p.Subpath)
+	}
+	return specs.Mount{Type: "bind", Source: at, Options: []string{"rbind", "rprivate", "ro"}}, err
 }

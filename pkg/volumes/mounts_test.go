@@ -2,14 +2,18 @@ package volumes
 
 import (
 	"context"
+	"log/slog"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/events"
 	"github.com/moby/moby/api/types/mount"
 	"github.com/moby/moby/api/types/volume"
 	"golang.org/x/sys/unix"
@@ -131,7 +135,7 @@ func TestSubpath(t *testing.T) {
 	s = open(t, root) // killed; the container has ended meanwhile
 	must(t, s.Reserve("c1", &container.Config{}, sub("a"), nil, false))
 	must(t, s.Reconcile(ctx))
-	if left, _ := os.ReadDir(filepath.Join(root, subpathsDir)); len(left) != 0 {
+	if left, _ := os.ReadDir(filepath.Join(root, placesDir)); len(left) != 0 {
 		t.Errorf("left behind: %v", left)
 	}
 	if _, err := os.Stat(filepath.Join(v.Mountpoint, "a/b/file")); err != nil {
@@ -160,6 +164,111 @@ func TestPropagation(t *testing.T) {
 	must(t, unix.Mount("", dir, "", unix.MS_SHARED, ""))
 	must(t, start("rshared"))
 	must(t, start("rslave"))
+}
+
+// A bind around the data root that names no propagation has what its source allows.
+func TestPropagationByDefault(t *testing.T) {
+	ctx, dir := context.Background(), t.TempDir()
+	must(t, unix.Mount("tmpfs", dir, "tmpfs", 0, ""))
+	t.Cleanup(func() { must(t, unix.Unmount(dir, unix.MNT_DETACH)) })
+	data := filepath.Join(dir, "data")
+	must(t, os.Mkdir(data, 0o755))
+	s, err := Open(Config{Root: filepath.Join(data, "volumes"), DataRoot: data, Publish: func(events.Message) {}, Logger: slog.Default()})
+	must(t, err)
+	for _, c := range []struct {
+		of   uintptr
+		want string
+	}{{unix.MS_PRIVATE, "rprivate"}, {unix.MS_SHARED, "rslave"}} {
+		must(t, unix.Mount("", dir, "", c.of, ""))
+		hc := &container.HostConfig{Binds: []string{dir + ":/x"}}
+		got, err := s.Mounts(ctx, "c1", &container.Config{}, hc, nil)
+		if must(t, err); !slices.Contains(got[0].Options, c.want) {
+			t.Errorf("%v, want %s", got[0].Options, c.want)
+		}
+		if points, err := s.Points("c1", &container.Config{}, hc, nil); err != nil || points[0].Propagation != mount.PropagationRSlave {
+			t.Errorf("%+v, %v", points, err)
+		}
+	}
+}
+
+// Images are mounted as they are, or a path in them; links lead nowhere else, and
+// nothing is left of it after the container, a failure or a kill.
+func TestImageMounts(t *testing.T) {
+	ctx, root := context.Background(), t.TempDir()
+	image := t.TempDir()
+	must(t, os.MkdirAll(filepath.Join(image, "etc"), 0o755))
+	must(t, os.WriteFile(filepath.Join(image, "etc/file"), []byte("of the image"), 0o600))
+	must(t, os.Symlink("/", filepath.Join(image, "out")))
+	must(t, os.Symlink("etc", filepath.Join(image, "in")))
+	asked := -1
+	reopen := func() *Store {
+		s, err := Open(Config{Root: root, Publish: func(events.Message) {}, Logger: slog.Default(), Images: func(_ context.Context, _ string, n int) (*os.File, error) {
+			asked = n
+			fd, err := unix.OpenTree(unix.AT_FDCWD, image, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
+			return os.NewFile(uintptr(fd), image), err
+		}})
+		must(t, err)
+		return s
+	}
+	s := reopen()
+	with := func(subs ...string) *container.HostConfig {
+		hc := &container.HostConfig{Binds: []string{image + ":/bind"}}
+		for i, sub := range subs {
+			hc.Mounts = append(hc.Mounts, mount.Mount{Type: mount.TypeImage, Source: "busybox", Target: "/i" + strconv.Itoa(i), ImageOptions: &mount.ImageOptions{Subpath: sub}})
+		}
+		return hc
+	}
+	left := func() int {
+		entries, err := os.ReadDir(filepath.Join(root, placesDir))
+		if err != nil && !os.IsNotExist(err) {
+			t.Fatal(err)
+		}
+		return len(entries)
+	}
+	hc := with("", "etc", "in/file")
+	points, err := s.Points("c1", &container.Config{}, hc, nil)
+	must(t, err)
+	got, err := s.Mounts(ctx, "c1", &container.Config{}, hc, nil)
+	must(t, err)
+	if asked != 2 || len(got) != 4 {
+		t.Fatalf("image %d was asked for last, %d mounts", asked, len(got))
+	}
+	for i, file := range []string{"/etc/file", "/file", ""} {
+		m, p := got[i+1], points[i+1]
+		content, err := os.ReadFile(m.Source + file)
+		if err != nil || string(content) != "of the image" || m.Type != "bind" || !slices.Equal(m.Options, []string{"rbind", "rprivate", "ro"}) {
+			t.Errorf("%+v: %q, %v", m, content, err)
+		}
+		if p.Type != mount.TypeImage || p.Name != "busybox" || p.Source != m.Source || p.RW || p.Mode != "" || p.Driver != "" || p.Propagation != "" {
+			t.Errorf("inspected as %+v", p)
+		}
+	}
+	_, back, err := s.Borrow(ctx, "c1", &container.Config{}, hc, nil)
+	must(t, err)
+	must(t, back())
+	s = reopen() // killed; the container runs
+	must(t, s.Reserve("c1", &container.Config{}, hc, nil, true))
+	must(t, s.Reconcile(ctx))
+	if !mounted(t, got[1].Source) {
+		t.Error("unmounted under a container")
+	}
+	must(t, s.Unmount(ctx, "c1"))
+	if left() != 0 {
+		t.Error("left after the container")
+	}
+	for _, sub := range []string{"no", "out/etc", "etc/file/x"} {
+		if _, err := s.Mounts(ctx, "c1", &container.Config{}, with("", sub), nil); !errdefs.IsInvalidArgument(err) || !strings.HasPrefix(err.Error(), "cannot access path busybox/"+sub) || left() != 0 {
+			t.Errorf("%s: %v, %d left", sub, err, left())
+		}
+	}
+	_, err = s.Mounts(ctx, "c1", &container.Config{}, hc, nil)
+	must(t, err)
+	s = reopen() // killed; the container has ended meanwhile
+	must(t, s.Reserve("c1", &container.Config{}, hc, nil, false))
+	must(t, s.Reconcile(ctx))
+	if left() != 0 {
+		t.Error("left after a kill")
+	}
 }
 
 func TestReadonlyBinds(t *testing.T) {

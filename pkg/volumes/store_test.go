@@ -206,7 +206,7 @@ func TestPrepareUndoes(t *testing.T) {
 	}
 	missing := filepath.Join(t.TempDir(), "missing")
 	hc = &container.HostConfig{Mounts: []mount.Mount{{Type: "bind", Source: missing, Target: "/x"}}}
-	err = s.Prepare(context.Background(), "c1", &container.Config{}, hc, nil, nothing)
+	_, err = s.Points("c1", &container.Config{}, hc, nil)
 	if !errdefs.IsInvalidArgument(err) || err.Error() != `invalid mount config for type "bind": bind source path does not exist: `+missing {
 		t.Error(err)
 	}

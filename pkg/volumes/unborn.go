@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/berth-engine/berth/pkg/volumes/points"
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/mount"
 )
@@ -73,10 +74,10 @@ func (u unborn) all() (map[string][]string, error) {
 }
 
 // anonymous are the names of a container's volumes that were given none.
-func anonymous(id string, points []Point) (names []string) {
-	for _, p := range points {
+func anonymous(id string, all []points.Point) (names []string) {
+	for _, p := range all {
 		if p.Type == mount.TypeVolume && p.Name == "" {
-			names = append(names, p.volume(id).Name)
+			names = append(names, wanted(p, id).Name)
 		}
 	}
 	return names

@@ -78,13 +78,18 @@ func (c *catalog) usedBy(id string) []*entry {
 	return c.choose(func(e *entry) bool { return e.users[id] })
 }
 
-// idle gives the volumes that nobody has mounted, and the containers that have
-// one.
+// idle gives the volumes that nobody has mounted, and at boot the containers that
+// run.
 func (c *catalog) idle() (idle []*entry, running map[string]bool) {
-	running = map[string]bool{}
-	idle = c.choose(func(e *entry) bool {
-		maps.Copy(running, e.users)
-		return len(e.users) == 0
-	})
-	return idle, running
+	idle = c.choose(func(e *entry) bool { return len(e.users) == 0 })
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return idle, maps.Clone(c.running)
+}
+
+// runs notes that a container has been found running.
+func (c *catalog) runs(id string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.running[id] = true
 }

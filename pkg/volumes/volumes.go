@@ -22,29 +22,34 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/berth-engine/berth/pkg/volumes/points"
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/events"
 	"github.com/moby/moby/api/types/volume"
 	"golang.org/x/sys/unix"
 )
 
-// DefaultDriver is the only driver: folders of this host.
-const DefaultDriver = "local"
-
 // AnonymousLabel marks volumes that were made without a name.
 const AnonymousLabel = "com.docker.volume.anonymous"
 
 // Config is what Open needs.
 type Config struct {
-	Root    string // DATA/volumes
-	Publish func(events.Message)
-	Freeze  Freeze // pauses containers, while their volumes are copied
-	Logger  *slog.Logger
+	Root     string // DATA/volumes
+	DataRoot string // DATA, where roots of containers are mounted
+	Publish  func(events.Message)
+	Freeze   Freeze // pauses containers, while their volumes are copied
+	Images   OpenImage
+	Logger   *slog.Logger
 }
+
+// OpenImage opens what the n-th image that is mounted into a container (from 0, in
+// the order of its mounts) has: a mount of its own that is in no mount table yet.
+type OpenImage = func(ctx context.Context, container string, n int) (*os.File, error)
 
 // Store keeps the volumes of one data root. Its methods may be called at once.
 type Store struct {
 	catalog *catalog
+	parser  points.Parser
 	mounter *mounter
 	backups *Backups
 	unborn  unborn
@@ -63,12 +68,12 @@ func Open(c Config) (*Store, error) {
 		return nil, fmt.Errorf("volumes: %w", err)
 	}
 	m := &mounter{
-		catalog: all, subpaths: subpaths(filepath.Join(c.Root, subpathsDir)),
+		catalog: all, images: c.Images, places: places(filepath.Join(c.Root, placesDir)),
 		// EBADF for a descriptor that is none tells that the call is known.
 		recursiveReadonly: !errors.Is(unix.MountSetattr(-1, "", unix.AT_EMPTY_PATH, &unix.MountAttr{}), unix.ENOSYS),
 	}
 	b := &Backups{catalog: all, mounter: m, freeze: c.Freeze}
-	return &Store{catalog: all, mounter: m, backups: b, unborn: unborn(filepath.Join(c.Root, unbornDir)), news: c.Publish, logger: c.Logger}, nil
+	return &Store{catalog: all, parser: points.Parser{DataRoot: c.DataRoot}, mounter: m, backups: b, unborn: unborn(filepath.Join(c.Root, unbornDir)), news: c.Publish, logger: c.Logger}, nil
 }
 
 // Create makes a volume; one of that name that exists is returned as it is.
@@ -115,6 +120,10 @@ func (s *Store) Remove(ctx context.Context, name string, force bool) error {
 func anonymousName(container, dest string) string {
 	sum := sha256.Sum256([]byte("volume\x00" + container + "\x00" + dest))
 	return hex.EncodeToString(sum[:])
+}
+
+func invalid(format string, args ...any) error {
+	return errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf(format, args...))
 }
 
 func sortedKeys(m map[string]bool) []string {

@@ -6,9 +6,11 @@ package container
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	ctypes "github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/mount"
 	"github.com/moby/moby/api/types/network"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -32,8 +34,20 @@ type Record struct {
 	// Endpoints are the networks asked for, by the name that was given.
 	Endpoints map[string]*network.EndpointSettings
 	Mounts    []ctypes.MountPoint // as inspect shows them
-	From      []ctypes.MountPoint `json:",omitempty"` // taken from other containers
+	Shared    []mount.Mount       `json:",omitempty"` // taken over from other containers
+	Images    []MountedImage      `json:",omitempty"` // that are mounted, in the order of Mounts
 	Links     []Link              `json:",omitempty"` // on the default bridge
+}
+
+// MountedImage is an image that is mounted, whatever its name means by now.
+type MountedImage struct {
+	Image string // ID
+	Chain digest.Digest
+}
+
+// Uses says whether the container was made of an image, or has it mounted.
+func (r *Record) Uses(image string) bool {
+	return r.Image == image || slices.ContainsFunc(r.Images, func(m MountedImage) bool { return m.Image == image })
 }
 
 // Link is a name for another container.

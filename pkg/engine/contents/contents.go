@@ -29,6 +29,7 @@ import (
 	"github.com/containerd/errdefs"
 	ctypes "github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/events"
+	"github.com/moby/moby/api/types/mount"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
@@ -42,7 +43,7 @@ type Roots interface {
 
 // Volumes lends a container's mounts. *volumes.Store satisfies it.
 type Volumes interface {
-	Borrow(ctx context.Context, id string, cfg *ctypes.Config, hc *ctypes.HostConfig, from []ctypes.MountPoint) (mounts []specs.Mount, giveBack func() error, err error)
+	Borrow(ctx context.Context, id string, cfg *ctypes.Config, hc *ctypes.HostConfig, from []mount.Mount) (mounts []specs.Mount, giveBack func() error, err error)
 }
 
 // Freezer pauses containers.
@@ -93,7 +94,7 @@ func held(ctx context.Context, u *unit.Unit, f func(context.Context) error) erro
 func (c *Contents) view(ctx context.Context, u *unit.Unit, f func(*files.Tree) error) error {
 	return held(ctx, u, func(ctx context.Context) (err error) {
 		r := u.View().Record
-		mounts, giveBack, err := c.Volumes.Borrow(ctx, r.ID, r.Config, r.HostConfig, r.From)
+		mounts, giveBack, err := c.Volumes.Borrow(ctx, r.ID, r.Config, r.HostConfig, r.Shared)
 		if err != nil {
 			return err
 		}

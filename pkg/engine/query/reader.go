@@ -37,12 +37,12 @@ func (r *Reader) Counts() (running, paused, stopped int) {
 	return running, paused, stopped
 }
 
-// ImageUsers names the containers that were made of an image.
+// ImageUsers names the containers that were made of an image or have it mounted.
 func (r *Reader) ImageUsers(imageID string) (running, stopped []string) {
 	for _, u := range r.Units.All() {
 		v := u.View()
 		switch {
-		case v.Record.Image != imageID:
+		case !v.Record.Uses(imageID):
 		case v.Status.Active():
 			running = append(running, v.Record.ID)
 		default:

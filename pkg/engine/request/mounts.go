@@ -1,26 +1,54 @@
 package request
 
 import (
+	"context"
+	"fmt"
+	"path"
+	"slices"
 	"strings"
 
 	"github.com/berth-engine/berth/pkg/engine/container"
 	"github.com/containerd/errdefs"
 	ctypes "github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/mount"
 )
 
 // planMounts checks what was asked to be mounted and notes it in the record.
-func (p *Plan) planMounts(r *container.Record) (err error) {
-	if r.From, err = p.inherited(r.HostConfig.VolumesFrom); err != nil {
+func (p *Plan) planMounts(ctx context.Context, r *container.Record) error {
+	theirs, err := p.inherit(r)
+	if err != nil {
 		return err
 	}
-	points, err := p.Volumes.Points(r.ID, r.Config, r.HostConfig, r.From)
+	points, err := p.Volumes.Points(r.ID, r.Config, r.HostConfig, r.Shared)
+	if err != nil {
+		return err
+	}
 	r.Mounts = append([]ctypes.MountPoint{}, points...) // never null in answers
-	return err
+	for _, m := range r.Mounts {
+		if m.Type != mount.TypeImage {
+			continue
+		}
+		img, ok := theirs[m.Destination]
+		if asked(r.HostConfig, m.Destination) || !ok {
+			if img.Image, img.Chain, _, err = p.Images.Resolve(ctx, m.Name, nil); err != nil {
+				return err
+			}
+		}
+		r.Images = append(r.Images, img)
+	}
+	return nil
 }
 
-// inherited are the mounts of the containers of --volumes-from: "REF[:ro|rw]".
-func (p *Plan) inherited(refs []string) (out []ctypes.MountPoint, err error) {
-	for _, ref := range refs {
+// asked says whether the container mounts something there by its own --mount.
+func asked(hc *ctypes.HostConfig, dest string) bool {
+	return slices.ContainsFunc(hc.Mounts, func(m mount.Mount) bool { return path.Clean(m.Target) == dest })
+}
+
+// inherit takes over the mounts of the containers of --volumes-from, "REF[:ro|rw]",
+// and tells of their images what they are, by destination.
+func (p *Plan) inherit(r *container.Record) (map[string]container.MountedImage, error) {
+	images := map[string]container.MountedImage{}
+	for _, ref := range r.HostConfig.VolumesFrom {
 		name, mode, _ := strings.Cut(ref, ":")
 		if mode != "" && mode != "ro" && mode != "rw" && mode != "z" && mode != "Z" {
 			return nil, errdefs.ErrInvalidArgument.WithMessage("invalid mode: " + mode)
@@ -30,12 +58,20 @@ func (p *Plan) inherited(refs []string) (out []ctypes.MountPoint, err error) {
 			// Not as NotFound: clients take that for a missing image, and pull it.
 			return nil, errdefs.ErrInvalidArgument.WithMessage(err.Error())
 		}
-		for _, m := range u.View().Record.Mounts {
-			if mode == "ro" {
-				m.RW = false
+		from := u.View().Record
+		shared, err := p.Volumes.Shared(from.ID, from.Config, from.HostConfig, from.Shared)
+		if err != nil {
+			return nil, fmt.Errorf("mounts of container %s: %w", name, err)
+		}
+		n := 0
+		for _, m := range shared {
+			if m.Type == mount.TypeImage && n < len(from.Images) {
+				images[m.Target] = from.Images[n]
+				n++
 			}
-			out = append(out, m)
+			m.ReadOnly = m.ReadOnly || mode == "ro"
+			r.Shared = append(r.Shared, m)
 		}
 	}
-	return out, nil
+	return images, nil
 }

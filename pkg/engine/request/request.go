@@ -22,6 +22,7 @@ import (
 	"github.com/containerd/platforms"
 	dockerspec "github.com/moby/docker-image-spec/specs-go/v1"
 	ctypes "github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/mount"
 	"github.com/moby/moby/api/types/network"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -65,7 +66,10 @@ type Networks interface {
 
 // Volumes checks and describes mounts, and changes nothing.
 type Volumes interface {
-	Points(id string, cfg *ctypes.Config, hc *ctypes.HostConfig, from []ctypes.MountPoint) ([]ctypes.MountPoint, error)
+	// Points describes the mounts as inspect shows them.
+	Points(id string, cfg *ctypes.Config, hc *ctypes.HostConfig, from []mount.Mount) ([]ctypes.MountPoint, error)
+	// Shared tells what a container that takes these mounts over gets.
+	Shared(id string, cfg *ctypes.Config, hc *ctypes.HostConfig, from []mount.Mount) ([]mount.Mount, error)
 }
 
 // Record checks and completes what was asked for. It changes nothing.
@@ -113,7 +117,7 @@ func (p *Plan) Record(ctx context.Context, q Create) (*container.Record, []strin
 	if _, err := Log(r, streams.Log{}); err != nil {
 		return nil, nil, err
 	}
-	if err := p.planMounts(r); err != nil {
+	if err := p.planMounts(ctx, r); err != nil {
 		return nil, nil, err
 	}
 	if r.Links, err = links.Resolve(hc, p.Units.Find); err != nil {

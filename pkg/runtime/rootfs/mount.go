@@ -24,6 +24,20 @@ const (
 // they are not one overlay or bind mount.
 func Open(mounts []mount.Mount) (*Root, error) { return open(mounts, false) }
 
+// OpenImage is Open for what a container is going to have mounted: programs work in
+// it.
+func OpenImage(mounts []mount.Mount) (*Root, error) {
+	root, err := Open(mounts)
+	if err != nil {
+		return nil, err
+	}
+	set := &unix.MountAttr{Attr_clr: harmless}
+	if err := unix.MountSetattr(int(root.Dir().Fd()), "", unix.AT_EMPTY_PATH, set); err != nil {
+		return nil, errors.Join(os.NewSyscallError("mount_setattr", err), root.Close())
+	}
+	return root, nil
+}
+
 func open(mounts []mount.Mount, writable bool) (*Root, error) {
 	if len(mounts) != 1 {
 		return nil, errdefs.ErrNotImplemented.WithMessage(fmt.Sprintf("reading a root filesystem of %d mounts", len(mounts)))

@@ -1,4 +1,7 @@
-package volumes
+// Package points reads what is mounted into a container: -v, --mount, --tmpfs,
+// --volumes-from and the volumes of its image. It checks what can be checked
+// without a look at any file.
+package points
 
 import (
 	"fmt"
@@ -12,18 +15,24 @@ import (
 	"github.com/moby/moby/api/types/mount"
 )
 
+// DefaultDriver is the driver of volumes that name none.
+const DefaultDriver = "local"
+
 // Point is one mount of a container, as it was asked for.
 type Point struct {
-	Type        mount.Type // bind, volume or tmpfs
+	Type        mount.Type // bind, volume, image or tmpfs
 	Destination string     // absolute, clean, not "/"
 	Source      string     // bind: path on the host
-	Name        string     // volume: "" is one without a name
+	Name        string     // volume: "" is one without a name; image: its reference
 	RW          bool
 	Mode        string // as inspect shows it
 	Propagation mount.Propagation
 
 	CreateSource bool // bind: a folder is made where nothing is
 	NonRecursive bool // bind: without what is mounted below the source
+	// bind: the user named no propagation, so one that the source cannot have is
+	// left out.
+	Unasked bool
 	// Read-only binds: what is mounted below stays as it is, or cannot be left so.
 	ReadonlyNonRecursive, ReadonlyForceRecursive bool
 
@@ -31,20 +40,33 @@ type Point struct {
 	Options map[string]string // volume: of the driver, for one that has to be made
 	Labels  map[string]string // volume: likewise
 	Copy    bool              // volume: begins with what the image has there
-	Subpath string            // volume: a path in it
+	Subpath string            // volume and image: a path in it
 
 	Tmpfs  []string // tmpfs: mount options
 	Hidden bool     // --tmpfs, which inspect does not list among mounts
 }
 
-// Parse reads what a container mounts: --volumes-from (from: the mounts of the
-// containers it names), -v, --mount, --tmpfs and the image's volumes, in Docker's order. It looks at
-// no file. Errors are InvalidArgument, or NotImplemented for mount types that
-// Berth does not have.
-func Parse(cfg *container.Config, hc *container.HostConfig, from []container.MountPoint) ([]Point, error) {
-	p := parser{tmpfs: hc.Tmpfs, asked: map[string]bool{}}
+// Parser reads mounts of the containers of one data root.
+type Parser struct {
+	// DataRoot is where the daemon mounts the roots of containers. A bind of a
+	// folder around it must learn of what is unmounted there, or would keep it busy.
+	DataRoot string
+}
+
+// Parse reads what a container mounts: --volumes-from (from: what Shared tells of
+// the containers it names), -v, --mount, --tmpfs and the image's volumes, in Docker's order. It looks at
+// no file. Errors are InvalidArgument.
+func (o Parser) Parse(cfg *container.Config, hc *container.HostConfig, from []mount.Mount) ([]Point, error) {
+	p := parser{Parser: o, tmpfs: hc.Tmpfs, asked: map[string]bool{}}
 	for _, m := range from {
-		p.points = append(p.points, inherited(m))
+		point, err := inherited(m)
+		if err != nil {
+			return nil, err
+		}
+		if err := o.followDataRoot(&point); err != nil {
+			return nil, err
+		}
+		p.points = append(p.points, point)
 	}
 	for _, raw := range hc.Binds {
 		point, err := parseBind(raw, hc.VolumeDriver)
@@ -84,6 +106,7 @@ func Parse(cfg *container.Config, hc *container.HostConfig, from []container.Mou
 }
 
 type parser struct {
+	Parser
 	tmpfs  map[string]string
 	asked  map[string]bool // destinations that the user named
 	points []Point
@@ -97,6 +120,9 @@ func (p *parser) add(point Point) error {
 		return invalid("Duplicate mount point: %s", point.Destination)
 	}
 	p.asked[point.Destination] = true
+	if err := p.followDataRoot(&point); err != nil {
+		return err
+	}
 	p.place(point)
 	return nil
 }
@@ -110,21 +136,57 @@ func (p *parser) has(dest string) bool {
 	return slices.ContainsFunc(p.points, func(q Point) bool { return q.Destination == dest })
 }
 
-// inherited makes a point of another container's.
-func inherited(m container.MountPoint) Point {
-	p := Point{Type: m.Type, Destination: path.Clean(m.Destination), RW: m.RW, Mode: m.Mode, Propagation: m.Propagation}
-	switch m.Type {
-	case mount.TypeBind:
-		p.Source = m.Source
-	case mount.TypeVolume:
-		p.Name, p.Driver = m.Name, m.Driver
-	case mount.TypeTmpfs: // of the same kind, not the same memory
-		p.Tmpfs = slices.Clone(tmpfsDefaults)
-		if !m.RW {
-			p.Tmpfs = append(p.Tmpfs, "ro")
-		}
+// followDataRoot gives a bind of a folder around or below the data root the
+// propagation that it needs.
+func (o Parser) followDataRoot(p *Point) error {
+	if p.Type != mount.TypeBind {
+		return nil
 	}
-	return p
+	near := o.DataRoot != "" && (within(p.Source, o.DataRoot) || within(o.DataRoot, p.Source))
+	switch {
+	case p.Unasked && near:
+		p.Propagation = mount.PropagationRSlave
+	case near && p.Propagation != mount.PropagationRSlave && p.Propagation != mount.PropagationRShared:
+		return invalid("invalid mount config: must use either propagation mode \"rslave\" or \"rshared\" when mount source is within the daemon root, daemon root: %q, bind mount source: %q, propagation: %q",
+			o.DataRoot, p.Source, p.Propagation)
+	}
+	return nil
+}
+
+// within says whether a clean path is the folder dir or below it.
+func within(p, dir string) bool {
+	return p == dir || strings.HasPrefix(p, strings.TrimSuffix(dir, "/")+"/")
+}
+
+// inherited makes a point of another container's, as Shared tells it. What is in a
+// volume came from that one's image.
+func inherited(m mount.Mount) (Point, error) {
+	p, err := parseMount(m)
+	p.Copy, p.Mode = false, ""
+	return p, err
+}
+
+// Shared is the point as a container that takes over the mounts of this one gets
+// it: of a tmpfs the same kind, not the same memory. name is that of its volume.
+func (p Point) Shared(name string) mount.Mount {
+	m := mount.Mount{Type: p.Type, Target: p.Destination, ReadOnly: !p.RW}
+	switch p.Type {
+	case mount.TypeBind:
+		m.Source = p.Source
+		m.BindOptions = &mount.BindOptions{
+			Propagation: p.Propagation, NonRecursive: p.NonRecursive, CreateMountpoint: p.CreateSource,
+			ReadOnlyNonRecursive: p.ReadonlyNonRecursive, ReadOnlyForceRecursive: p.ReadonlyForceRecursive,
+		}
+		if p.Unasked {
+			m.BindOptions.Propagation = ""
+		}
+	case mount.TypeVolume:
+		m.Source = name
+		m.VolumeOptions = &mount.VolumeOptions{Subpath: p.Subpath, DriverConfig: &mount.Driver{Name: p.Driver}}
+	case mount.TypeImage:
+		m.Source, m.ImageOptions = p.Name, &mount.ImageOptions{Subpath: p.Subpath}
+	}
+	return m
 }
 
 // parseBind reads a -v value: "dest", "source:dest" or "source:dest:mode".

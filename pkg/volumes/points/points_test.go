@@ -1,4 +1,4 @@
-package volumes
+package points
 
 import (
 	"reflect"
@@ -14,7 +14,7 @@ func TestParse(t *testing.T) {
 	bind := func(p Point) Point {
 		p.Type = mount.TypeBind
 		if p.Propagation == "" {
-			p.Propagation = mount.PropagationRPrivate
+			p.Propagation, p.Unasked = mount.PropagationRPrivate, true
 		}
 		return p
 	}
@@ -29,7 +29,7 @@ func TestParse(t *testing.T) {
 	for name, c := range map[string]struct {
 		cfg  container.Config
 		hc   container.HostConfig
-		from []container.MountPoint
+		from []mount.Mount
 		want []Point
 	}{
 		"nothing":       {},
@@ -55,11 +55,16 @@ func TestParse(t *testing.T) {
 		"--tmpfs": {hc: container.HostConfig{Tmpfs: map[string]string{"/t": "exec,size=1m,ro,size=2m,suid"}},
 			want: []Point{{Type: "tmpfs", Destination: "/t", Hidden: true, Tmpfs: []string{"nodev", "rprivate", "exec", "ro", "size=2m", "suid"}}}},
 		"from others": {hc: container.HostConfig{VolumesFrom: []string{"x"}, Binds: []string{"own:/v"}},
-			from: []container.MountPoint{{Type: "volume", Name: "theirs", Driver: "local", Destination: "/v", RW: true}, {Type: "bind", Source: "/s", Destination: "/b", Propagation: "rprivate", Mode: "ro"}, {Type: "tmpfs", Destination: "/t"}},
-			want: []Point{bind(Point{Source: "/s", Destination: "/b", Mode: "ro"}), {Type: "tmpfs", Destination: "/t", Tmpfs: append(tmpfs, "ro")}, vol(Point{Name: "own", Destination: "/v", RW: true, Mode: "z", Copy: true})}},
+			from: []mount.Mount{{Type: "volume", Source: "theirs", Target: "/v"}, {Type: "bind", Source: "/s", Target: "/b", ReadOnly: true}, {Type: "tmpfs", Target: "/t", ReadOnly: true}},
+			want: []Point{bind(Point{Source: "/s", Destination: "/b"}), {Type: "tmpfs", Destination: "/t", Tmpfs: append(tmpfs, "ro")}, vol(Point{Name: "own", Destination: "/v", RW: true, Mode: "z", Copy: true})}},
+		"images": {hc: container.HostConfig{Mounts: []mount.Mount{{Type: "image", Source: "busybox", Target: "/i/"}, {Type: "image", Source: "x:1", Target: "/j", ImageOptions: &mount.ImageOptions{Subpath: "a/b"}}}},
+			want: []Point{{Type: "image", Name: "busybox", Destination: "/i"}, {Type: "image", Name: "x:1", Destination: "/j", Subpath: "a/b"}}},
+		"around the data root": {hc: container.HostConfig{Binds: []string{"/:/h", "/data/root/x:/x:ro", "/data/rooted:/r", "/data:/d:rshared"}},
+			want: []Point{bind(Point{Source: "/", Destination: "/h", RW: true, Propagation: "rslave", Unasked: true, CreateSource: true}), bind(Point{Source: "/data/root/x", Destination: "/x", Mode: "ro", Propagation: "rslave", Unasked: true, CreateSource: true}),
+				bind(Point{Source: "/data/rooted", Destination: "/r", RW: true, CreateSource: true}), bind(Point{Source: "/data", Destination: "/d", Mode: "rshared", RW: true, Propagation: "rshared", CreateSource: true})}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, err := Parse(&c.cfg, &c.hc, c.from)
+			got, err := Parser{DataRoot: "/data/root"}.Parse(&c.cfg, &c.hc, c.from)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -101,16 +106,46 @@ func TestParseRefuses(t *testing.T) {
 		`invalid mount config for type "volume": field TmpfsOptions must not be specified`:                one(mount.Mount{Type: "volume", Target: "/a", TmpfsOptions: &mount.TmpfsOptions{}}),
 		`invalid mount config for type "volume": must not set Subpath when using anonymous volumes`:       one(mount.Mount{Type: "volume", Target: "/a", VolumeOptions: &mount.VolumeOptions{Subpath: "x"}}),
 		`invalid mount config for type "volume": subpath must be a relative path within the volume`:       one(mount.Mount{Type: "volume", Source: "vv", Target: "/a", VolumeOptions: &mount.VolumeOptions{Subpath: "../x"}}),
-		`invalid mount config for type "tmpfs": field Source must not be specified`:                       one(mount.Mount{Type: "tmpfs", Source: "x", Target: "/a"}),
-		`invalid mount config for type "tmpfs": invalid option: magic`:                                    one(mount.Mount{Type: "tmpfs", Target: "/a", TmpfsOptions: &mount.TmpfsOptions{Options: [][]string{{"magic"}}}}),
+		`invalid mount config for type "image": field Source must not be empty`:                           one(mount.Mount{Type: "image", Target: "/a"}),
+		`invalid mount config for type "image": field VolumeOptions must not be specified`:                one(mount.Mount{Type: "image", Source: "x", Target: "/a", VolumeOptions: &mount.VolumeOptions{}}),
+		`invalid mount config for type "image": subpath must be a relative path within the volume`:        one(mount.Mount{Type: "image", Source: "x", Target: "/a", ImageOptions: &mount.ImageOptions{Subpath: "/x"}}),
+		`invalid mount config: must use either propagation mode "rslave" or "rshared" when mount source is within the daemon root, daemon root: "/data/root", bind mount source: "/data", propagation: "private"`: {Binds: []string{"/data:/a:private"}},
+		`invalid mount config for type "tmpfs": field Source must not be specified`: one(mount.Mount{Type: "tmpfs", Source: "x", Target: "/a"}),
+		`invalid mount config for type "tmpfs": invalid option: magic`:              one(mount.Mount{Type: "tmpfs", Target: "/a", TmpfsOptions: &mount.TmpfsOptions{Options: [][]string{{"magic"}}}}),
 	} {
-		if _, err := Parse(&container.Config{}, &hc, nil); !errdefs.IsInvalidArgument(err) || err.Error() != want {
+		if _, err := (Parser{DataRoot: "/data/root"}).Parse(&container.Config{}, &hc, nil); !errdefs.IsInvalidArgument(err) || err.Error() != want {
 			t.Errorf("got  %v\nwant %s", err, want)
 		}
 	}
-	for _, hc := range []container.HostConfig{one(mount.Mount{Type: "image", Source: "x", Target: "/a"})} {
-		if _, err := Parse(&container.Config{}, &hc, nil); !errdefs.IsNotImplemented(err) {
-			t.Errorf("%+v: %v", hc, err)
+}
+
+// A container that takes over mounts has what was asked for, but for its name and
+// whether its volume begins with the image's content.
+func TestShared(t *testing.T) {
+	hc := container.HostConfig{
+		Binds: []string{"/a:/a:ro", "/b:/b:rshared", "/data:/c", "v:/v", "/w"}, Tmpfs: map[string]string{"/hidden": ""},
+		Mounts: []mount.Mount{
+			{Type: "bind", Source: "/a", Target: "/d", ReadOnly: true, BindOptions: &mount.BindOptions{NonRecursive: true}}, {Type: "tmpfs", Target: "/t"},
+			{Type: "volume", Source: "v", Target: "/s", VolumeOptions: &mount.VolumeOptions{Subpath: "sub"}}, {Type: "image", Source: "x", Target: "/i", ImageOptions: &mount.ImageOptions{Subpath: "etc"}},
+		},
+	}
+	parser := Parser{DataRoot: "/data/root"}
+	all, err := parser.Parse(&container.Config{}, &hc, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range all {
+		if p.Hidden {
+			continue
+		}
+		name := p.Name
+		if p.Destination == "/w" {
+			name = "generated"
+		}
+		got, err := parser.Parse(&container.Config{}, &container.HostConfig{}, []mount.Mount{p.Shared(name)})
+		p.Copy, p.Mode, p.Name = false, "", name
+		if err != nil || len(got) != 1 || !reflect.DeepEqual(got[0], p) {
+			t.Errorf("got  %+v, %v\nwant %+v", got, err, p)
 		}
 	}
 }

@@ -1,4 +1,4 @@
-package volumes
+package points
 
 import (
 	"errors"
@@ -8,25 +8,21 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/mount"
 )
 
 // parseMount reads a --mount value in the form of the API.
 func parseMount(m mount.Mount) (Point, error) {
 	if err := checkMount(m); err != nil {
-		if errdefs.IsNotImplemented(err) {
-			return Point{}, err
-		}
 		return Point{}, invalid("invalid mount config for type %q: %v", m.Type, err)
 	}
 	p := Point{Type: m.Type, Destination: path.Clean(m.Target), RW: !m.ReadOnly}
 	switch m.Type {
 	case mount.TypeBind:
-		p.Source, p.Propagation = path.Clean(m.Source), mount.PropagationRPrivate
+		p.Source, p.Propagation, p.Unasked = path.Clean(m.Source), mount.PropagationRPrivate, true
 		if o := m.BindOptions; o != nil {
 			if o.Propagation != "" {
-				p.Propagation = o.Propagation
+				p.Propagation, p.Unasked = o.Propagation, false
 			}
 			p.CreateSource, p.NonRecursive = o.CreateMountpoint, o.NonRecursive
 			p.ReadonlyNonRecursive, p.ReadonlyForceRecursive = o.ReadOnlyNonRecursive, o.ReadOnlyForceRecursive
@@ -44,6 +40,11 @@ func parseMount(m mount.Mount) (Point, error) {
 		}
 		// Only a whole volume begins with the image's content.
 		p.Copy = p.Copy && p.Subpath == ""
+	case mount.TypeImage:
+		p.Name, p.RW = m.Source, false
+		if o := m.ImageOptions; o != nil {
+			p.Subpath = o.Subpath
+		}
 	case mount.TypeTmpfs:
 		options, err := tmpfsOptions(m.TmpfsOptions, m.ReadOnly)
 		if err == nil {
@@ -77,7 +78,7 @@ func checkMount(m mount.Mount) error {
 			return errors.New("must not set Subpath when using anonymous volumes")
 		}
 		if !filepath.IsLocal(m.VolumeOptions.Subpath) {
-			return errors.New("subpath must be a relative path within the volume")
+			return errSubpath
 		}
 		return nil
 	case mount.TypeTmpfs:
@@ -86,10 +87,19 @@ func checkMount(m mount.Mount) error {
 		}
 		return nil
 	case mount.TypeImage:
-		return errdefs.ErrNotImplemented.WithMessage("mounts of type image are not supported")
+		if m.Source == "" {
+			return errors.New("field Source must not be empty")
+		}
+		if o := m.ImageOptions; o != nil && o.Subpath != "" && !filepath.IsLocal(o.Subpath) {
+			return errSubpath
+		}
+		return nil
 	}
 	return errors.New("mount type unknown")
 }
+
+// errSubpath is of images, too.
+var errSubpath = errors.New("subpath must be a relative path within the volume")
 
 func checkBind(m mount.Mount) error {
 	if m.Source == "" {
