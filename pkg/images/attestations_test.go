@@ -6,10 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
 	"testing"
 
 	"github.com/berth-engine/berth/hack/sampleimage/archive"
 	"github.com/containerd/errdefs"
+	"github.com/moby/moby/api/types/image"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
@@ -63,6 +67,117 @@ func TestAttestations(t *testing.T) {
 	if got, err := b.Attestations(b.ctx, plain, AttestationOptions{}); err != nil || got == nil || len(got) != 0 {
 		t.Error(got, err)
 	}
+}
+
+const provenance = "https://slsa.dev/provenance/v1"
+
+// attest pushes a statement about a manifest and returns the member of an index
+// that it makes.
+func (r *registryServer) attest(repo string, about digest.Digest) ocispec.Descriptor {
+	r.t.Helper()
+	statement := fmt.Appendf(nil, `{"_type":"https://in-toto.io/Statement/v0.1","predicateType":%q,"subject":[{"digest":{"sha256":%q}}]}`, provenance, about.Encoded())
+	// As BuildKit writes it: the statements count as layers.
+	config := fmt.Appendf(nil, `{"architecture":"unknown","os":"unknown","config":{},"rootfs":{"type":"layers","diff_ids":[%q]}}`, digest.FromBytes(statement))
+	r.blob(repo, statement)
+	r.blob(repo, config)
+	doc := fmt.Appendf(nil, `{"schemaVersion":2,"mediaType":%q,"config":{"mediaType":%q,"digest":%q,"size":%d},"layers":[{"mediaType":%q,"digest":%q,"size":%d,"annotations":{%q:%q}}]}`,
+		ocispec.MediaTypeImageManifest, ocispec.MediaTypeImageConfig, digest.FromBytes(config), len(config), mediaTypeInToto, digest.FromBytes(statement), len(statement), annotationPredicateType, provenance)
+	d := ocispec.Descriptor{MediaType: ocispec.MediaTypeImageManifest, Digest: digest.FromBytes(doc), Size: int64(len(doc)), Platform: &ocispec.Platform{OS: "unknown", Architecture: "unknown"}}
+	d.Annotations = map[string]string{annotationReferenceType: "attestation-manifest", annotationReferenceDigest: about.String()}
+	r.manifest(repo, d.Digest.String(), d.MediaType, doc)
+	return d
+}
+
+// TestPullAttestations: what attests the image of this platform comes with it, is
+// seen, and goes along when the image is pushed or saved.
+func TestPullAttestations(t *testing.T) {
+	r, b := startRegistry(t, false), newBench(t)
+	arm := ocispec.Platform{OS: "linux", Architecture: "arm64"}
+	m1, m2 := r.push("x", "amd", archive.Options{}), r.push("x", "arm", archive.Options{Platform: arm, Layers: 1})
+	a1, a2 := r.attest("x", m1.Digest), r.attest("x", m2.Digest)
+	r.pushIndex("x", "two", m1, m2, a1, a2)
+	one := r.pushIndex("x", "one", m1, a1)
+	for ref, want := range map[string]map[digest.Digest]bool{
+		r.host + "/x:two": {m1.Digest: true, m2.Digest: false, a1.Digest: true, a2.Digest: false},
+		r.host + "/x:one": {m1.Digest: true, a1.Digest: true},
+	} {
+		if _, err := b.fetched(ref, PullOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		if b.left(); len(b.attested(ref)) != 1 {
+			t.Errorf("%s: no statement is left after a collection", ref)
+		}
+		got, err := b.Inspect(b.ctx, ref, InspectOptions{Manifests: true})
+		if err != nil || len(got.Manifests) != len(want) {
+			t.Fatal(got.Manifests, err)
+		}
+		for _, m := range got.Manifests {
+			kind, about := image.ManifestKindImage, digest.Digest("")
+			if m.ID == a1.Digest.String() || m.ID == a2.Digest.String() {
+				kind = image.ManifestKindAttestation
+				about = m.AttestationData.For
+			}
+			if m.Available != want[digest.Digest(m.ID)] || m.Kind != kind || m.ID == a1.Digest.String() && about != m1.Digest {
+				t.Errorf("%s: %+v", ref, m)
+			}
+		}
+	}
+	// Pushed elsewhere as a whole, and saved and loaded elsewhere.
+	there := startRegistry(t, false)
+	if err := b.Tag(b.ctx, r.host+"/x:one", there.host+"/y:1"); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := b.sent(there.host+"/y:1", PushOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	there.has("y", "1", one)
+	there.has("y", a1.Digest.String(), a1.Digest)
+	var saved bytes.Buffer
+	if err := b.Save(b.ctx, []string{r.host + "/x:one"}, nil, &saved); err != nil {
+		t.Fatal(err)
+	}
+	other := newBench(t)
+	if _, err := other.load(saved.Bytes()); err != nil {
+		t.Fatal(err)
+	}
+	same(t, other.attested(r.host+"/x:one"), []string{provenance})
+}
+
+// attested are the types of what is stated about an image.
+func (b *bench) attested(ref string) (types []string) {
+	b.t.Helper()
+	list, err := b.Attestations(b.ctx, ref, AttestationOptions{Bodies: true})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	for _, s := range list {
+		types = append(types, s.PredicateType)
+	}
+	return types
+}
+
+// TestPullLacksAttestations: a registry without them still has the image.
+func TestPullLacksAttestations(t *testing.T) {
+	r, b := startRegistry(t, false), newBench(t)
+	m := r.push("x", "1", archive.Options{})
+	a := r.attest("x", m.Digest)
+	r.pushIndex("x", "1", m, a)
+	trimmed := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if strings.Contains(req.URL.Path, a.Digest.String()) {
+			http.NotFound(w, req)
+			return
+		}
+		forward(w, req, r.host)
+	}))
+	defer trimmed.Close()
+	ref := strings.TrimPrefix(trimmed.URL, "http://") + "/x:1"
+	if _, err := b.fetched(ref, PullOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, _, err := b.Resolve(b.ctx, ref, nil); err != nil {
+		t.Error(err)
+	}
+	same(t, b.attested(ref), nil)
 }
 
 // untar returns the files of a tar.

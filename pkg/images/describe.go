@@ -146,9 +146,8 @@ func (v *inventory) describeManifest(ctx context.Context, desc ocispec.Descripto
 			m.kind = image.ManifestKindImage
 		}
 	}
-	if desc.Annotations[annotationReferenceType] == "attestation-manifest" {
+	if m.attests = attested(desc); m.attests != "" {
 		m.kind = image.ManifestKindAttestation
-		m.attests = digest.Digest(desc.Annotations[annotationReferenceDigest])
 	}
 	children, err := blob.Children(ctx, v.content, desc)
 	if err != nil {

@@ -44,6 +44,9 @@ func (p *pull) fetch(ctx context.Context, ref reference.Named, out *progress.Rep
 	if _, werr := u.Wait(); err == nil {
 		err = werr
 	}
+	if err == nil {
+		err = f.statements(ctx)
+	}
 	return desc, err
 }
 
@@ -55,30 +58,17 @@ type fetch struct {
 	out      *progress.Reporter
 	get      images.HandlerFunc
 	source   images.HandlerFunc
+	attests  []ocispec.Descriptor // attestations of what was picked; written by one handler after the other
 }
 
 // handle fetches one blob and says which of its children to fetch.
 func (f *fetch) handle(ctx context.Context, desc ocispec.Descriptor) ([]ocispec.Descriptor, error) {
-	if err := bounded(desc); err != nil {
-		return nil, err
-	}
-	if err := f.blob(ctx, desc); err != nil {
+	children, err := f.document(ctx, desc)
+	if err != nil {
 		return nil, err
 	}
 	if images.IsLayerType(desc.MediaType) {
 		f.out.Have(desc.Digest)
-	}
-	if _, err := f.source(ctx, desc); err != nil {
-		return nil, err
-	}
-	store := f.s.client.ContentStore()
-	// All manifests of an index are labelled: one that another pull brought
-	// must not be collected because this one is for another platform.
-	children, err := images.SetChildrenLabels(store, func(ctx context.Context, desc ocispec.Descriptor) ([]ocispec.Descriptor, error) {
-		return blob.Children(ctx, store, desc)
-	})(ctx, desc)
-	if err != nil {
-		return nil, err
 	}
 	if images.IsIndexType(desc.MediaType) {
 		if children, err = f.member(children); err != nil {
@@ -98,6 +88,26 @@ func (f *fetch) handle(ctx context.Context, desc ocispec.Descriptor) ([]ocispec.
 		return children, f.manifest(ctx, children)
 	}
 	return children, nil
+}
+
+// document fetches one blob and returns what it refers to, which containerd's
+// collector keeps from now on with it.
+func (f *fetch) document(ctx context.Context, desc ocispec.Descriptor) ([]ocispec.Descriptor, error) {
+	if err := bounded(desc); err != nil {
+		return nil, err
+	}
+	if err := f.blob(ctx, desc); err != nil {
+		return nil, err
+	}
+	if _, err := f.source(ctx, desc); err != nil {
+		return nil, err
+	}
+	store := f.s.client.ContentStore()
+	// All manifests of an index are labelled: one that another pull brought
+	// must not be collected because this one is for another platform.
+	return images.SetChildrenLabels(store, func(ctx context.Context, desc ocispec.Descriptor) ([]ocispec.Descriptor, error) {
+		return blob.Children(ctx, store, desc)
+	})(ctx, desc)
 }
 
 // blob fetches one, again after a while when the network or the registry fail.
@@ -149,7 +159,8 @@ func bounded(desc ocispec.Descriptor) error {
 }
 
 // member picks the manifest of an index that fits the platform best. Those
-// that name no platform come last: their configuration has to tell.
+// that name no platform come last: their configuration has to tell. What attests
+// it is noted for statements.
 func (f *fetch) member(members []ocispec.Descriptor) ([]ocispec.Descriptor, error) {
 	order := f.order()
 	fit := slices.DeleteFunc(slices.Clone(members), func(d ocispec.Descriptor) bool {
@@ -169,6 +180,11 @@ func (f *fetch) member(members []ocispec.Descriptor) ([]ocispec.Descriptor, erro
 		}
 		return 0
 	})
+	for _, m := range members {
+		if attested(m) == fit[0].Digest {
+			f.attests = append(f.attests, bare(m))
+		}
+	}
 	return fit[:1], nil
 }
 

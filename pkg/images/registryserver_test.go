@@ -162,3 +162,21 @@ func (r *registryServer) pushIndex(repo, tag string, members ...ocispec.Descript
 	r.manifest(repo, tag, ocispec.MediaTypeImageIndex, doc)
 	return digest.FromBytes(doc)
 }
+
+// has checks what a tag or digest names.
+func (r *registryServer) has(repo, tag string, want digest.Digest) {
+	r.t.Helper()
+	req, err := http.NewRequestWithContext(r.t.Context(), http.MethodHead, "http://"+r.host+"/v2/"+repo+"/manifests/"+tag, nil)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	req.Header["Accept"] = []string{ocispec.MediaTypeImageIndex, ocispec.MediaTypeImageManifest}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	resp.Body.Close()
+	if got := resp.Header.Get("Docker-Content-Digest"); got != want.String() {
+		r.t.Errorf("%s:%s is %q (%s), want %s", repo, tag, got, resp.Status, want)
+	}
+}
