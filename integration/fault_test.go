@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -97,5 +98,53 @@ func TestFailedStarts(t *testing.T) {
 		t.Errorf("containers that failed to start are still there: %s", got)
 	}
 	d.Berth("rm", "-f", "holder").OK(t)
+	awaitClean(t, d)
+}
+
+// TestKilledWhileHeld kills berthd while it has a container paused for itself: the
+// container runs again with the next start, unless a user had paused it.
+func TestKilledWhileHeld(t *testing.T) {
+	t.Parallel()
+	d := start(t, harness.Options{Binary: "berthd-faults"})
+	s := script{t, d, harness.BerthCLI()}
+	s.ok("run", "-d", "--name", "box", "-v", "data:/d", image, "sh", "-c", "while :; do date >>/d/log; sleep 0.01; done")
+	atWork := func(s script) {
+		s.t.Helper()
+		size := s.ok("exec", "box", "stat", "-c", "%s", "/d/log")
+		await(s.t, "the container is at work", func() bool { return s.ok("exec", "box", "stat", "-c", "%s", "/d/log") != size })
+	}
+	interrupt := func(point string, act ...string) {
+		d.Terminate()
+		d.Run("BERTH_FAULT=" + point)
+		s.do(act...)
+		d.AwaitEnd()
+		d.Run()
+	}
+	for _, act := range [][]string{{"commit", "box", "half:v1"}, {"volume", "export", "--pause", "-o", filepath.Join(t.TempDir(), "data.tar"), "data"}} {
+		for _, point := range []string{"hold.recorded", "hold.paused", "hold.thawed"} {
+			t.Run(act[0]+" "+point, func(t *testing.T) {
+				s := script{t, d, s.client}
+				interrupt(point, act...)
+				awaitState(t, d, "box", "running")
+				atWork(s)
+				s.do("unpause", "box").Fails(t, 1, "is not paused")
+				s.ok(act...) // as if nothing had been
+				s.is("running", "inspect", "-f", "{{.State.Status}}", "box")
+				// What comes later is a user's.
+				s.ok("pause", "box")
+				d.Kill()
+				d.Run()
+				s.is("paused", "inspect", "-f", "{{.State.Status}}", "box")
+				interrupt("hold.paused", act...)
+				s.is("paused", "inspect", "-f", "{{.State.Status}}", "box")
+				s.ok("unpause", "box")
+				atWork(s)
+			})
+		}
+	}
+	s.ok("rm", "-f", "box")
+	s.ok("rmi", "half:v1")
+	s.is("", "images", "-q", "--filter", "dangling=true", "--filter", "reference=half")
+	s.ok("volume", "rm", "data")
 	awaitClean(t, d)
 }

@@ -142,13 +142,13 @@ func assemble(c Config, l layout.Layout) (*Engine, *observer, *recovery, *boot) 
 		events: c.Events, log: c.Logger, fault: c.FaultPoint,
 	}
 	stopper.supervisor, stopper.probes = supervisor, probes
-	freezer := &freezer{tasks: c.Tasks, probes: probes, writer: writer, events: c.Events}
+	freezer := &freezer{tasks: c.Tasks, probes: probes, writer: writer, events: c.Events, fault: c.FaultPoint}
 	observer := &observer{
 		units: units, tasks: c.Tasks, supervisor: supervisor, freezer: freezer, execs: execs, events: c.Events, log: c.Logger,
 	}
 	recovery := &recovery{
 		Layout: l, units: units, tasks: c.Tasks, networks: c.Networks, endpoints: shared, volumes: c.Volumes, store: c.Store, writer: writer,
-		supervisor: supervisor, remover: remover, probes: probes, log: c.Logger,
+		supervisor: supervisor, freezer: freezer, remover: remover, probes: probes, log: c.Logger,
 	}
 	e := &Engine{
 		units: units, writer: writer, store: c.Store, events: c.Events,

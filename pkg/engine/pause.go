@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/berth-engine/berth/pkg/engine/container"
@@ -54,12 +55,96 @@ func (e *Engine) Unpause(ctx context.Context, ref string) error {
 	})
 }
 
-// freezer notes pauses and thaws, by us or by another containerd client.
+// Hold pauses those of the containers that run, for somebody who looks at their
+// files, until he releases them. What a user paused stays so, and what he thaws
+// meanwhile is not paused again. Those that are held when berthd is killed are thawed
+// by its next start.
+func (e *Engine) Hold(ctx context.Context, refs ...string) (release func() error, err error) {
+	var held []*unit.Unit
+	release = func() error {
+		var errs []error
+		for _, u := range held {
+			err := u.Do(context.WithoutCancel(ctx), func(ctx context.Context) error { return e.freezer.release(ctx, u) })
+			if !errdefs.IsNotFound(err) { // removed meanwhile
+				errs = append(errs, err)
+			}
+		}
+		return errors.Join(errs...)
+	}
+	for _, ref := range refs {
+		u, err := e.units.Find(ref)
+		if err == nil {
+			err = u.Do(ctx, func(ctx context.Context) error { return e.freezer.hold(ctx, u) })
+		}
+		switch {
+		case err == nil:
+			held = append(held, u)
+		case !errdefs.IsNotFound(err):
+			return nil, errors.Join(err, release())
+		}
+	}
+	return release, nil
+}
+
+// freezer pauses and thaws, and notes when another containerd client does.
 type freezer struct {
 	tasks  taskControl
 	probes *health.Monitor
 	writer *unit.Writer
 	events Publisher
+	fault  func(name string)
+}
+
+// hold pauses a container that runs; that it does so for itself is on disk before.
+// Owner only.
+func (f *freezer) hold(ctx context.Context, u *unit.Unit) error {
+	if s := u.Status(); s.State == container.Running {
+		s.Held = true
+		u.Set(s)
+		if err := f.suspend(ctx, u); err != nil {
+			s.Held = false
+			u.Set(s)
+			f.writer.Later(u.ID)
+			return fmt.Errorf("cannot pause container %s: %w", u.ID, err)
+		}
+	}
+	u.Holds++
+	f.fault("hold.paused")
+	return nil
+}
+
+func (f *freezer) suspend(ctx context.Context, u *unit.Unit) error {
+	if err := f.writer.Save(ctx, u.ID); err != nil {
+		return err
+	}
+	f.fault("hold.recorded")
+	if err := f.tasks.PauseTask(ctx, u.ID); err != nil {
+		return err
+	}
+	f.suspended(u)
+	return nil
+}
+
+// release thaws a container when the last one who wanted it paused is done. Owner
+// only.
+func (f *freezer) release(ctx context.Context, u *unit.Unit) error {
+	if u.Holds--; u.Holds > 0 {
+		return nil
+	}
+	return f.thaw(ctx, u)
+}
+
+// thaw ends a pause that is ours. Owner only.
+func (f *freezer) thaw(ctx context.Context, u *unit.Unit) error {
+	if s := u.Status(); s.State != container.Paused || !s.Held {
+		return nil
+	}
+	if err := f.tasks.ResumeTask(ctx, u.ID); err != nil {
+		return fmt.Errorf("cannot unpause container %s: %w", u.ID, err)
+	}
+	f.fault("hold.thawed")
+	f.resumed(u)
+	return nil
 }
 
 // suspended notes that the task was frozen. Owner only.
@@ -80,8 +165,15 @@ func (f *freezer) resumed(u *unit.Unit) {
 	if u.Status().State != container.Paused {
 		return
 	}
+	held := u.Status().Held
 	u.Set(u.Status().Resumed())
 	f.probes.Watch(u)
-	f.writer.Later(u.ID)
+	if held {
+		// Before a user can pause it: that one must not be taken for ours. The writer
+		// logs a failure, and tries again.
+		_ = f.writer.Save(context.Background(), u.ID)
+	} else {
+		f.writer.Later(u.ID)
+	}
 	f.events.Publish(u.Event(events.ActionUnPause, nil))
 }

@@ -25,6 +25,8 @@ import (
 //     before it could be answered: it is taken back.
 //   - A task that stopped, or is gone while the record says running, ended while
 //     nobody watched: that exit is handled now, restart policy included.
+//   - A container that is paused and held was paused by the last berthd, which looked
+//     at its files: it is thawed. Any other pause is a user's, and stays.
 //   - Sandboxes belong to running containers only, or have some in them.
 type recovery struct {
 	layout.Layout
@@ -36,6 +38,7 @@ type recovery struct {
 	store      Store
 	writer     *unit.Writer
 	supervisor *supervisor
+	freezer    *freezer
 	remover    *remover
 	probes     *health.Monitor
 	log        *slog.Logger
@@ -137,6 +140,8 @@ func (r *recovery) adopt(ctx context.Context, u *unit.Unit, t runtime.Task, exis
 		s = s.Suspended()
 	case t.Status == runtime.Running && s.State == container.Paused:
 		s = s.Resumed()
+	case t.Status == runtime.Running:
+		s.Held = false // it was killed before it paused
 	}
 	u.Begin()
 	u.Set(s)
@@ -232,6 +237,10 @@ func (r *recovery) settleOne(ctx context.Context, u *unit.Unit, t runtime.Task, 
 		}
 	case s.State == container.Running:
 		r.probes.Watch(u)
+	case s.State == container.Paused:
+		if err := r.freezer.thaw(ctx, u); err != nil {
+			r.log.Error("a container that was held stays paused", "container", u.ID, "error", err)
+		}
 	}
 	if u.Timer != nil { // of an exit that was settled: boot restarts in order
 		u.Timer.Stop()

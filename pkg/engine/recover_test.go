@@ -24,6 +24,10 @@ func TestRecovery(t *testing.T) {
 	}
 	ending := live(container.Running)
 	ending.Ending = &container.Exit{Code: 5, At: then}
+	held := func(s container.Status) container.Status {
+		s.Held = true
+		return s
+	}
 	byHand := ran(container.Exited)
 	byHand.ByHand = true
 	none := runtime.Status("")
@@ -52,6 +56,12 @@ func TestRecovery(t *testing.T) {
 		{"paused, paused", live(container.Paused), runtime.Paused, restart("no"), container.Paused, 0},
 		{"paused, thawed", live(container.Paused), runtime.Running, restart("no"), container.Running, 0},
 		{"paused, lost", live(container.Paused), none, restart("no"), container.Exited, 255},
+		{"held, killed before the pause", held(live(container.Running)), runtime.Running, restart("no"), container.Running, 0},
+		{"held, killed after the pause", held(live(container.Running)), runtime.Paused, restart("no"), container.Running, 0},
+		{"held and paused", held(live(container.Paused)), runtime.Paused, restart("no"), container.Running, 0},
+		{"held, killed after the thaw", held(live(container.Paused)), runtime.Running, restart("no"), container.Running, 0},
+		{"held, lost", held(live(container.Paused)), none, restart("no"), container.Exited, 255},
+		{"held, lost, always", held(live(container.Paused)), none, restart("always"), container.Running, 0},
 		{"restarting, nothing", ran(container.Restarting), none, restart("always"), container.Running, 0},
 		{"restarting, started", ran(container.Restarting), runtime.Running, restart("always"), container.Running, 0},
 		{"exited, nothing", ran(container.Exited), none, restart("no"), container.Exited, 0},
@@ -90,10 +100,13 @@ func TestRecovery(t *testing.T) {
 					return
 				}
 				s := w.status(e, id)
-				if s.State != c.want || s.ExitCode != c.code {
+				if s.State != c.want || s.ExitCode != c.code || s.Held {
 					t.Errorf("%+v", s)
 				}
 				tasks, _ := w.tasks.Tasks(t.Context())
+				if len(tasks) == 1 && (tasks[0].Status == runtime.Paused) != (c.want == container.Paused) {
+					t.Errorf("%+v, but the task is %s", s, tasks[0].Status)
+				}
 				if s.Live() != (len(tasks) == 1) || len(tasks) == 1 && tasks[0].Pid != s.Pid {
 					t.Errorf("%+v has %+v", s, tasks)
 				}

@@ -54,6 +54,9 @@ type Status struct {
 	// containers keep across daemon starts.
 	ByHand  bool
 	Sandbox Sandbox
+	// Held says that it is paused, or about to be, for somebody who looks at its
+	// files, and not by a user: with berthd's end that reason is gone.
+	Held bool `json:",omitempty"`
 	// Ending is the exit of the process while its task is taken down. It is on
 	// disk before the task is deleted, because with the task containerd forgets
 	// the exit code.
@@ -92,7 +95,7 @@ func (s Status) Gone() bool { return s.State == Removing || s.State == Dead }
 func (s Status) Started(pid int, at time.Time, sandbox Sandbox) Status {
 	s = s.to(Running)
 	s.Pid, s.StartedAt, s.Sandbox = pid, at, sandbox
-	s.ExitCode, s.Error, s.OOMKilled, s.Ending = 0, "", false, nil
+	s.ExitCode, s.Error, s.OOMKilled, s.Ending, s.Held = 0, "", false, nil, false
 	return s
 }
 
@@ -117,7 +120,7 @@ func (s Status) Retrying(exit Exit) Status {
 
 // rested clears what only a live container has.
 func (s Status) rested(exit Exit) Status {
-	s.Pid, s.Sandbox, s.Ending = 0, Sandbox{}, nil
+	s.Pid, s.Sandbox, s.Ending, s.Held = 0, Sandbox{}, nil, false
 	s.ExitCode, s.FinishedAt = exit.Code, exit.At
 	return s
 }
@@ -137,7 +140,10 @@ func (s Status) Failed(code int, message string) Status {
 func (s Status) Suspended() Status { return s.to(Paused) }
 
 // Resumed follows unpause.
-func (s Status) Resumed() Status { return s.to(Running) }
+func (s Status) Resumed() Status {
+	s.Held = false
+	return s.to(Running)
+}
 
 // Leaving marks the removal; Stuck a removal that failed.
 func (s Status) Leaving() Status { return s.to(Removing) }

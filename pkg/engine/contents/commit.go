@@ -8,7 +8,6 @@ import (
 	"maps"
 	"strings"
 
-	"github.com/berth-engine/berth/pkg/engine/container"
 	"github.com/berth-engine/berth/pkg/engine/spec"
 	"github.com/berth-engine/berth/pkg/engine/unit"
 	"github.com/berth-engine/berth/pkg/instructions"
@@ -118,21 +117,12 @@ func (c *Contents) layer(ctx context.Context, id string, w io.Writer) error {
 	return comparison.Layer(ctx, w)
 }
 
-// pause freezes a running container. What ends meanwhile needs no thaw.
+// pause holds a live container still. One at rest is held already, by its owner.
 func (c *Contents) pause(ctx context.Context, u *unit.Unit, wanted bool) (resume func() error, err error) {
-	if !wanted || u.Status().State != container.Running {
+	if !wanted || !u.Status().Live() {
 		return func() error { return nil }, nil
 	}
-	if err := c.Freezer.Pause(ctx, u.ID); err != nil {
-		return nil, err
-	}
-	return func() error {
-		err := c.Freezer.Unpause(context.WithoutCancel(ctx), u.ID)
-		if errdefs.IsConflict(err) || errdefs.IsNotFound(err) {
-			return nil
-		}
-		return err
-	}, nil
+	return c.Freezer.Hold(ctx, u.ID)
 }
 
 // imageConfig is what of a container's configuration an image has.

@@ -48,8 +48,9 @@ type Volumes interface {
 
 // Freezer pauses containers.
 type Freezer interface {
-	Pause(ctx context.Context, ref string) error
-	Unpause(ctx context.Context, ref string) error
+	// Hold pauses those of the containers that run until release. After a kill the
+	// next start of berthd releases them.
+	Hold(ctx context.Context, refs ...string) (release func() error, err error)
 }
 
 // Contents reaches the files of containers. All fields are required.

@@ -28,6 +28,7 @@ type Unit struct {
 	Backoff time.Duration // before the current run; 0 when a user started it
 	Timer   *time.Timer   // of the restart that is due
 	Kept    bool          // its next exit does not remove it: a restart by a user is under way
+	Holds   int           // how many look at its files and want it paused
 	Waiting attach.Queue  // clients that attached before the start
 	ended   chan struct{} // closed when the current run has ended and its streams are drained; nil when nothing runs
 }
