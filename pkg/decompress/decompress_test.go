@@ -4,37 +4,16 @@ import (
 	"bytes"
 	"errors"
 	"io"
-	"os/exec"
 	"strings"
 	"testing"
 
-	"github.com/klauspost/compress/zstd"
+	"github.com/berth-engine/berth/pkg/decompress/compressors"
 )
-
-func piped(t testing.TB, data []byte, command ...string) []byte {
-	t.Helper()
-	c := exec.Command(command[0], command[1:]...)
-	c.Stdin = bytes.NewReader(data)
-	out, err := c.Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return out
-}
-
-func zstds(t testing.TB, data []byte) []byte {
-	t.Helper()
-	w, err := zstd.NewWriter(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return w.EncodeAll(data, nil)
-}
 
 func TestOpen(t *testing.T) {
 	data := []byte(strings.Repeat("some text, ", 1<<16))
 	for name, in := range map[string][]byte{
-		"plain": data, "gzip": piped(t, data, "gzip"), "bzip2": piped(t, data, "bzip2"), "xz": piped(t, data, "xz"), "zstd": zstds(t, data),
+		"plain": data, "gzip": compressors.Pipe(t, data, "gzip"), "bzip2": compressors.Pipe(t, data, "bzip2"), "xz": compressors.Pipe(t, data, "xz"), "zstd": compressors.Pipe(t, data, "zstd"),
 	} {
 		r, err := Open(bytes.NewReader(in))
 		if err != nil {
@@ -65,7 +44,7 @@ func TestOpen(t *testing.T) {
 
 func FuzzOpen(f *testing.F) {
 	data := []byte("some text")
-	for _, in := range [][]byte{piped(f, data, "xz"), piped(f, data, "gzip"), piped(f, data, "bzip2"), zstds(f, data)} {
+	for _, in := range [][]byte{compressors.Pipe(f, data, "xz"), compressors.Pipe(f, data, "gzip"), compressors.Pipe(f, data, "bzip2"), compressors.Pipe(f, data, "zstd")} {
 		f.Add(in)
 	}
 	f.Fuzz(func(t *testing.T, in []byte) {

@@ -7,15 +7,14 @@ import (
 	"encoding/binary"
 	"hash/crc32"
 	"io"
-	"os/exec"
 	"strings"
 	"testing"
 
 	"github.com/berth-engine/berth/pkg/decompress"
+	"github.com/berth-engine/berth/pkg/decompress/compressors"
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/plugins/content/local"
 	"github.com/containerd/errdefs"
-	"github.com/klauspost/compress/zstd"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
@@ -37,18 +36,6 @@ func tarOf(t testing.TB, data string) []byte {
 	return buf.Bytes()
 }
 
-// piped is what a program makes of data.
-func piped(t testing.TB, data []byte, program string, args ...string) []byte {
-	t.Helper()
-	cmd := exec.Command(program, args...)
-	cmd.Stdin = bytes.NewReader(data)
-	out, err := cmd.Output()
-	if err != nil {
-		t.Fatalf("%s (hack/deps test): %v", program, err)
-	}
-	return out
-}
-
 func TestWriteLayer(t *testing.T) {
 	data := tarOf(t, strings.Repeat("some text, ", 1<<16))
 	var z bytes.Buffer
@@ -66,13 +53,13 @@ func TestWriteLayer(t *testing.T) {
 	}{
 		"plain":            {data, ocispec.MediaTypeImageLayerGzip, false},
 		"gzip":             {z.Bytes(), ocispec.MediaTypeImageLayerGzip, true},
-		"zstd":             {zstds(t, data), ocispec.MediaTypeImageLayerZstd, true},
-		"bzip2":            {piped(t, data, "bzip2"), ocispec.MediaTypeImageLayerGzip, false},
-		"xz":               {piped(t, data, "xz"), ocispec.MediaTypeImageLayerGzip, false},
-		"xz of two blocks": {piped(t, data, "xz", "-C", "sha256", "--block-size=400000"), ocispec.MediaTypeImageLayerGzip, false},
-		"xz with crc32":    {piped(t, data, "xz", "-C", "crc32"), ocispec.MediaTypeImageLayerGzip, false},
-		"xz without check": {piped(t, data, "xz", "-C", "none", "-9"), ocispec.MediaTypeImageLayerGzip, false},
-		"xz, two streams":  {append(append(piped(t, data[:1000], "xz"), 0, 0, 0, 0), piped(t, data[1000:], "xz")...), ocispec.MediaTypeImageLayerGzip, false},
+		"zstd":             {compressors.Pipe(t, data, "zstd"), ocispec.MediaTypeImageLayerZstd, true},
+		"bzip2":            {compressors.Pipe(t, data, "bzip2"), ocispec.MediaTypeImageLayerGzip, false},
+		"xz":               {compressors.Pipe(t, data, "xz"), ocispec.MediaTypeImageLayerGzip, false},
+		"xz of two blocks": {compressors.Pipe(t, data, "xz", "-C", "sha256", "--block-size=400000"), ocispec.MediaTypeImageLayerGzip, false},
+		"xz with crc32":    {compressors.Pipe(t, data, "xz", "-C", "crc32"), ocispec.MediaTypeImageLayerGzip, false},
+		"xz without check": {compressors.Pipe(t, data, "xz", "-C", "none", "-9"), ocispec.MediaTypeImageLayerGzip, false},
+		"xz, two streams":  {append(append(compressors.Pipe(t, data[:1000], "xz"), 0, 0, 0, 0), compressors.Pipe(t, data[1000:], "xz")...), ocispec.MediaTypeImageLayerGzip, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			store := emptyStore(t)
@@ -108,19 +95,10 @@ func emptyStore(t testing.TB) content.Store {
 	return store
 }
 
-func zstds(t testing.TB, data []byte) []byte {
-	t.Helper()
-	w, err := zstd.NewWriter(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return w.EncodeAll(data, nil)
-}
-
 // TestWriteLayerBroken: errors are the client's fault and leave nothing.
 func TestWriteLayerBroken(t *testing.T) {
 	data := tarOf(t, strings.Repeat("some text, ", 1<<16))
-	xz := piped(t, data, "xz")
+	xz := compressors.Pipe(t, data, "xz")
 	huge := bytes.Clone(xz) // asks for a dictionary of 4 GiB
 	huge[12+4] = 40
 	binary.LittleEndian.PutUint32(huge[20:], crc32.ChecksumIEEE(huge[12:20]))
@@ -128,11 +106,11 @@ func TestWriteLayerBroken(t *testing.T) {
 	flipped[len(xz)/2] ^= 1
 	for name, in := range map[string][]byte{
 		"text": []byte(strings.Repeat("no tar", 1000)), "short": []byte("x"),
-		"gzip cut": piped(t, data, "gzip")[:200], "gzip of text": piped(t, []byte("text"), "gzip"),
-		"zstd cut": zstds(t, data)[:30], "zstd of text": zstds(t, []byte("text")),
+		"gzip cut": compressors.Pipe(t, data, "gzip")[:200], "gzip of text": compressors.Pipe(t, []byte("text"), "gzip"),
+		"zstd cut": compressors.Pipe(t, data, "zstd")[:30], "zstd of text": compressors.Pipe(t, []byte("text"), "zstd"),
 		"xz cut": xz[:len(xz)/2], "xz without end": xz[:len(xz)-20], "xz flipped": flipped, "xz huge": huge, "xz head": xz[:10],
 		"bzip2 broken": []byte("BZh9" + strings.Repeat("x", 100)),
-		"xz filtered":  piped(t, data, "xz", "--x86", "--lzma2"),
+		"xz filtered":  compressors.Pipe(t, data, "xz", "--x86", "--lzma2"),
 	} {
 		t.Run(name, func(t *testing.T) {
 			store := emptyStore(t)

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/berth-engine/berth/pkg/decompress/compressors"
 	"github.com/berth-engine/berth/pkg/images/blob"
 	"github.com/containerd/errdefs"
 )
@@ -98,7 +99,7 @@ func TestV1Bad(t *testing.T) {
 		"empty":      func(f map[string]string) { f["repositories"] = `{}` },
 		"list":       func(f map[string]string) { f["repositories"] = `[]` },
 		"json list":  func(f map[string]string) { f[idA+"/json"] = `[]` },
-		"compressed": func(f map[string]string) { f[idA+"/layer.tar"] = string(piped(t, tarOf(t, "x"), "gzip")) },
+		"compressed": func(f map[string]string) { f[idA+"/layer.tar"] = string(compressors.Pipe(t, tarOf(t, "x"), "gzip")) },
 		"huge json":  func(f map[string]string) { f[idA+"/json"] = `{"id":"` + strings.Repeat("x", blob.MaxConfig) + `"}` },
 	} {
 		t.Run(name, func(t *testing.T) {
