@@ -129,7 +129,12 @@ func TestBuildSurvivesTheDaemonsDeath(t *testing.T) {
 	first := buildContext(t, "FROM "+image+"\nRUN echo kept >/kept\n")
 	d.Build("berth", nil, "-t", "first", first).OK(t)
 	out := &syncBuffer{}
-	cmd := builderCommand(t, d, "berth", buildContext(t, "FROM "+image+"\nRUN echo begun; exec sleep 4243\n"))
+	secret := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(secret, []byte("hidden"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := builderCommand(t, d, "berth", buildContext(t, "FROM "+image+"\nRUN --mount=type=secret,id=one echo begun; exec sleep 4243\n"))
+	cmd.Args = append(cmd.Args, "--secret", "id=one,src="+secret)
 	cmd.Stdout, cmd.Stderr = out, out
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -139,8 +144,15 @@ func TestBuildSurvivesTheDaemonsDeath(t *testing.T) {
 	if err := cmd.Wait(); err == nil {
 		t.Error("the build succeeded")
 	}
+	// The secret's among them.
+	if left := d.TempFiles(); len(left) == 0 {
+		t.Error("a daemon that died left no temporary files; where are they?")
+	}
 	d.Run()
 	d.Berth("ps").OK(t) // answers when the recovery is done
+	if left := d.TempFiles(); len(left) > 0 {
+		t.Errorf("temporary files after the restart: %q", left)
+	}
 	if left := stepsLeft(d); len(left) > 0 {
 		t.Errorf("steps after the restart: %q", left)
 	}

@@ -39,6 +39,9 @@ func serve(ctx context.Context, cfg *config.Config, level *slog.LevelVar, log *s
 		return err
 	}
 	defer db.Close()
+	if err := emptyTemp(tempDir(cfg.DataRoot)); err != nil {
+		return err
+	}
 	listeners, err := listen(cfg)
 	if err != nil {
 		return err

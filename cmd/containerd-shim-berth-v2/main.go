@@ -26,6 +26,8 @@ func main() {
 	// Before upstream, which takes 4: a thread's stacks and caches are most of
 	// what an idle shim costs.
 	runtime.GOMAXPROCS(2)
+	// berthd's, which it empties when it starts: this process does not end with it.
+	_ = os.Unsetenv("TMPDIR")
 	retire := retirement()
 	var service *shim.Service
 	registry.Register(&plugin.Registration{

@@ -23,6 +23,7 @@ func (d *Daemon) Leftovers() (left []string) {
 			left = append(left, filepath.Join(dir, name))
 		}
 	}
+	left = append(left, d.TempFiles()...)
 	for _, port := range names(filepath.Join("/sys/class/net", d.Bridge, "brif")) {
 		left = append(left, "bridge port "+port)
 	}
@@ -40,6 +41,14 @@ func (d *Daemon) Leftovers() (left []string) {
 		}
 	}
 	return append(left, d.containerdLeftovers()...)
+}
+
+// TempFiles are what the daemon, and what is part of it, keeps for a moment.
+func (d *Daemon) TempFiles() (all []string) {
+	for _, name := range names(filepath.Join(d.Data(), "tmp")) {
+		all = append(all, filepath.Join(d.Data(), "tmp", name))
+	}
+	return all
 }
 
 // section is the part of a ruleset that is a daemon's table.
