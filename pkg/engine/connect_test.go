@@ -62,6 +62,56 @@ func TestConnectRunning(t *testing.T) {
 	}
 }
 
+// What cannot be recorded did not happen, whether the container runs or not.
+func TestConnectUnrecorded(t *testing.T) {
+	for _, live := range []bool{true, false} {
+		w := newWorld(t)
+		e := w.engine()
+		id := w.create(e)
+		if live {
+			if err := e.Start(t.Context(), id); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := e.Endpoints().Connect(t.Context(), "app", id, nil); err != nil {
+			t.Fatal(err)
+		}
+		w.journal.take()
+		full := errors.New("no space left")
+		w.journal.failing("store-put", full)
+		want := map[bool]string{true: "connect disconnect", false: ""}[live]
+		if err := e.Endpoints().Connect(t.Context(), "more", id, nil); !errors.Is(err, full) {
+			t.Errorf("connect: %v", err)
+		}
+		if got := w.journal.only("connect", "disconnect"); got != want {
+			t.Errorf("connect did %q", got)
+		}
+		want = map[bool]string{true: "disconnect connect", false: ""}[live]
+		if err := e.Endpoints().Disconnect(t.Context(), "app", id, false); !errors.Is(err, full) {
+			t.Errorf("disconnect: %v", err)
+		}
+		if got := w.journal.only("connect", "disconnect"); got != want {
+			t.Errorf("disconnect did %q", got)
+		}
+		if got := networksOf(t, e, id); !slices.Equal(got, []string{"app", "bridge"}) {
+			t.Errorf("connected to %v", got)
+		}
+		w.journal.failing("store-put", nil)
+		for _, name := range []string{"app", "bridge"} { // and it can be asked for again
+			if err := e.Endpoints().Disconnect(t.Context(), name, id, false); err != nil {
+				t.Error(err)
+			}
+		}
+		if err := e.Endpoints().Connect(t.Context(), "more", id, nil); err != nil {
+			t.Error(err)
+		}
+		e.Close()
+		if got := networksOf(t, w.engine(), id); !slices.Equal(got, []string{"more"}) {
+			t.Errorf("recorded: %v", got)
+		}
+	}
+}
+
 // A container at rest is connected by its record alone.
 func TestConnectStopped(t *testing.T) {
 	w := newWorld(t)

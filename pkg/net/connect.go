@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/berth-engine/berth/pkg/net/define"
+	"github.com/berth-engine/berth/pkg/net/firewall"
 	"github.com/berth-engine/berth/pkg/net/sandbox"
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/network"
@@ -27,7 +28,7 @@ func (w *wirer) Check(ref string, settings *network.EndpointSettings) error {
 // changes nothing. What it answers is as Setup's. publish are the ports that
 // the container wants: they are published now if no network led out before.
 func (w *wirer) Connect(ctx context.Context, id, ref string, settings *network.EndpointSettings, publish network.PortMap) (made map[string]*network.EndpointSettings, bound network.PortMap, err error) {
-	s, err := w.complete(id)
+	s, err := w.complete(ctx, id)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -56,24 +57,10 @@ func (w *wirer) Connect(ctx context.Context, id, ref string, settings *network.E
 	if err != nil {
 		undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
 		defer cancel()
-		return nil, nil, errors.Join(err, w.unjoin(undo, planned))
+		_, undoErr := w.complete(undo, id)
+		return nil, nil, errors.Join(err, undoErr)
 	}
 	return done.Settings(), done.Bound(), nil
-}
-
-// unjoin takes the endpoint of a failed join away again. The ports, which may have
-// been moved to it, are published where they were.
-func (w *wirer) unjoin(ctx context.Context, planned *sandbox.Sandbox) error {
-	err := w.settle(ctx, planned)
-	s, ok := w.sandboxes.Get(planned.ID)
-	if !ok || err != nil {
-		return err
-	}
-	owner, mappings := s.Published()
-	if len(mappings) == 0 {
-		return nil
-	}
-	return errors.Join(w.firewall.Unpublish(ctx, owner), w.firewall.Publish(ctx, owner, mappings))
 }
 
 // join makes the last endpoint of planned, which is recorded first.
@@ -99,10 +86,11 @@ func (w *wirer) join(ctx context.Context, planned *sandbox.Sandbox, last int, pu
 	return done, w.led(ctx, done)
 }
 
-// Disconnect takes a running container off a network. What it answers is as
-// Setup's. NotFound when it is not on it.
+// Disconnect takes a running container off a network; if it is not on it, nothing
+// is to be done. What it answers is as Setup's. After an error the endpoint may be
+// half there: then whatever is next asked for the container takes it away first.
 func (w *wirer) Disconnect(ctx context.Context, id, ref string, publish network.PortMap) (made map[string]*network.EndpointSettings, bound network.PortMap, err error) {
-	s, err := w.complete(id)
+	s, err := w.complete(ctx, id)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -113,21 +101,26 @@ func (w *wirer) Disconnect(ctx context.Context, id, ref string, publish network.
 		}
 	}
 	if i < 0 {
-		return nil, nil, errdefs.ErrNotFound.WithMessage(fmt.Sprintf("container %s is not connected to network %s", id, ref))
+		return s.Settings(), s.Bound(), nil
 	}
 	leaving := s.Copy()
 	leaving.Endpoints[i].Pending = true
 	if err := w.sandboxes.Put(leaving); err != nil {
 		return nil, nil, err
 	}
-	if err := w.names.announce(ctx, leaving); err != nil {
-		return nil, nil, err
-	}
-	done, err := w.leave(ctx, leaving, i, publish)
+	done, err := w.part(ctx, leaving, i, publish)
 	if err != nil {
 		return nil, nil, err
 	}
 	return done.Settings(), done.Bound(), nil
+}
+
+// part has nobody sent to endpoint i of s any more, and removes it.
+func (w *wirer) part(ctx context.Context, s *sandbox.Sandbox, i int, publish network.PortMap) (*sandbox.Sandbox, error) {
+	if err := w.names.announce(ctx, s); err != nil {
+		return nil, err
+	}
+	return w.leave(ctx, s, i, publish)
 }
 
 // leave removes endpoint i of s, which is pending.
@@ -143,23 +136,54 @@ func (w *wirer) leave(ctx context.Context, s *sandbox.Sandbox, i int, publish ne
 	return done, w.led(ctx, done)
 }
 
-// settle takes away the endpoints that a failure or a crash left pending.
+// settle takes away the endpoints that a failure or a crash left pending. The
+// ports may have been on their way to or from one: they are published and held
+// where the container is reached now.
 func (w *wirer) settle(ctx context.Context, s *sandbox.Sandbox) error {
-	for {
-		i := slices.IndexFunc(s.Endpoints, func(e sandbox.Endpoint) bool { return e.Pending })
-		if i < 0 {
-			return nil
-		}
+	pending := func() int {
+		return slices.IndexFunc(s.Endpoints, func(e sandbox.Endpoint) bool { return e.Pending })
+	}
+	if pending() < 0 {
+		return nil
+	}
+	for i := pending(); i >= 0; i = pending() {
 		var err error
-		if s, err = w.leave(ctx, s, i, nil); err != nil {
+		if s, err = w.part(ctx, s, i, nil); err != nil {
 			return err
 		}
 	}
+	if err := w.republish(ctx, s); err != nil {
+		return err
+	}
+	return w.hold(ctx, s)
 }
 
-// complete finds the sandbox of a running container.
-func (w *wirer) complete(id string) (*sandbox.Sandbox, error) {
+// republish has the firewall know the ports of s, if it does not.
+func (w *wirer) republish(ctx context.Context, s *sandbox.Sandbox) error {
+	owner, mappings := s.Published()
+	if len(mappings) == 0 {
+		return nil
+	}
+	have, err := w.firewall.Published(ctx)
+	if err != nil {
+		return err
+	}
+	if !slices.ContainsFunc(mappings, func(m firewall.Mapping) bool { return !slices.Contains(have[owner], m) }) {
+		return nil
+	}
+	return errors.Join(w.firewall.Unpublish(ctx, owner), w.firewall.Publish(ctx, owner, mappings))
+}
+
+// complete finds the sandbox of a running container, without what an earlier
+// change could not take away.
+func (w *wirer) complete(ctx context.Context, id string) (*sandbox.Sandbox, error) {
 	s, ok := w.sandboxes.Get(id)
+	if ok && s.Ready {
+		if err := w.settle(ctx, s); err != nil {
+			return nil, fmt.Errorf("ending a change of the container's networks that failed: %w", err)
+		}
+		s, ok = w.sandboxes.Get(id)
+	}
 	if !ok || !s.Ready {
 		return nil, errdefs.ErrConflict.WithMessage(fmt.Sprintf("container %s has no network", id))
 	}
@@ -176,7 +200,7 @@ func (w *wirer) lead(ctx context.Context, before, after *sandbox.Sandbox, publis
 	if was == is && (is == "" || len(after.Bindings) > 0) {
 		return nil
 	}
-	if err := w.movePorts(ctx, after, is, publish); err != nil {
+	if err := w.movePorts(ctx, before, after, is, publish); err != nil {
 		return err
 	}
 	if was != "" && len(before.Bindings) > 0 {
@@ -195,7 +219,7 @@ func (w *wirer) lead(ctx context.Context, before, after *sandbox.Sandbox, publis
 // for those who ask for it. named are the names that it has now, by the engine's
 // names of networks. It answers with the container's endpoints.
 func (w *wirer) Rename(ctx context.Context, id, name string, named map[string]*network.EndpointSettings) (map[string]*network.EndpointSettings, error) {
-	s, err := w.complete(id)
+	s, err := w.complete(ctx, id)
 	if err != nil {
 		return nil, err
 	}

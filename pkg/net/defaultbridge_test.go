@@ -97,9 +97,7 @@ func TestDaemonsBesideEachOther(t *testing.T) {
 		t.Errorf("a port of the other daemon: %v", err)
 	}
 	for to, want := range map[string]string{"172.17.0.2:80": "dropped", "172.17.0.1:8080": "c sees 172.17.0.1"} {
-		if got := ask(t, bKey, "tcp", to); got != want {
-			t.Errorf("%s from the other daemon's: %q", to, got)
-		}
+		expect(t, bKey, "tcp", to, want)
 	}
 }
 

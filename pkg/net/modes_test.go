@@ -181,20 +181,16 @@ func TestModes(t *testing.T) {
 					t.Run(tt.name+" "+to.addr, func(t *testing.T) {
 						t.Parallel()
 						want := strings.Replace(tt.want, "%s", to.as, 1)
-						if got := ask(t, tt.from, "tcp", to.addr); got != want {
-							t.Errorf("TCP: got %q, want %q", got, want)
-						}
+						expect(t, tt.from, "tcp", to.addr, want)
 						if want == "refused" || want == "dropped" || strings.HasSuffix(to.addr, ":81") {
 							return
 						}
-						if got := ask(t, tt.from, "udp", to.addr); got != want {
-							t.Errorf("UDP: got %q, want %q", got, want)
-						}
+						expect(t, tt.from, "udp", to.addr, want)
 					})
 				}
 			}
 			for _, to := range []string{"192.0.2.9:80", "[2001:db8::9]:80"} {
-				if got := ask(t, inside, "tcp", to); !strings.Contains(got, "unreachable") && got != "dropped" {
+				if got := askFor(t, silence, inside, "tcp", to); !strings.Contains(got, "unreachable") && got != "dropped" {
 					t.Errorf("from inside to %s: %q", to, got)
 				}
 			}
@@ -216,9 +212,7 @@ func TestDirectRouting(t *testing.T) {
 		{"another network", other, "10.80.1.2:80", "dropped"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := ask(t, tt.from, "tcp", tt.to); got != tt.want {
-				t.Errorf("got %q, want %q", got, tt.want)
-			}
+			expect(t, tt.from, "tcp", tt.to, tt.want)
 		})
 	}
 }
@@ -240,15 +234,9 @@ func TestStrangers(t *testing.T) {
 			m := open(t)
 			container, _ := bridged(t, m, "a", 1, "8081", false)
 			want := map[string]string{"0": "dropped", "1": "far sees 192.0.2.9"}[before]
-			if got := ask(t, near.Path, "tcp", "198.51.100.9:80"); got != want {
-				t.Errorf("from one stranger to another: %q, want %q", got, want)
-			}
-			if got := ask(t, near.Path, "tcp", "192.0.2.1:8081"); got != "a1 sees 192.0.2.9" {
-				t.Errorf("to a container: %q", got)
-			}
-			if got := ask(t, container, "tcp", "198.51.100.9:80"); got != "far sees 198.51.100.1" {
-				t.Errorf("from a container: %q", got)
-			}
+			expect(t, near.Path, "tcp", "198.51.100.9:80", want) // from one stranger to another
+			expect(t, near.Path, "tcp", "192.0.2.1:8081", "a1 sees 192.0.2.9")
+			expect(t, container, "tcp", "198.51.100.9:80", "far sees 198.51.100.1")
 		})
 	}
 }

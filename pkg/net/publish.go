@@ -2,6 +2,7 @@ package net
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -155,7 +156,7 @@ func (p *publisher) markForwarded(s *sandbox.Sandbox) {
 // error this process has them still.
 func (p *publisher) HandOver(ctx context.Context, id string) error {
 	s, ok := p.sandboxes.Get(id)
-	if !ok || p.holder == nil || len(s.Endpoints) == 0 {
+	if !ok || p.holder == nil || len(s.Bindings) == 0 {
 		return nil
 	}
 	given := false
@@ -190,9 +191,10 @@ func (p *publisher) release(ctx context.Context, s *sandbox.Sandbox) {
 	p.ports.Release(s.ID)
 }
 
-// movePorts has s hold the ports for the endpoint called to, "" for
-// none. led gives them to the shim again, with where they lead.
-func (p *publisher) movePorts(ctx context.Context, s *sandbox.Sandbox, to string, publish network.PortMap) error {
+// movePorts has s, which before becomes, hold the ports for the endpoint called
+// to, "" for none. led gives them to the shim again, with where they lead; until
+// then the record does not count on the shim.
+func (p *publisher) movePorts(ctx context.Context, before, s *sandbox.Sandbox, to string, publish network.PortMap) error {
 	switch {
 	case to == "": // nothing leads out any more
 		p.release(ctx, s)
@@ -204,10 +206,12 @@ func (p *publisher) movePorts(ctx context.Context, s *sandbox.Sandbox, to string
 		}
 		return p.bind(s, wanted)
 	default:
-		if err := p.takeBack(ctx, s); err != nil {
-			return err
-		}
 		if s.Held {
+			moving := before.Copy()
+			moving.Held = false
+			if err := errors.Join(p.sandboxes.Put(moving), p.takeBack(ctx, s)); err != nil {
+				return err
+			}
 			s.Held = false
 			p.ports.Restore(s.ID, s.Name, s.Bindings, false)
 		}
@@ -215,6 +219,25 @@ func (p *publisher) movePorts(ctx context.Context, s *sandbox.Sandbox, to string
 		p.markForwarded(s)
 	}
 	return nil
+}
+
+// hold ends a move of ports that broke off: the container's shim has those of s
+// again, and nobody has such as s does not know.
+func (p *publisher) hold(ctx context.Context, s *sandbox.Sandbox) error {
+	if len(s.Bindings) == 0 {
+		p.ports.Release(s.ID)
+		return nil
+	}
+	if s.Held {
+		return nil // they were not moved
+	}
+	doubtful := s.Copy()
+	doubtful.Held = true
+	if err := p.takeBack(ctx, doubtful); err != nil {
+		return err
+	}
+	p.ports.Restore(s.ID, s.Name, s.Bindings, false)
+	return p.led(ctx, s)
 }
 
 // led ends what lead began: s is recorded, and its ports are with the shim.

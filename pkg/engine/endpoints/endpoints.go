@@ -4,10 +4,12 @@ package endpoints
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
 	"sync"
+	"time"
 
 	"github.com/berth-engine/berth/pkg/engine/container"
 	"github.com/berth-engine/berth/pkg/engine/request"
@@ -22,8 +24,10 @@ type Networks interface {
 	Lookup(ref string) (network.Network, error)
 	// Check says whether a container may have such an endpoint.
 	Check(ref string, settings *network.EndpointSettings) error
-	// Connect adds an endpoint, Disconnect takes one away, or they change
-	// nothing. They answer with all of the container's. publish are the ports
+	// Connect adds an endpoint, Disconnect takes one away, which need not be there.
+	// They answer with all of the container's. After an error Connect has changed
+	// nothing, and an endpoint that did not go entirely goes with the next change.
+	// publish are the ports
 	// that it wants, which may become or cease to be possible.
 	Connect(ctx context.Context, id, ref string, settings *network.EndpointSettings, publish network.PortMap) (made map[string]*network.EndpointSettings, bound network.PortMap, err error)
 	Disconnect(ctx context.Context, id, ref string, publish network.PortMap) (made map[string]*network.EndpointSettings, bound network.PortMap, err error)
@@ -112,7 +116,9 @@ func (e *Endpoints) connect(ctx context.Context, u *unit.Unit, ref string, setti
 		status.Sandbox.Endpoints, status.Sandbox.Ports = made, bound
 	}
 	if err := e.commit(ctx, u, &r, status); err != nil {
-		return err
+		return errors.Join(err, e.revert(ctx, u, v, func(ctx context.Context, publish network.PortMap) (map[string]*network.EndpointSettings, network.PortMap, error) {
+			return e.Networks.Disconnect(ctx, u.ID, n.Name, publish)
+		}))
 	}
 	if status.Live() {
 		e.TellSharers(ctx, u.ID)
@@ -201,7 +207,9 @@ func (e *Endpoints) disconnect(ctx context.Context, u *unit.Unit, ref string, fo
 		status.Sandbox.Endpoints, status.Sandbox.Ports = made, bound
 	}
 	if err := e.commit(ctx, u, &r, status); err != nil {
-		return err
+		return errors.Join(err, e.revert(ctx, u, v, func(ctx context.Context, publish network.PortMap) (map[string]*network.EndpointSettings, network.PortMap, error) {
+			return e.Networks.Connect(ctx, u.ID, name, v.Record.Named()[name], publish)
+		}))
 	}
 	if known {
 		e.publish(events.ActionDisconnect, n, u.ID)
@@ -236,6 +244,32 @@ func (e *Endpoints) commit(ctx context.Context, u *unit.Unit, r *container.Recor
 		}
 	}
 	return e.Writer.Save(context.WithoutCancel(ctx), u.ID)
+}
+
+// revertTimeout bounds what is done after a request has failed.
+const revertTimeout = 30 * time.Second
+
+// revert makes a container again what it was in v, when that it has changed cannot
+// be recorded. change has its sandbox be so.
+func (e *Endpoints) revert(ctx context.Context, u *unit.Unit, v *unit.View, change func(context.Context, network.PortMap) (map[string]*network.EndpointSettings, network.PortMap, error)) error {
+	before, status := u.View().Status.Sandbox, v.Status
+	if !status.Live() {
+		u.Publish(v.Record, status)
+		return nil
+	}
+	publish, err := request.Ports(v.Record)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), revertTimeout)
+	defer cancel()
+	made, bound, err := change(ctx, publish)
+	if err != nil {
+		return err
+	}
+	status.Sandbox.Endpoints, status.Sandbox.Ports = made, bound
+	u.Publish(v.Record, status)
+	return e.Refresh(v.Record, before, status.Sandbox)
 }
 
 func (e *Endpoints) publish(action events.Action, n network.Network, id string) {

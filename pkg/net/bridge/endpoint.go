@@ -180,7 +180,8 @@ func (e Endpoint) configure() error {
 	}
 	for _, g := range e.Gateways {
 		route := &netlink.Route{LinkIndex: link.Attrs().Index, Gw: g.AsSlice()}
-		if err := h.RouteAdd(route); err != nil {
+		// Of several networks the first has it, as with upstream's plugins.
+		if err := h.RouteAdd(route); err != nil && !errors.Is(err, syscall.EEXIST) {
 			return fmt.Errorf("adding the default route by %s: %w", g, err)
 		}
 	}

@@ -79,8 +79,14 @@ func (a *Allocator) keep(owner string, h *holding) {
 // Restore takes what owner had before this process began; elsewhere says that
 // another process has the sockets. A port that a program of the host has taken
 // since stays published: the container came first, and the firewall comes before
-// the socket.
+// the socket. What owner's ports are held by here already, holds them on.
 func (a *Allocator) Restore(owner, label string, bindings []Binding, elsewhere bool) {
+	a.mu.Lock()
+	have := a.held[owner]
+	a.mu.Unlock()
+	if have != nil && len(have.sockets) > 0 {
+		return
+	}
 	h := &holding{bindings: bindings}
 	for _, b := range bindings {
 		proto, err := Protocol(b.Container.Proto())
