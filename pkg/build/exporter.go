@@ -15,6 +15,7 @@ import (
 	imageexporter "github.com/moby/buildkit/exporter/containerimage"
 	"github.com/moby/buildkit/exporter/containerimage/exptypes"
 	"github.com/moby/buildkit/session"
+	"github.com/moby/buildkit/util/leaseutil"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
@@ -22,10 +23,10 @@ import (
 const danglingPrefix = "moby-dangling"
 
 // toStore is Docker's exporter ("moby"): BuildKit's image exporter, with the
-// result unpacked and named by the image store.
+// result unpacked by the worker and named by the image store.
 type toStore struct {
 	exporter.Exporter
-	images Images
+	w *Worker
 }
 
 func newExporter(w *Worker, sm *session.Manager) (exporter.Exporter, error) {
@@ -33,7 +34,7 @@ func newExporter(w *Worker, sm *session.Manager) (exporter.Exporter, error) {
 		SessionManager: sm, ImageWriter: w.writer, Images: unnamed{},
 		RegistryHosts: w.RegistryHosts, LeaseManager: w.LeaseManager(),
 	})
-	return toStore{e, w.images}, err
+	return toStore{compressing{e, w}, w}, err
 }
 
 func (e toStore) Resolve(ctx context.Context, id int, attrs map[string]string) (exporter.ExporterInstance, error) {
@@ -46,13 +47,9 @@ func (e toStore) Resolve(ctx context.Context, id int, attrs map[string]string) (
 		attrs = map[string]string{}
 	}
 	attrs[string(exptypes.OptKeyName)] = strings.Join(names, ",")
-	stored := isOn(attrs, exptypes.OptKeyStore, true)
+	stored, unpack := isOn(attrs, exptypes.OptKeyStore, true), isOn(attrs, exptypes.OptKeyUnpack, true)
 	if stored {
-		if _, ok := attrs[string(exptypes.OptKeyUnpack)]; !ok {
-			// A result with rewritten times has layers that no snapshot of the
-			// build stands for: it is unpacked when it is first run.
-			attrs[string(exptypes.OptKeyUnpack)] = fmt.Sprint(!isOn(attrs, exptypes.OptKeyRewriteTimestamp, false))
-		}
+		attrs[string(exptypes.OptKeyUnpack)] = "false" // the worker does
 		if len(names) == 0 {
 			attrs[string(exptypes.OptKeyDanglingPrefix)] = danglingPrefix
 		}
@@ -61,7 +58,7 @@ func (e toStore) Resolve(ctx context.Context, id int, attrs map[string]string) (
 	if err != nil || !stored {
 		return i, err
 	}
-	return &storing{ExporterInstance: i, images: e.images, names: names}, nil
+	return &storing{ExporterInstance: i, w: e.w, names: names, unpack: unpack}, nil
 }
 
 // isOn reads a flag as BuildKit does: present without a value is true.
@@ -95,8 +92,9 @@ func normalized(list string) ([]string, error) {
 // storing is one export.
 type storing struct {
 	exporter.ExporterInstance
-	images Images
+	w      *Worker
 	names  []string
+	unpack bool
 }
 
 // Export names the image once all of it is there: whoever sees the name can run it.
@@ -105,17 +103,32 @@ func (s *storing) Export(ctx context.Context, src *exporter.Source, info exporte
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	target, err := descriptor(answer)
-	if err == nil {
-		err = s.images.Built(ctx, s.names, target)
-	}
-	if err != nil {
+	if err := s.keep(ctx, src, answer); err != nil {
 		if held != nil {
 			_ = held.Release()
 		}
 		return nil, nil, nil, err
 	}
 	return answer, finalize, held, nil
+}
+
+// keep unpacks the image of an exporter's answer and gives it its names, which hold it.
+func (s *storing) keep(ctx context.Context, src *exporter.Source, answer map[string]string) error {
+	target, err := descriptor(answer)
+	if err != nil {
+		return err
+	}
+	ctx, done, err := leaseutil.WithLease(ctx, s.w.LeaseManager(), leaseutil.MakeTemporary)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = done(context.WithoutCancel(ctx)) }() // it expires by itself
+	if s.unpack {
+		if err := s.w.unpacked(ctx, src, target); err != nil {
+			return err
+		}
+	}
+	return s.w.images.Built(ctx, s.names, target)
 }
 
 func descriptor(answer map[string]string) (desc ocispec.Descriptor, err error) {

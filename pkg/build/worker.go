@@ -7,6 +7,7 @@ import (
 
 	"github.com/berth-engine/berth/pkg/build/classic"
 	"github.com/containerd/containerd/v2/core/leases"
+	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/containerd/v2/pkg/gc"
 	"github.com/containerd/platforms"
 	"github.com/moby/buildkit/cache/metadata"
@@ -36,8 +37,10 @@ import (
 // that are here come before the registry's, and results go into the image store.
 type Worker struct {
 	*base.Worker
-	images Images
-	writer *imageexporter.ImageWriter
+	images    Images
+	writer    *imageexporter.ImageWriter
+	chains    snapshots.Snapshotter // containerd's own: BuildKit's may not remove
+	namespace string                // of it
 }
 
 func newWorker(ctx context.Context, cfg Config) (_ *Worker, err error) {
@@ -50,7 +53,7 @@ func newWorker(ctx context.Context, cfg Config) (_ *Worker, err error) {
 			_ = opt.MetadataStore.Close()
 		}
 	}()
-	w := &Worker{images: cfg.Images}
+	w := &Worker{images: cfg.Images, chains: cfg.Client.SnapshotService(cfg.Snapshotter), namespace: cfg.Namespace}
 	if w.Worker, err = base.NewWorker(ctx, opt); err != nil {
 		return nil, err
 	}
@@ -157,10 +160,14 @@ func (d DNS) config() *oci.DNSConfig {
 
 // Exporter gives Docker's exporter, the image store, for an image.
 func (w *Worker) Exporter(name string, sm *session.Manager) (exporter.Exporter, error) {
-	if name != "moby" && name != bkclient.ExporterImage {
-		return w.Worker.Exporter(name, sm)
+	if name == "moby" || name == bkclient.ExporterImage {
+		return newExporter(w, sm)
 	}
-	return newExporter(w, sm)
+	e, err := w.Worker.Exporter(name, sm)
+	if err == nil && (name == bkclient.ExporterOCI || name == bkclient.ExporterDocker) {
+		e = compressing{e, w}
+	}
+	return e, err
 }
 
 // ResolveSourceMetadata prefers images that are here, as the source does.

@@ -40,7 +40,6 @@ import (
 	_ "github.com/containerd/containerd/v2/plugins/services/version"
 	_ "github.com/containerd/containerd/v2/plugins/services/warning"
 	_ "github.com/containerd/containerd/v2/plugins/snapshots/native/plugin"
-	_ "github.com/containerd/containerd/v2/plugins/snapshots/overlay/plugin"
 	_ "github.com/containerd/containerd/v2/plugins/streaming"
 	_ "github.com/containerd/containerd/v2/plugins/transfer"
 )
@@ -68,10 +67,16 @@ type clientRequest struct {
 	client             *client.Client
 }
 
-// registerClientPlugin adds a plugin to containerd's registry that builds a
-// client of the services in the same process: no call of ours passes a socket.
-var registerClientPlugin = sync.OnceFunc(func() {
-	registry.Register(&plugin.Registration{
+// registerPlugins adds ours to containerd's registry, which is the process's.
+var registerPlugins = sync.OnceFunc(func() {
+	registry.Register(overlayPlugin())
+	registry.Register(clientPlugin())
+})
+
+// clientPlugin builds a client of the services in the same process: no call of ours
+// passes a socket.
+func clientPlugin() *plugin.Registration {
+	return &plugin.Registration{
 		Type: clientPluginType,
 		ID:   clientPluginID,
 		Requires: []plugin.Type{
@@ -91,10 +96,10 @@ var registerClientPlugin = sync.OnceFunc(func() {
 			req.client = c
 			return struct{}{}, nil
 		},
-	})
-})
+	}
+}
 
 func withClientRequest(ctx context.Context, req *clientRequest) context.Context {
-	registerClientPlugin()
+	registerPlugins()
 	return context.WithValue(ctx, clientKey{}, req)
 }
