@@ -6,6 +6,8 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"os"
+	"time"
 )
 
 // maxBody bounds the body of requests that do not stream, in bytes. The
@@ -18,9 +20,32 @@ func (r *Request) HasBody() bool {
 	return r.Body != nil && r.ContentLength != 0
 }
 
-// LimitBody bounds the body of a streaming route that begins with a JSON body.
+// LimitBody bounds the body of a streaming route that begins with a JSON body, in
+// its length and in the time that the client may take to send it.
 func (r *Request) LimitBody(w http.ResponseWriter) {
-	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+	r.Body = http.MaxBytesReader(w, &timedBody{ReadCloser: r.Body, conn: http.NewResponseController(w), patience: r.patience}, maxBody)
+}
+
+// timedBody must have been read patience after its first byte was asked for.
+type timedBody struct {
+	io.ReadCloser
+	conn     *http.ResponseController
+	patience time.Duration
+	begun    bool
+}
+
+func (b *timedBody) Read(p []byte) (int, error) {
+	if !b.begun {
+		b.begun = true
+		_ = b.conn.SetReadDeadline(time.Now().Add(b.patience))
+	}
+	n, err := b.ReadCloser.Read(p)
+	if errors.Is(err, io.EOF) {
+		// net/http reads on, to notice a client that goes away: it must not take the
+		// deadline for that.
+		_ = b.conn.SetReadDeadline(time.Time{})
+	}
+	return n, err
 }
 
 // ReadJSON decodes the body into out. No body leaves out as it is. The body
@@ -38,6 +63,8 @@ func (r *Request) ReadJSON(out any) error {
 	switch err := dec.Decode(out); {
 	case errors.Is(err, io.EOF):
 		return Invalid("invalid JSON: got EOF while reading request body")
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return Invalid("invalid JSON: timed out while reading request body")
 	case err != nil:
 		return Invalid("invalid JSON: %v", err)
 	}

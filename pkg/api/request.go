@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/berth-engine/berth/pkg/filters"
 	"github.com/containerd/errdefs"
@@ -22,8 +23,9 @@ type Request struct {
 	Name    string     // value of the path's variable; "" when it has none
 	Query   url.Values // parameters, parsed
 
-	conns   *conns          // where a hijacked connection is registered
-	streams context.Context // ends when the server begins to shut down
+	conns    *conns          // where a hijacked connection is registered
+	streams  context.Context // ends when the server begins to shut down
+	patience time.Duration   // for a body that does not stream
 }
 
 // Bool reads a parameter as Docker does: absent, empty, 0, no, false and none

@@ -10,10 +10,10 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -37,6 +37,10 @@ type Config struct {
 	Observe func(operation string, status int, took time.Duration)
 	// Debug, when given, answers what is below /debug/, but not on read-only sockets.
 	Debug http.Handler
+	// Patience is how long a client may take to send the head of a request, or a body
+	// that is no stream, and to read an answer that is none; 0 is a minute. A
+	// connection without a request is kept for five times that.
+	Patience time.Duration
 }
 
 // Server answers the API. It is an http.Handler, and serves listeners itself
@@ -51,16 +55,18 @@ type Server struct {
 	served   map[string]bool   // by operation
 	declined map[string]string // by operation: why
 
-	http    *http.Server
-	conns   *conns
-	streams context.Context // ends when shutdown begins
-	end     context.CancelFunc
+	http     *http.Server
+	conns    *conns
+	streams  context.Context // ends when shutdown begins
+	end      context.CancelFunc
+	patience time.Duration
 }
 
 // New makes a server. A route for an operation that swagger.yaml does not
 // have, or a second one for the same, is an error.
 func New(c Config) (*Server, error) {
-	s := &Server{log: c.Logger, observe: c.Observe, debug: c.Debug, mux: newMux(), served: map[string]bool{}, declined: map[string]string{}, conns: newConns()}
+	s := &Server{log: c.Logger, observe: c.Observe, debug: c.Debug, mux: newMux(), served: map[string]bool{}, declined: map[string]string{}, conns: newConns(),
+		patience: cmp.Or(c.Patience, time.Minute)}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
@@ -82,9 +88,9 @@ func New(c Config) (*Server, error) {
 	}
 	s.streams, s.end = context.WithCancel(context.Background())
 	s.http = &http.Server{
-		Handler: s,
-		// Bounds a client that opens connections and sends no request.
-		ReadHeaderTimeout: time.Minute,
+		Handler:           s,
+		ReadHeaderTimeout: s.patience,
+		IdleTimeout:       5 * s.patience,
 		ConnContext:       markReadOnly,
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
@@ -127,7 +133,9 @@ func (s *Server) Declines(operation string) string { return s.declined[operation
 
 // ServeHTTP answers one request.
 func (s *Server) ServeHTTP(hw http.ResponseWriter, hr *http.Request) {
-	w := &response{ResponseWriter: hw, status: http.StatusOK}
+	w := &response{ResponseWriter: hw, status: http.StatusOK, patience: s.patience}
+	// The last request of the connection left one.
+	_ = http.NewResponseController(hw).SetWriteDeadline(time.Time{})
 	began := time.Now()
 	for k, v := range s.headers {
 		w.Header().Set(k, v)
@@ -139,24 +147,9 @@ func (s *Server) ServeHTTP(hw http.ResponseWriter, hr *http.Request) {
 	if e := w.endpoint; e != nil && !e.Streams && s.observe != nil {
 		s.observe(e.Operation.ID, w.status, time.Since(began))
 	}
-	if w.duplex && !w.hijacked {
-		drain(w, hr)
+	if !w.hijacked {
+		w.finish(hr)
 	}
-}
-
-// maxDrained bounds, in bytes, what is read of a body that its handler did not
-// want: enough for the rest of an image archive.
-const maxDrained = 1 << 30
-
-// drain sends the answer and reads what the client still sends. Without it the
-// client would have its connection reset while it writes, and might not see
-// why its archive was refused. Nor does net/http take the next request on a
-// full duplex connection whose last body was not read to its end.
-func drain(w *response, r *http.Request) {
-	if err := w.FlushError(); err != nil {
-		return
-	}
-	_, _ = io.CopyN(io.Discard, r.Body, maxDrained)
 }
 
 func (s *Server) serve(w *response, hr *http.Request) error {
@@ -176,7 +169,7 @@ func (s *Server) serve(w *response, hr *http.Request) error {
 	if e == nil {
 		return s.page(w, hr, path)
 	}
-	w.endpoint = e
+	w.endpoint, w.bounded = e, !e.Streams
 	if err := allowed(hr, e.Operation); err != nil {
 		return err
 	}
@@ -193,7 +186,7 @@ func (s *Server) serve(w *response, hr *http.Request) error {
 		// would throw a part of the body away. HTTP/1 servers only know it.
 		w.duplex = http.NewResponseController(w).EnableFullDuplex() == nil
 	}
-	r := &Request{Request: hr, Version: version, Name: value, Query: query, conns: s.conns, streams: s.streams}
+	r := &Request{Request: hr, Version: version, Name: value, Query: query, conns: s.conns, streams: s.streams, patience: s.patience}
 	if !e.Streams {
 		r.LimitBody(w)
 	}
