@@ -79,6 +79,7 @@ func daemon(t *testing.T, apiVersion string) (host string, seen func() []string)
 	srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		requests <- r.Method + " " + r.URL.Path + " " + r.UserAgent()
 		w.Header().Set("Api-Version", apiVersion)
+		w.Header().Set("Ostype", "linux")
 		w.Header().Set("Content-Type", "application/json")
 		switch {
 		case strings.HasSuffix(r.URL.Path, "/_ping"):
@@ -302,6 +303,9 @@ func TestErrors(t *testing.T) {
 		{[]string{"help", "frob"}, 1, "unknown help topic: frob"},
 		{[]string{"-H", old, "ps", "--nope"}, 125, "unknown flag"},
 		{[]string{"-H", old, "image", "inspect", "--platform", "linux/amd64", "x"}, 1, `"--platform" requires API version 1.49, but the daemon's API version is 1.44`},
+		{[]string{"-H", old, "run", "--cpu-count", "1", "x"}, 1, `"--cpu-count" is only supported on a Docker daemon running on windows, but the Docker daemon is running on linux`},
+		{[]string{"-H", old, "start", "--checkpoint", "a", "x"}, 1, `"--checkpoint" is only supported on a Docker daemon with experimental features enabled`},
+		{[]string{"-H", old, "checkpoint", "ls", "x"}, 1, "berth checkpoint ls is only supported on a Docker daemon with experimental features enabled"},
 	} {
 		_, stderr, code := berth(t, nil, c.args...)
 		if code != c.code || !strings.Contains(stderr, c.want) {

@@ -46,7 +46,7 @@ func New(dockerCLI *command.DockerCli, name string) (*cobra.Command, *cliflags.C
 			return fmt.Errorf("%[1]s: unknown command: %[1]s %[2]s\n\nRun '%[1]s --help' for more information", name, args[0])
 		},
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
-			return checkAPIVersion(cmd, dockerCLI.CurrentVersion)
+			return checkSupport(cmd, dockerCLI)
 		},
 		Version:               version.Version + ", build " + version.Commit,
 		DisableFlagsInUseLine: true,
@@ -114,6 +114,7 @@ func setHelp(root *cobra.Command, dockerCLI *command.DockerCli) {
 			}
 			hideWithout(root, "bake", "buildx")
 		}
+		hideForeign(cmd)
 		if root.Name() == Berth {
 			rewordHelp(cmd)
 		}
