@@ -83,6 +83,35 @@ func TestExecQuickerThanItsStart(t *testing.T) {
 	})
 }
 
+// Its exit is in a gap of containerd's events: it is asked for when the gap ends.
+func TestExecEndsInAGap(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		e := w.engine()
+		id := w.run(e)
+		x := w.exec(e, id)
+		if err := e.Execs().ExecStart(t.Context(), x, ExecStartOptions{Detach: true}, nil); err != nil {
+			t.Fatal(err)
+		}
+		gap := func() *ctypes.ExecInspectResponse {
+			w.tasks.emit(runtime.Event{Kind: runtime.KindResync})
+			synctest.Wait()
+			in, err := e.Execs().ExecInspect(t.Context(), x)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return &in
+		}
+		if in := gap(); !in.Running {
+			t.Errorf("a process that runs: %+v", in)
+		}
+		w.tasks.setExit(x, runtime.Exit{Code: 6, At: time.Now()})
+		if in := gap(); in.Running || in.ExitCode == nil || *in.ExitCode != 6 {
+			t.Errorf("a process that has ended: %+v", in)
+		}
+	})
+}
+
 // What could not be started leaves no process behind.
 func TestExecAbandoned(t *testing.T) {
 	boom := errors.New("boom")

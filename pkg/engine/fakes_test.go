@@ -403,6 +403,13 @@ func (f *fakeTasks) DeleteExec(_ context.Context, _, execID string) (runtime.Exi
 	return f.exec[execID], err
 }
 
+func (f *fakeTasks) ExecExit(_ context.Context, _, execID string) (runtime.Exit, bool, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	exit, ended := f.exec[execID]
+	return exit, ended, nil
+}
+
 func (f *fakeTasks) setExit(execID string, exit runtime.Exit) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -114,8 +114,10 @@ func (o *observer) compare(ctx context.Context, u *unit.Unit, t runtime.Task, ex
 		o.supervisor.exited(ctx, u, container.Exit(t.Exit))
 	case t.Status == runtime.Paused:
 		o.freezer.suspended(u)
+		o.execs.Compare(ctx, u)
 	case t.Status == runtime.Running:
 		o.freezer.resumed(u)
+		o.execs.Compare(ctx, u)
 	}
 }
 

@@ -52,6 +52,18 @@ func (r *execs) KillExec(ctx context.Context, id, execID string, sig syscall.Sig
 	return r.kill(r.in(ctx), id, execID, sig)
 }
 
+// ExecExit says whether the process has ended, and how. NotFound: there is none.
+func (r *execs) ExecExit(ctx context.Context, id, execID string) (Exit, bool, error) {
+	resp, err := r.client.TaskService().Get(r.in(ctx), &tasks.GetRequest{ContainerID: id, ExecID: execID})
+	if err != nil {
+		return Exit{}, false, errgrpc.ToNative(err)
+	}
+	if status(resp.Process.Status) != Stopped {
+		return Exit{}, false, nil
+	}
+	return exit(resp.Process.ExitStatus, resp.Process.ExitedAt), true, nil
+}
+
 // DeleteExec does the same for a process that Exec made.
 func (r *execs) DeleteExec(ctx context.Context, id, execID string) (Exit, error) {
 	ctx, end := trace.Start(r.in(ctx), "runtime.exec.delete", "id", id, "exec", execID)

@@ -198,6 +198,9 @@ func TestExec(t *testing.T) {
 	if e := b.expect(events, KindExit, "one"); e.Exit.Code != 5 || e.Pid != pid {
 		t.Errorf("event %+v", e)
 	}
+	if x, ended, err := b.r.ExecExit(t.Context(), b.id, "one"); err != nil || !ended || x.Code != 5 {
+		t.Errorf("looked at: %+v, %v, %v", x, ended, err)
+	}
 	if x, err := b.r.DeleteExec(t.Context(), b.id, "one"); err != nil || x.Code != 5 {
 		t.Errorf("delete: %+v, %v", x, err)
 	}
@@ -236,6 +239,12 @@ func TestExecEnds(t *testing.T) {
 	pid, err := b.r.StartExec(t.Context(), b.id, "long")
 	if err != nil {
 		t.Fatal(err)
+	}
+	if _, ended, err := b.r.ExecExit(t.Context(), b.id, "long"); err != nil || ended {
+		t.Errorf("one that runs has ended: %v, %v", ended, err)
+	}
+	if _, _, err := b.r.ExecExit(t.Context(), b.id, "none"); !errdefs.IsNotFound(err) {
+		t.Errorf("none was looked at: %v", err)
 	}
 	pids, err := b.r.Pids(t.Context(), b.id)
 	if err != nil || !slices.Contains(pids, pid) || len(pids) != 2 {

@@ -28,6 +28,7 @@ type Tasks interface {
 	Exec(ctx context.Context, id, execID string, p *specs.Process, io runtime.IO) error
 	StartExec(ctx context.Context, id, execID string) (pid int, err error)
 	DeleteExec(ctx context.Context, id, execID string) (runtime.Exit, error)
+	ExecExit(ctx context.Context, id, execID string) (exit runtime.Exit, ended bool, err error)
 	Resize(ctx context.Context, id, execID string, width, height uint32) error
 }
 
@@ -179,6 +180,41 @@ func (x *Execs) Exited(ctx context.Context, u *unit.Unit, ev runtime.Event) {
 	if x.finish(ex, exit.Code) {
 		x.Events.Publish(u.Event(events.ActionExecDie, map[string]string{"execID": ex.id, "exitCode": strconv.Itoa(exit.Code)}))
 	}
+}
+
+// Compare ends the execs of a running container whose exits were missed: in a gap of
+// containerd's events. Owner only.
+func (x *Execs) Compare(ctx context.Context, u *unit.Unit) {
+	for id, state := range x.unfinished(u.ID) {
+		exit, ended, err := x.Tasks.ExecExit(ctx, u.ID, id)
+		switch {
+		case errdefs.IsNotFound(err):
+			if state != execRunning {
+				continue // not there yet
+			}
+			exit = runtime.Exit{Code: lost, At: time.Now()}
+		case err != nil:
+			x.Logger.Error("exec cannot be looked at after a gap in the events", "container", u.ID, "exec", id, "error", err)
+			continue
+		case !ended:
+			continue
+		}
+		x.Exited(ctx, u, runtime.Event{Kind: runtime.KindExit, ID: u.ID, ExecID: id, Exit: exit})
+	}
+}
+
+// unfinished are a container's execs that have been asked to start, and no exit is
+// known of.
+func (x *Execs) unfinished(container string) map[string]execState {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	all := map[string]execState{}
+	for id, ex := range x.all {
+		if ex.unit.ID == container && (ex.state == execStarting || ex.state == execRunning) {
+			all[id] = ex.state
+		}
+	}
+	return all
 }
 
 // DropAll ends what a container's end ended, and forgets it.

@@ -13,8 +13,12 @@ import (
 // patience is how long, after its time limit, a command's end is waited for.
 const patience = 10 * time.Second
 
-// killed is the exit code of a process that SIGKILL ended.
-const killed = 128 + 9
+// Exit codes: of a process that SIGKILL ended, and of one whose end nobody saw, as
+// Docker reports it.
+const (
+	killed = 128 + 9
+	lost   = 255
+)
 
 // Run executes a command in a running container to its end, and gives its exit
 // code; what it prints goes to out. After limit the shim kills it and all that it
