@@ -74,7 +74,7 @@ func awaitClean(t *testing.T, d *harness.Daemon) {
 	t.Helper()
 	var left []string
 	defer func() {
-		if t.Failed() {
+		if len(left) > 0 {
 			t.Logf("left behind:\n%s", strings.Join(left, "\n"))
 		}
 	}()

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -64,38 +65,54 @@ func TestStormOfContainerd(t *testing.T) {
 	t.Parallel()
 	host := start(t, harness.Options{})
 	d := start(t, harness.Options{Containerd: host.Containerd(), Namespace: "guest"})
+	d.Berth("run", "-d", "--name", "anchor", image, "sleep", "100000").OK(t)
 	storm(t, d, func(r *rand.Rand) {
-		if r.IntN(2) == 0 {
+		both := r.IntN(2) == 0
+		if both {
 			d.Kill()
-			defer d.Run()
 		}
 		host.Kill()
 		time.Sleep(time.Duration(r.IntN(500)) * time.Millisecond) // exits that nobody sees
 		host.Run()
 		host.Berth("ps").OK(t) // ready
+		if both {
+			d.Run()
+		}
+		alive(t, d, "anchor") // containerd is reached
 	})
+	alive(t, d, "anchor")
+	d.Berth("rm", "-f", "anchor").OK(t)
+	awaitClean(t, d)
 }
 
-// storm has clients work on d while strike is called at random moments.
+// storm has clients work on d while strike is called at random moments. A request that
+// no strike touched must be done.
 func storm(t *testing.T, d *harness.Daemon, strike func(*rand.Rand)) {
 	seed := uint64(time.Now().UnixNano()) //nolint:gosec // any
 	t.Logf("seed %d", seed)
 	over := make(chan struct{})
+	var strikes atomic.Int64 // odd while one is under way
 	var clients sync.WaitGroup
 	slots := make([]*slot, 8)
 	for i := range slots {
-		slots[i] = newSlot(t, d, fmt.Sprintf("client%d", i), rand.New(rand.NewPCG(seed, uint64(i)))) //nolint:gosec // not secret
+		slots[i] = newSlot(t, d, fmt.Sprintf("client%d", i), rand.New(rand.NewPCG(seed, uint64(i))), &strikes) //nolint:gosec // not secret
 		clients.Go(func() { slots[i].work(over) })
 	}
+	calm := sync.OnceFunc(func() {
+		close(over)
+		clients.Wait()
+	})
+	defer calm() // if a strike fails
 	r := rand.New(rand.NewPCG(seed, 1000)) //nolint:gosec // not secret
 	for end := time.Now().Add(stormTime(t)); time.Now().Before(end); {
 		// Any moment will do: this varies it.
 		time.Sleep(time.Duration(200+r.IntN(2000)) * time.Millisecond)
+		strikes.Add(1)
 		strike(r)
 		d.Berth("ps").OK(t) // ready
+		strikes.Add(1)
 	}
-	close(over)
-	clients.Wait()
+	calm()
 	for _, s := range slots {
 		s.check()
 	}
@@ -115,17 +132,19 @@ type slot struct {
 	dir  string // mounted into the container, which notes there what it has printed
 	r    *rand.Rand
 
+	strikes *atomic.Int64
+
 	may map[string]bool // the states that it may be in: of the last acknowledged request, or of one that was cut off
 }
 
 const absent = "absent"
 
-func newSlot(t *testing.T, d *harness.Daemon, name string, r *rand.Rand) *slot {
+func newSlot(t *testing.T, d *harness.Daemon, name string, r *rand.Rand, strikes *atomic.Int64) *slot {
 	dir := filepath.Join(d.Root, "out", name)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	return &slot{t: t, d: d, name: name, dir: dir, r: r, may: map[string]bool{absent: true}}
+	return &slot{t: t, d: d, name: name, dir: dir, r: r, strikes: strikes, may: map[string]bool{absent: true}}
 }
 
 // printer counts, and notes each number once it is printed: what it noted must be in
@@ -169,7 +188,11 @@ func (s *slot) work(over <-chan struct{}) {
 		if creates {
 			_ = os.Remove(filepath.Join(s.dir, "said"))
 		}
+		before := s.strikes.Load()
 		r := s.d.Berth(args...)
+		if calm := before%2 == 0 && s.strikes.Load() == before; calm && r.Code != 0 && !s.rightly(v.args[0], r.Stderr) {
+			s.t.Errorf("%s: refused by a daemon that lived, of %v: exit code %d: %s", strings.Join(args, " "), s.may, r.Code, r.Stderr)
+		}
 		switch {
 		case r.Code == 0 && v.args[0] == "logs":
 			s.inOrder(r.Stdout)
@@ -188,6 +211,22 @@ func (s *slot) work(over <-chan struct{}) {
 			}
 		}
 	}
+}
+
+// rightly says whether a refusal follows from a state that the container may be in.
+func (s *slot) rightly(verb, stderr string) bool {
+	switch verb {
+	case "run", "create":
+		return (len(s.may) > 1 || !s.may[absent]) && strings.Contains(stderr, "is already in use by container")
+	case "exec":
+		if (len(s.may) > 1 || !s.may["running"]) && strings.Contains(stderr, "is not running") {
+			return true
+		}
+		if strings.Contains(stderr, "is restarting, wait until the container is running") { // by its policy
+			return true
+		}
+	}
+	return s.may[absent] && strings.Contains(strings.ToLower(stderr), "no such")
 }
 
 // isCreated asks whether a container was never started, which a stop leaves so.
