@@ -107,7 +107,7 @@ func assemble(ctx context.Context, cfg *config.Config, db *store.DB, log *slog.L
 		DataRoot: cfg.DataRoot, ExecRoot: cfg.ExecRoot, Init: bin.init,
 		Runtimes: slices.Sorted(maps.Keys(runtimes)), Defaults: containerDefaults(cfg), Host: host,
 		Devices: cfg.CDISpecDirs, LinkEnv: os.Getenv("DOCKER_KEEP_DEPRECATED_LEGACY_LINKS_ENV_VARS") == "1",
-		Tasks: p.runtime, Images: committer{p.images}, Networks: p.networks, Names: p.networks.Names, Volumes: p.volumes, Store: db, Events: p.bus,
+		Tasks: p.runtime, Images: committer{p.images, p.images.Catalog()}, Networks: p.networks, Names: p.networks.Names, Volumes: p.volumes, Store: db, Events: p.bus,
 		Logger: log, FaultPoint: faultPoint,
 	}); err != nil {
 		return nil, err
@@ -134,7 +134,7 @@ func (p *parts) describe(cfg *config.Config, bin binaries, host spec.Host, runti
 		Runtimes: paths, Runtime: cfg.DefaultRuntime, Settings: settings(cfg), CDISpecDirs: cfg.CDISpecDirs, Devices: cdi.Dirs(cfg.CDISpecDirs).Devices,
 		Pools: addressPools(cfg), Proxies: proxies(cfg), Plain: plain(cfg),
 		Containerd: containerdSocket(cfg), Namespace: cfg.ContainerdNamespace, Features: features(host),
-		Counts: p.engine.Reader().Counts, Images: p.images.Count, Disk: p.disk(), Events: p.bus, Versions: system.Components(bin.runc),
+		Counts: p.engine.Reader().Counts, Images: p.images.Catalog().Count, Disk: p.disk(), Events: p.bus, Versions: system.Components(bin.runc),
 	})
 	if cfg.MetricsAddr != "" {
 		p.metrics = metrics.New(metrics.Config{
@@ -155,7 +155,7 @@ func (p *parts) server(cfg *config.Config, log *slog.Logger) (*api.Server, error
 				Reader: p.engine.Reader(), Streamer: p.engine.Streams(), Archiver: p.engine.Contents(), Differ: p.engine.Contents(),
 			}),
 			apiexec.Routes(p.engine.Execs()),
-			apiimages.Routes(p.images), apiregistry.Routes(p.registries),
+			apiimages.Routes(apiimages.Backend{Reader: p.images.Catalog(), Writer: p.images, Mover: p.images}), apiregistry.Routes(p.registries),
 			apinetworks.Routes(p.networks, p.engine.Endpoints()),
 			apivolumes.Routes(p.volumes), apivolumes.BackupRoutes(p.volumes.Backups()),
 			apiplugins.Routes(), apiswarm.Routes(),

@@ -4,7 +4,7 @@ import (
 	"context"
 
 	"github.com/berth-engine/berth/pkg/engine"
-	"github.com/berth-engine/berth/pkg/images"
+	"github.com/berth-engine/berth/pkg/images/catalog"
 	"github.com/berth-engine/berth/pkg/system"
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/container"
@@ -19,8 +19,8 @@ func (p *parts) disk() system.Disk {
 			return p.engine.Reader().List(ctx, engine.ListOptions{All: true, Size: true})
 		},
 		Images: func(ctx context.Context) ([]image.Summary, int64, error) {
-			all, err := p.images.List(ctx, images.ListOptions{All: true, SharedSize: true})
-			return all, images.Size(p.images), err
+			all, err := p.images.Catalog().List(ctx, catalog.ListOptions{All: true, SharedSize: true})
+			return all, p.images.Catalog().Size(), err
 		},
 		Volumes: p.volumeUsage,
 		Cache:   p.builder.Cache,

@@ -23,6 +23,7 @@ import (
 	"github.com/berth-engine/berth/pkg/engine/contents"
 	"github.com/berth-engine/berth/pkg/filters"
 	"github.com/berth-engine/berth/pkg/images"
+	"github.com/berth-engine/berth/pkg/images/catalog"
 	"github.com/berth-engine/berth/pkg/version"
 	"github.com/containerd/errdefs"
 	dockerspec "github.com/moby/docker-image-spec/specs-go/v1"
@@ -228,17 +229,17 @@ type fakeImages struct {
 	saved     []string
 	pushed    string
 	quiet     bool
-	listed    images.ListOptions
+	listed    catalog.ListOptions
 	load      func(r io.Reader, progress func(jsonstream.Message) error) error
 }
 
-func (f *fakeImages) List(_ context.Context, o images.ListOptions) ([]image.Summary, error) {
+func (f *fakeImages) List(_ context.Context, o catalog.ListOptions) ([]image.Summary, error) {
 	f.listed = o
 	return []image.Summary{{ID: "sha256:" + someID, Size: 7, Created: 1, SharedSize: -1, Containers: 2, Labels: map[string]string{},
 		Descriptor: &ocispec.Descriptor{MediaType: ocispec.MediaTypeImageManifest}}}, nil
 }
 
-func (f *fakeImages) Inspect(context.Context, string, images.InspectOptions) (image.InspectResponse, error) {
+func (f *fakeImages) Inspect(context.Context, string, catalog.InspectOptions) (image.InspectResponse, error) {
 	return image.InspectResponse{
 		ID: "sha256:" + someID, Architecture: "amd64", Os: "linux", Size: 7,
 		Config:      &dockerspec.DockerOCIImageConfig{ImageConfig: ocispec.ImageConfig{Cmd: []string{"sh"}}},
@@ -249,7 +250,7 @@ func (f *fakeImages) Inspect(context.Context, string, images.InspectOptions) (im
 	}, nil
 }
 
-func (f *fakeImages) Attestations(context.Context, string, images.AttestationOptions) ([]image.AttestationStatement, error) {
+func (f *fakeImages) Attestations(context.Context, string, catalog.AttestationOptions) ([]image.AttestationStatement, error) {
 	return []image.AttestationStatement{{Descriptor: ocispec.Descriptor{MediaType: "application/vnd.in-toto+json", Digest: "sha256:" + someID, Size: 7}, PredicateType: "https://slsa.dev/provenance/v1"}}, nil
 }
 
@@ -364,7 +365,7 @@ func (f fakes) routes() []api.Route {
 			Archiver: f.engine, Differ: f.engine,
 		}),
 		apiexec.Routes(f.engine),
-		apiimages.Routes(f.images),
+		apiimages.Routes(apiimages.Backend{Reader: f.images, Writer: f.images, Mover: f.images}),
 		apiregistry.Routes(fakeRegistries{}),
 		apinetworks.Routes(fakeNetworks{}, fakeNetworks{}),
 		apivolumes.Routes(f.volumes),

@@ -21,7 +21,8 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// Images finds what containers are made of. *images.Store satisfies it.
+// Images finds what containers are made of. The images of package images
+// and its catalog do.
 type Images interface {
 	// Resolve finds a local image by name, digest, ID or ID prefix.
 	// NotFound: "No such image: x:latest".

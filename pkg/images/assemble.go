@@ -9,6 +9,7 @@ import (
 
 	"github.com/berth-engine/berth/pkg/images/archive"
 	"github.com/berth-engine/berth/pkg/images/blob"
+	"github.com/berth-engine/berth/pkg/images/catalog"
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/platforms"
 	"github.com/distribution/reference"
@@ -41,9 +42,9 @@ func (s *Store) Assemble(ctx context.Context, a Assembly) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	id := t.desc.Digest.String()
+	id := t.Desc.Digest.String()
 	if name != nil {
-		s.cfg.publish(events.ActionTag, id, reference.FamiliarString(name), t.labels())
+		s.cfg.publish(events.ActionTag, id, reference.FamiliarString(name), t.Labels())
 	}
 	return id, nil
 }
@@ -51,14 +52,14 @@ func (s *Store) Assemble(ctx context.Context, a Assembly) (string, error) {
 // assembler makes images of parts.
 type assembler struct{ s *Store }
 
-func (m assembler) assemble(ctx context.Context, a Assembly) (_ *target, name reference.NamedTagged, err error) {
+func (m assembler) assemble(ctx context.Context, a Assembly) (_ *catalog.Target, name reference.NamedTagged, err error) {
 	if a.Name != "" {
 		if name, err = parseTag(a.Name); err != nil {
 			return nil, nil, err
 		}
 	}
 	s := m.s
-	ctx, done, err := s.keeper.lease(s.context(ctx))
+	ctx, done, err := s.keeper.Lease(s.context(ctx))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -70,7 +71,7 @@ func (m assembler) assemble(ctx context.Context, a Assembly) (_ *target, name re
 	if err := connect(ctx, s.client.ContentStore(), desc, nil); err != nil {
 		return nil, nil, err
 	}
-	if err := s.layers.unpack(ctx, desc); err != nil {
+	if err := s.layers.Unpack(ctx, desc); err != nil {
 		return nil, nil, fmt.Errorf("unpack image: %w", err)
 	}
 	img := archive.Image{Target: desc}
@@ -80,7 +81,7 @@ func (m assembler) assemble(ctx context.Context, a Assembly) (_ *target, name re
 	if err := s.nameLoaded(ctx, []archive.Image{img}); err != nil {
 		return nil, nil, err
 	}
-	t, ok := s.index.view().targets[desc.Digest]
+	t, ok := s.catalog.View().Targets[desc.Digest]
 	if !ok {
 		return nil, nil, notFound("No such image: %s", desc.Digest) // removed by another client meanwhile
 	}
@@ -131,22 +132,22 @@ func (m assembler) parent(ctx context.Context, a Assembly) (*dockerspec.DockerOC
 		img.RootFS = ocispec.RootFS{Type: "layers", DiffIDs: []digest.Digest{}}
 		return img, []ocispec.Descriptor{}, nil
 	}
-	t, _, err := m.s.index.view().lookup(a.Parent)
+	t, _, err := m.s.catalog.View().Lookup(a.Parent)
 	if err != nil {
 		return nil, nil, err
 	}
-	base, err := t.pick(a.Parent, a.Platform)
+	base, err := t.Pick(a.Parent, a.Platform)
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := m.s.keeper.hold(ctx, t.desc.Digest); err != nil {
+	if err := m.s.keeper.Hold(ctx, t.Desc.Digest); err != nil {
 		return nil, nil, err
 	}
-	layers := slices.Clone(base.layers)
+	layers := slices.Clone(base.Layers)
 	for i, l := range layers {
 		layers[i] = ocispec.Descriptor{MediaType: ociLayer(l.MediaType), Digest: l.Digest, Size: l.Size, URLs: l.URLs}
 	}
-	return clone(base.config), layers, nil
+	return catalog.Clone(base.Config), layers, nil
 }
 
 // ociLayer is OCI's name for a type of layer: a manifest speaks of types of one

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/berth-engine/berth/hack/sampleimage/archive"
+	"github.com/berth-engine/berth/pkg/images/catalog"
 	"github.com/containerd/errdefs"
 	dockerspec "github.com/moby/docker-image-spec/specs-go/v1"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -84,7 +85,7 @@ func TestAssembleFromNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	info, err := b.Inspect(b.ctx, "made:latest", InspectOptions{})
+	info, err := b.Inspect(b.ctx, "made:latest", catalog.InspectOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/berth-engine/berth/hack/sampleimage/archive"
+	"github.com/berth-engine/berth/pkg/images/catalog"
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/image"
 	"github.com/opencontainers/go-digest"
@@ -28,26 +29,26 @@ func TestAttestations(t *testing.T) {
 		return ocispec.Descriptor{MediaType: media, Digest: d, Size: int64(len(doc))}
 	}
 	statement := `{"_type":"https://in-toto.io/Statement/v0.1","predicateType":"https://slsa.dev/provenance/v1"}`
-	layer, config := add(mediaTypeInToto, statement), add(ocispec.MediaTypeImageConfig, `{"rootfs":{"type":"layers"}}`)
+	layer, config := add(catalog.MediaTypeInToto, statement), add(ocispec.MediaTypeImageConfig, `{"rootfs":{"type":"layers"}}`)
 	manifest := add(ocispec.MediaTypeImageManifest, fmt.Sprintf(`{"schemaVersion":2,"mediaType":%q,"config":{"mediaType":%q,"digest":%q,"size":%d},"layers":[
 		{"mediaType":%q,"digest":%q,"size":%d,"annotations":{%q:"https://slsa.dev/provenance/v1"}}]}`,
-		ocispec.MediaTypeImageManifest, config.MediaType, config.Digest, config.Size, layer.MediaType, layer.Digest, layer.Size, annotationPredicateType))
+		ocispec.MediaTypeImageManifest, config.MediaType, config.Digest, config.Size, layer.MediaType, layer.Digest, layer.Size, catalog.AnnotationPredicateType))
 	index := add(ocispec.MediaTypeImageIndex, fmt.Sprintf(`{"schemaVersion":2,"mediaType":%q,"manifests":[
 		{"mediaType":%q,"digest":%q,"size":%d,"platform":{"os":"linux","architecture":"amd64"}},
 		{"mediaType":%q,"digest":%q,"size":%d,"platform":{"os":"unknown","architecture":"unknown"},"annotations":{%q:"attestation-manifest",%q:%q}}]}`,
 		ocispec.MediaTypeImageIndex, ocispec.MediaTypeImageManifest, id, len(files["blobs/sha256/"+id.Encoded()]),
-		manifest.MediaType, manifest.Digest, manifest.Size, annotationReferenceType, annotationReferenceDigest, id))
+		manifest.MediaType, manifest.Digest, manifest.Size, catalog.AnnotationReferenceType, catalog.AnnotationReferenceDigest, id))
 	delete(files, "manifest.json")
 	files["index.json"] = fmt.Appendf(nil, `{"schemaVersion":2,"manifests":[{"mediaType":%q,"digest":%q,"size":%d,"annotations":{"io.containerd.image.name":"docker.io/library/x:1"}}]}`, index.MediaType, index.Digest, index.Size)
 	if _, err := b.load(tarFiles(t, files)); err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range []struct {
-		o    AttestationOptions
+		o    catalog.AttestationOptions
 		n    int
 		body bool
 	}{
-		{AttestationOptions{}, 1, false}, {AttestationOptions{Bodies: true, Types: []string{"other", "https://slsa.dev/provenance/v1"}}, 1, true}, {AttestationOptions{Types: []string{"other"}}, 0, false},
+		{catalog.AttestationOptions{}, 1, false}, {catalog.AttestationOptions{Bodies: true, Types: []string{"other", "https://slsa.dev/provenance/v1"}}, 1, true}, {catalog.AttestationOptions{Types: []string{"other"}}, 0, false},
 	} {
 		got, err := b.Attestations(b.ctx, "x:1", c.o)
 		if err != nil || len(got) != c.n {
@@ -60,11 +61,11 @@ func TestAttestations(t *testing.T) {
 			t.Errorf("statement %s", *got[0].Statement)
 		}
 	}
-	if _, err := b.Attestations(b.ctx, "x:1", AttestationOptions{Platform: &ocispec.Platform{OS: "linux", Architecture: "arm64"}}); !errdefs.IsNotFound(err) {
+	if _, err := b.Attestations(b.ctx, "x:1", catalog.AttestationOptions{Platform: &ocispec.Platform{OS: "linux", Architecture: "arm64"}}); !errdefs.IsNotFound(err) {
 		t.Error(err)
 	}
 	plain := b.have(archive.Options{Names: []string{"plain"}, User: "1"})
-	if got, err := b.Attestations(b.ctx, plain, AttestationOptions{}); err != nil || got == nil || len(got) != 0 {
+	if got, err := b.Attestations(b.ctx, plain, catalog.AttestationOptions{}); err != nil || got == nil || len(got) != 0 {
 		t.Error(got, err)
 	}
 }
@@ -81,9 +82,9 @@ func (r *registryServer) attest(repo string, about digest.Digest) ocispec.Descri
 	r.blob(repo, statement)
 	r.blob(repo, config)
 	doc := fmt.Appendf(nil, `{"schemaVersion":2,"mediaType":%q,"config":{"mediaType":%q,"digest":%q,"size":%d},"layers":[{"mediaType":%q,"digest":%q,"size":%d,"annotations":{%q:%q}}]}`,
-		ocispec.MediaTypeImageManifest, ocispec.MediaTypeImageConfig, digest.FromBytes(config), len(config), mediaTypeInToto, digest.FromBytes(statement), len(statement), annotationPredicateType, provenance)
+		ocispec.MediaTypeImageManifest, ocispec.MediaTypeImageConfig, digest.FromBytes(config), len(config), catalog.MediaTypeInToto, digest.FromBytes(statement), len(statement), catalog.AnnotationPredicateType, provenance)
 	d := ocispec.Descriptor{MediaType: ocispec.MediaTypeImageManifest, Digest: digest.FromBytes(doc), Size: int64(len(doc)), Platform: &ocispec.Platform{OS: "unknown", Architecture: "unknown"}}
-	d.Annotations = map[string]string{annotationReferenceType: "attestation-manifest", annotationReferenceDigest: about.String()}
+	d.Annotations = map[string]string{catalog.AnnotationReferenceType: "attestation-manifest", catalog.AnnotationReferenceDigest: about.String()}
 	r.manifest(repo, d.Digest.String(), d.MediaType, doc)
 	return d
 }
@@ -107,7 +108,7 @@ func TestPullAttestations(t *testing.T) {
 		if b.left(); len(b.attested(ref)) != 1 {
 			t.Errorf("%s: no statement is left after a collection", ref)
 		}
-		got, err := b.Inspect(b.ctx, ref, InspectOptions{Manifests: true})
+		got, err := b.Inspect(b.ctx, ref, catalog.InspectOptions{Manifests: true})
 		if err != nil || len(got.Manifests) != len(want) {
 			t.Fatal(got.Manifests, err)
 		}
@@ -146,7 +147,7 @@ func TestPullAttestations(t *testing.T) {
 // attested are the types of what is stated about an image.
 func (b *bench) attested(ref string) (types []string) {
 	b.t.Helper()
-	list, err := b.Attestations(b.ctx, ref, AttestationOptions{Bodies: true})
+	list, err := b.Attestations(b.ctx, ref, catalog.AttestationOptions{Bodies: true})
 	if err != nil {
 		b.t.Fatal(err)
 	}

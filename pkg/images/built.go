@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/berth-engine/berth/pkg/images/archive"
+	"github.com/berth-engine/berth/pkg/images/catalog"
 	"github.com/containerd/errdefs"
 	"github.com/distribution/reference"
 	"github.com/moby/moby/api/types/events"
@@ -25,24 +26,24 @@ func (k Sink) Built(ctx context.Context, names []string, desc ocispec.Descriptor
 		if err != nil {
 			return err
 		}
-		found = append(found, archive.Image{Name: ref.String(), Target: bare(desc)})
+		found = append(found, archive.Image{Name: ref.String(), Target: catalog.Bare(desc)})
 	}
 	if len(found) == 0 {
-		found = []archive.Image{{Target: bare(desc)}}
+		found = []archive.Image{{Target: catalog.Bare(desc)}}
 	}
 	if err := s.nameLoaded(s.context(ctx), found); err != nil {
 		return err
 	}
-	t := s.index.view().targets[desc.Digest]
+	t := s.catalog.View().Targets[desc.Digest]
 	if t == nil {
 		return errdefs.ErrNotFound.WithMessage("the built image " + desc.Digest.String() + " was removed")
 	}
 	id := desc.Digest.String()
-	s.cfg.publish(events.ActionCreate, id, id, t.labels())
+	s.cfg.publish(events.ActionCreate, id, id, t.Labels())
 	for _, img := range found {
 		if img.Name != "" {
 			ref, _ := reference.ParseNormalizedNamed(img.Name) // parseTag made it
-			s.cfg.publish(events.ActionTag, id, reference.FamiliarString(ref), t.labels())
+			s.cfg.publish(events.ActionTag, id, reference.FamiliarString(ref), t.Labels())
 		}
 	}
 	return nil

@@ -7,16 +7,15 @@ import (
 	"strings"
 	"testing"
 
-	snapshotsapi "github.com/containerd/containerd/api/services/snapshots/v1"
-	"github.com/containerd/containerd/v2/contrib/snapshotservice"
-	"github.com/containerd/containerd/v2/plugins/snapshots/native"
-	"google.golang.org/grpc"
-
 	"github.com/berth-engine/berth/hack/sampleimage/archive"
 	"github.com/berth-engine/berth/pkg/images/policy"
 	"github.com/berth-engine/berth/pkg/images/remote"
 	"github.com/berth-engine/berth/pkg/runtime"
+	snapshotsapi "github.com/containerd/containerd/api/services/snapshots/v1"
+	"github.com/containerd/containerd/v2/contrib/snapshotservice"
+	"github.com/containerd/containerd/v2/plugins/snapshots/native"
 	"github.com/containerd/errdefs"
+	"google.golang.org/grpc"
 )
 
 // disk is a bench on a file system of 1000 bytes whose use a test sets.
@@ -24,7 +23,7 @@ func newDisk(t *testing.T, p policy.Policy, used *uint64) (*bench, *watermark) {
 	b := newBench(t)
 	b.cfg.Disk.Policy = p
 	return b, &watermark{s: b.Store, used: func() (uint64, uint64, error) {
-		list, err := b.client.ImageService().List(b.ctx)
+		list, err := b.Store.client.ImageService().List(b.ctx)
 		return *used * uint64(len(list)), 1000, err // each image takes as much
 	}}
 }
@@ -69,7 +68,7 @@ func TestDiscard(t *testing.T) {
 	r := startRegistry(t, false)
 	r.push("x", "1", archive.Options{Layers: 2})
 	b := newBench(t)
-	b.cfg.Disk.Discard, b.layers.whole = true, false
+	b.cfg.Disk.Discard, b.layers.Whole = true, false
 	ref := r.host + "/x:1"
 	if _, err := b.fetched(ref, PullOptions{}); err != nil {
 		t.Fatal(err)

@@ -185,7 +185,7 @@ func TestPullGoesOn(t *testing.T) {
 				if len(done) > 0 {
 					b.t.Fatalf("the pull ended: %v", <-done)
 				}
-				active, err := b.client.ContentStore().ListStatuses(b.ctx, "")
+				active, err := b.Store.client.ContentStore().ListStatuses(b.ctx, "")
 				if err != nil {
 					b.t.Fatal(err)
 				}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/berth-engine/berth/pkg/images/blob"
+	"github.com/berth-engine/berth/pkg/images/catalog"
 	"github.com/berth-engine/berth/pkg/images/progress"
 	"github.com/berth-engine/berth/pkg/images/remote"
 	"github.com/containerd/containerd/v2/core/images"
@@ -31,7 +32,7 @@ func (p *pull) fetch(ctx context.Context, ref reference.Named, out *progress.Rep
 	if !images.IsManifestType(desc.MediaType) && !images.IsIndexType(desc.MediaType) {
 		return desc, errdefs.ErrNotImplemented.WithMessage(fmt.Sprintf("%s is not an image: media type %q is not supported", reference.FamiliarString(ref), desc.MediaType))
 	}
-	u, err := s.layers.unpacker(ctx, out.Applier(s.client.DiffService()), int64(s.cfg.Transfers.Downloads))
+	u, err := s.layers.Begin(ctx, out.Applier(s.client.DiffService()), int64(s.cfg.Transfers.Downloads))
 	if err != nil {
 		return desc, err
 	}
@@ -39,7 +40,7 @@ func (p *pull) fetch(ctx context.Context, ref reference.Named, out *progress.Rep
 	if f.source, err = docker.AppendDistributionSourceLabel(s.client.ContentStore(), ref.String()); err != nil {
 		return desc, err
 	}
-	desc = bare(desc)
+	desc = catalog.Bare(desc)
 	err = images.Dispatch(ctx, u.Unpack(images.HandlerFunc(f.handle)), nil, desc)
 	if _, werr := u.Wait(); err == nil {
 		err = werr
@@ -76,7 +77,7 @@ func (f *fetch) handle(ctx context.Context, desc ocispec.Descriptor) ([]ocispec.
 		}
 	}
 	for i, c := range children {
-		children[i] = bare(c)
+		children[i] = catalog.Bare(c)
 		if images.IsNonDistributable(c.MediaType) {
 			children[i].URLs = c.URLs // registries need not have it
 		}
@@ -181,8 +182,8 @@ func (f *fetch) member(members []ocispec.Descriptor) ([]ocispec.Descriptor, erro
 		return 0
 	})
 	for _, m := range members {
-		if attested(m) == fit[0].Digest {
-			f.attests = append(f.attests, bare(m))
+		if catalog.AttestationOf(m) == fit[0].Digest {
+			f.attests = append(f.attests, catalog.Bare(m))
 		}
 	}
 	return fit[:1], nil
@@ -206,7 +207,7 @@ func (f *fetch) order() platforms.MatchComparer {
 	if f.platform != nil {
 		return platforms.Only(*f.platform)
 	}
-	return host()
+	return catalog.Host()
 }
 
 // fits refuses an image that was asked for by platform and is for another one. An

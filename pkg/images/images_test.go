@@ -10,12 +10,12 @@ import (
 
 	"github.com/berth-engine/berth/hack/sampleimage/archive"
 	"github.com/berth-engine/berth/pkg/filters"
+	"github.com/berth-engine/berth/pkg/images/catalog"
 	"github.com/berth-engine/berth/pkg/images/remote"
 	"github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/errdefs"
-	dockerspec "github.com/moby/docker-image-spec/specs-go/v1"
 	"github.com/moby/moby/api/types/image"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -84,7 +84,7 @@ func TestResolveFromMemory(t *testing.T) {
 	if _, _, _, err := b.Resolve(ended, "Upper", nil); !errdefs.IsInvalidArgument(err) {
 		t.Error(err)
 	}
-	if _, err := b.List(ended, ListOptions{}); err != nil {
+	if _, err := b.List(ended, catalog.ListOptions{}); err != nil {
 		t.Error(err)
 	}
 }
@@ -97,13 +97,13 @@ func TestResolveUnpacks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sn := b.client.SnapshotService("overlayfs")
+	sn := b.Store.client.SnapshotService("overlayfs")
 	if err := sn.Remove(b.ctx, chain.String()); err != nil {
 		t.Fatal(err)
 	}
 	b.until("the index knows that the snapshot is gone", func() bool {
-		tg, _, err := b.index.view().lookup("x")
-		return err == nil && !tg.best(nil).ready()
+		tg, _, err := b.Catalog.View().Lookup("x")
+		return err == nil && !tg.Best(nil).Ready()
 	})
 	if _, _, _, err := b.Resolve(b.ctx, "x", nil); err != nil {
 		t.Fatal(err)
@@ -131,7 +131,7 @@ func TestOverSocket(t *testing.T) {
 	if _, err := b.fetched(r.host+"/x:1", PullOptions{}); err != nil {
 		t.Error(err)
 	}
-	if err := b.client.ImageService().Delete(b.ctx, "docker.io/library/x:latest"); err != nil {
+	if err := b.Store.client.ImageService().Delete(b.ctx, "docker.io/library/x:latest"); err != nil {
 		t.Fatal(err)
 	}
 	b.until("the name is gone", func() bool { _, _, _, err := b.Resolve(b.ctx, "x", nil); return errdefs.IsNotFound(err) })
@@ -162,19 +162,19 @@ func (b *bench) until(what string, f func() bool) {
 func TestFollow(t *testing.T) {
 	b := newBench(t)
 	id := b.have(archive.Options{Names: []string{"x"}})
-	tg, _, err := b.index.view().lookup("x")
+	tg, _, err := b.Catalog.View().Lookup("x")
 	if err != nil {
 		t.Fatal(err)
 	}
-	service := b.client.ImageService()
+	service := b.Store.client.ImageService()
 	knows := func(ref string) func() bool {
 		return func() bool { got, _, _, err := b.Resolve(b.ctx, ref, nil); return err == nil && got == id }
 	}
-	if _, err := service.Create(b.ctx, images.Image{Name: "docker.io/library/y:latest", Target: tg.desc}); err != nil {
+	if _, err := service.Create(b.ctx, images.Image{Name: "docker.io/library/y:latest", Target: tg.Desc}); err != nil {
 		t.Fatal(err)
 	}
 	b.until("a new name is known", knows("y"))
-	if _, err := service.Create(b.ctx, images.Image{Name: "import-2026-01-01", Target: tg.desc}); err != nil {
+	if _, err := service.Create(b.ctx, images.Image{Name: "import-2026-01-01", Target: tg.Desc}); err != nil {
 		t.Fatal(err)
 	}
 	b.until("a name that is not canonical is known", knows("import-2026-01-01"))
@@ -184,7 +184,7 @@ func TestFollow(t *testing.T) {
 	b.until("a name that went is unknown", func() bool { return !knows("x")() })
 	// A second store on the namespace begins with what is there.
 	second := openBench(t, b.cfg.Namespace, remote.Config{})
-	got, err := second.List(b.ctx, ListOptions{})
+	got, err := second.List(b.ctx, catalog.ListOptions{})
 	if err != nil || len(got) != 1 {
 		t.Fatal(got, err)
 	}
@@ -199,7 +199,7 @@ func TestList(t *testing.T) {
 	b.running, b.stopped = []string{"c1"}, []string{"c2"}
 	list := func(f filters.Args) (ids []string) {
 		t.Helper()
-		all, err := b.List(b.ctx, ListOptions{Filters: f})
+		all, err := b.List(b.ctx, catalog.ListOptions{Filters: f})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -231,11 +231,11 @@ func TestList(t *testing.T) {
 		same(t, sorted(list(c.f)), c.want)
 	}
 	for _, f := range []filters.Args{{"colour": {"red"}}, {"dangling": {"maybe"}}, {"reference": {"["}}, {"until": {"soon"}}} {
-		if _, err := b.List(b.ctx, ListOptions{Filters: f}); !errdefs.IsInvalidArgument(err) {
+		if _, err := b.List(b.ctx, catalog.ListOptions{Filters: f}); !errdefs.IsInvalidArgument(err) {
 			t.Errorf("%v: %v", f, err)
 		}
 	}
-	if _, err := b.List(b.ctx, ListOptions{Filters: filters.Args{"since": {"nix"}}}); !errdefs.IsNotFound(err) {
+	if _, err := b.List(b.ctx, catalog.ListOptions{Filters: filters.Args{"since": {"nix"}}}); !errdefs.IsNotFound(err) {
 		t.Error(err)
 	}
 	checkSummary(t, b, one, two)
@@ -243,7 +243,7 @@ func TestList(t *testing.T) {
 
 func checkSummary(t *testing.T, b *bench, one, two string) {
 	t.Helper()
-	all, err := b.List(b.ctx, ListOptions{SharedSize: true, Manifests: true})
+	all, err := b.List(b.ctx, catalog.ListOptions{SharedSize: true, Manifests: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -279,7 +279,7 @@ func checkSummary(t *testing.T, b *bench, one, two string) {
 func TestInspectAndHistory(t *testing.T) {
 	b := newBench(t)
 	id := b.have(archive.Options{Names: []string{"x"}, Layers: 1, LayerSize: 3000, Expose: []string{"80/tcp"}, Cmd: []string{"httpd", "-f"}})
-	got, err := b.Inspect(b.ctx, "x", InspectOptions{Manifests: true})
+	got, err := b.Inspect(b.ctx, "x", catalog.InspectOptions{Manifests: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -293,7 +293,7 @@ func TestInspectAndHistory(t *testing.T) {
 	if _, ok := got.Config.ExposedPorts["80/tcp"]; !ok || got.Metadata.LastTagTime.IsZero() || got.Descriptor.Size == 0 {
 		t.Errorf("%+v", got)
 	}
-	if _, err := b.Inspect(b.ctx, "x", InspectOptions{Platform: &ocispec.Platform{OS: "linux", Architecture: "arm64"}}); !errdefs.IsNotFound(err) {
+	if _, err := b.Inspect(b.ctx, "x", catalog.InspectOptions{Platform: &ocispec.Platform{OS: "linux", Architecture: "arm64"}}); !errdefs.IsNotFound(err) {
 		t.Error(err)
 	}
 	h, err := b.History(b.ctx, "x", nil)
@@ -314,11 +314,11 @@ func TestInspectAndHistory(t *testing.T) {
 // TestOpenEndsLeases: what a process that was killed had begun goes.
 func TestOpenEndsLeases(t *testing.T) {
 	b := newBench(t)
-	ctx, _, err := b.keeper.lease(b.ctx)
+	ctx, _, err := b.keeper.Lease(b.ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
-	w, err := b.client.ContentStore().Writer(ctx, content.WithRef("half"))
+	w, err := b.Store.client.ContentStore().Writer(ctx, content.WithRef("half"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -344,50 +344,18 @@ func FuzzReference(f *testing.F) {
 		f.Add(s)
 	}
 	id := "sha256:" + strings.Repeat("ab", 32)
-	tg := &target{desc: ocispec.Descriptor{Digest: digest.Digest(id)}, names: []images.Image{{Name: "docker.io/library/a:latest", Target: ocispec.Descriptor{Digest: digest.Digest(id)}}}}
-	v := viewOf(tg)
+	tg := &catalog.Target{Desc: ocispec.Descriptor{Digest: digest.Digest(id)}, Names: []images.Image{{Name: "docker.io/library/a:latest", Target: ocispec.Descriptor{Digest: digest.Digest(id)}}}}
+	v := catalog.NewView(tg)
 	f.Fuzz(func(t *testing.T, ref string) {
-		found, name, err := v.lookup(ref)
+		found, name, err := v.Lookup(ref)
 		if err != nil {
 			if !errdefs.IsNotFound(err) && !errdefs.IsInvalidArgument(err) {
 				t.Fatal(err)
 			}
 			return
 		}
-		if _, err := found.removal(ref, name, true, nil, nil); err != nil {
+		if _, err := removalOf(found, ref, name, true, nil, nil); err != nil {
 			t.Fatal(err)
 		}
 	})
-}
-
-func BenchmarkList1000(b *testing.B) {
-	s, v := &Store{index: newIndex(Config{})}, viewOf()
-	for i := range 1000 {
-		id := digest.FromString(fmt.Sprint(i))
-		m := &manifest{kind: image.ManifestKindImage, config: &dockerspec.DockerOCIImage{}}
-		m.config.Config.Labels = map[string]string{"a": "b"}
-		t := &target{desc: ocispec.Descriptor{Digest: id}, manifests: []*manifest{m}}
-		t.names = []images.Image{{Name: fmt.Sprintf("docker.io/library/image%d:latest", i), Target: t.desc}}
-		v.targets[id], v.names[t.names[0].Name] = t, id
-	}
-	v.settle()
-	s.index.current.Store(v)
-	for b.Loop() {
-		if all, err := s.List(b.Context(), ListOptions{}); err != nil || len(all) != 1000 {
-			b.Fatal(err)
-		}
-	}
-}
-
-func BenchmarkResolve(b *testing.B) {
-	s, id := &Store{index: newIndex(Config{})}, digest.FromString("x")
-	m := &manifest{kind: image.ManifestKindImage, config: &dockerspec.DockerOCIImage{}}
-	t := &target{desc: ocispec.Descriptor{Digest: id}, manifests: []*manifest{m}}
-	t.names = []images.Image{{Name: "docker.io/library/busybox:latest", Target: t.desc}}
-	s.index.current.Store(viewOf(t))
-	for b.Loop() {
-		if _, _, _, err := s.Resolve(b.Context(), "busybox", nil); err != nil {
-			b.Fatal(err)
-		}
-	}
 }

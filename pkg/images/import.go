@@ -46,8 +46,8 @@ func (s *Store) Import(ctx context.Context, body io.Reader, o ImportOptions, sen
 	if err != nil {
 		return err
 	}
-	id := t.desc.Digest.String()
-	s.cfg.publish(events.ActionImport, id, id, t.labels())
+	id := t.Desc.Digest.String()
+	s.cfg.publish(events.ActionImport, id, id, t.Labels())
 	out.Message("", id)
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/berth-engine/berth/pkg/images/catalog"
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/jsonstream"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -40,7 +41,7 @@ func TestImport(t *testing.T) {
 	if err != nil || len(lines) != 1 {
 		t.Fatal(lines, err)
 	}
-	info, err := b.Inspect(b.ctx, "made:1", InspectOptions{})
+	info, err := b.Inspect(b.ctx, "made:1", catalog.InspectOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,7 +54,7 @@ func TestImport(t *testing.T) {
 	if err != nil || len(lines) != 2 || lines[0] != "Downloading from "+web.URL+"/fs.tgz" {
 		t.Fatal(lines, err)
 	}
-	if info, err = b.Inspect(b.ctx, lines[1], InspectOptions{}); err != nil || info.Comment != "mine" {
+	if info, err = b.Inspect(b.ctx, lines[1], catalog.InspectOptions{}); err != nil || info.Comment != "mine" {
 		t.Errorf("%+v, %v", info, err)
 	}
 	b.told()

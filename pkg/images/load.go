@@ -9,6 +9,7 @@ import (
 
 	"github.com/berth-engine/berth/pkg/images/archive"
 	"github.com/berth-engine/berth/pkg/images/blob"
+	"github.com/berth-engine/berth/pkg/images/catalog"
 	"github.com/berth-engine/berth/pkg/images/progress"
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/images"
@@ -37,7 +38,7 @@ func (s *Store) Load(ctx context.Context, r io.Reader, quiet bool, ps []ocispec.
 		out := progress.New(send, cancel)
 		watch = func(id string, size int64, r io.Reader) io.Reader { return out.Reader(r, id, "Loading layer", size) }
 	}
-	ctx, done, err := s.keeper.lease(s.context(ctx))
+	ctx, done, err := s.keeper.Lease(s.context(ctx))
 	if err != nil {
 		return err
 	}
@@ -45,7 +46,7 @@ func (s *Store) Load(ctx context.Context, r io.Reader, quiet bool, ps []ocispec.
 	defer func() {
 		done(err == nil)
 		if err == nil {
-			discarded(ctx, s, s.index.view().namesOf(found))
+			discarded(ctx, s, namesOf(s.catalog.View(), found))
 		}
 	}()
 	found, err = archive.Read(ctx, s.client.ContentStore(), r, watch)
@@ -58,16 +59,16 @@ func (s *Store) Load(ctx context.Context, r io.Reader, quiet bool, ps []ocispec.
 	if err := s.nameLoaded(ctx, found); err != nil {
 		return err
 	}
-	v := s.index.view()
+	v := s.catalog.View()
 	for _, img := range found {
-		if err := s.layers.discard(ctx, v.targets[img.Target.Digest]); err != nil {
+		if err := s.layers.Discard(ctx, v.Targets[img.Target.Digest]); err != nil {
 			return err
 		}
 		id := img.Target.Digest.String()
-		s.cfg.publish(events.ActionLoad, id, id, v.targets[img.Target.Digest].labels())
+		s.cfg.publish(events.ActionLoad, id, id, v.Targets[img.Target.Digest].Labels())
 		text := "Loaded image ID: " + id
 		if img.Name != "" {
-			text = "Loaded image: " + familiar(img.Name)
+			text = "Loaded image: " + catalog.Familiar(img.Name)
 		}
 		if err := send(jsonstream.Message{Stream: text + "\n"}); err != nil {
 			return err
@@ -97,19 +98,19 @@ func (s *Store) adopt(ctx context.Context, found []archive.Image, ps []ocispec.P
 		if err := connect(ctx, s.client.ContentStore(), img.Target, wanted); err != nil {
 			return err
 		}
-		chosen, err := choose(ctx, newInventory(s.client, s.cfg.Snapshotter), img, ps)
+		chosen, err := s.choose(ctx, img, ps)
 		if err != nil {
 			return err
 		}
 		for _, m := range chosen {
-			run[m.desc.Digest] = bare(m.desc)
+			run[m.Desc.Digest] = catalog.Bare(m.Desc)
 		}
 	}
 	descs := make([]ocispec.Descriptor, 0, len(run))
 	for _, d := range run {
 		descs = append(descs, d)
 	}
-	if err := s.layers.unpack(ctx, descs...); err != nil {
+	if err := s.layers.Unpack(ctx, descs...); err != nil {
 		return fmt.Errorf("unpack image: %w", err)
 	}
 	return nil
@@ -142,26 +143,26 @@ func connect(ctx context.Context, store content.Store, desc ocispec.Descriptor, 
 // choose returns the manifests of an image to unpack: those for the platforms
 // asked for, else the one for the host, if there is one. An image without a
 // single complete manifest is refused.
-func choose(ctx context.Context, inv *inventory, img archive.Image, ps []ocispec.Platform) ([]*manifest, error) {
-	t := &target{desc: img.Target}
-	if err := inv.describe(ctx, t); err != nil {
+func (s *Store) choose(ctx context.Context, img archive.Image, ps []ocispec.Platform) ([]*catalog.Manifest, error) {
+	t, err := s.catalog.Describe(ctx, img.Target)
+	if err != nil {
 		return nil, err
 	}
-	complete := slices.DeleteFunc(slices.Clone(t.manifests), func(m *manifest) bool { return !m.available || m.config == nil })
+	complete := slices.DeleteFunc(slices.Clone(t.Manifests), func(m *catalog.Manifest) bool { return !m.Available || m.Config == nil })
 	if len(complete) == 0 {
-		return nil, errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("invalid archive: image %s: %v", label(img), fault(ctx, inv.content, img.Target)))
+		return nil, errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("invalid archive: image %s: %v", label(img), fault(ctx, s.client.ContentStore(), img.Target)))
 	}
-	t.manifests = complete
+	t.Manifests = complete
 	if len(ps) == 0 {
-		if m := t.best(nil); host().Match(m.platform) {
-			return []*manifest{m}, nil
+		if m := t.Best(nil); catalog.Host().Match(m.Platform) {
+			return []*catalog.Manifest{m}, nil
 		}
 		return nil, nil
 	}
-	var chosen []*manifest
+	var chosen []*catalog.Manifest
 	var missing []string
 	for _, p := range ps {
-		if m := t.best(&p); m != nil {
+		if m := t.Best(&p); m != nil {
 			chosen = append(chosen, m)
 		} else {
 			missing = append(missing, platforms.FormatAll(p))
@@ -198,7 +199,7 @@ func label(img archive.Image) string {
 	if img.Name == "" {
 		return img.Target.Digest.String()
 	}
-	return familiar(img.Name)
+	return catalog.Familiar(img.Name)
 }
 
 // nameLoaded names what was loaded and returns when the index knows.
@@ -214,17 +215,17 @@ func (s *Store) nameLoaded(ctx context.Context, found []archive.Image) error {
 		}
 		return nil
 	})
-	if rerr := s.index.refresh(ctx, request{names: touched, reread: true}); err == nil {
+	if rerr := s.catalog.Refresh(ctx, catalog.Request{Names: touched, Reread: true}); err == nil {
 		err = rerr
 	}
 	return err
 }
 
 // namesOf are containerd's names of images that were loaded.
-func (v *view) namesOf(found []archive.Image) (names []string) {
+func namesOf(v *catalog.View, found []archive.Image) (names []string) {
 	for _, img := range found {
-		if t := v.targets[img.Target.Digest]; t != nil {
-			names = append(names, t.names[0].Name)
+		if t := v.Targets[img.Target.Digest]; t != nil {
+			names = append(names, t.Names[0].Name)
 		}
 	}
 	return names

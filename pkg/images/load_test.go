@@ -22,7 +22,7 @@ import (
 )
 
 func (b *bench) walkSnapshots(f func()) error {
-	return b.client.SnapshotService(b.cfg.Snapshotter).Walk(b.ctx, func(context.Context, snapshots.Info) error { f(); return nil })
+	return b.Store.client.SnapshotService(b.cfg.Snapshotter).Walk(b.ctx, func(context.Context, snapshots.Info) error { f(); return nil })
 }
 
 func gzipped(t *testing.T, data []byte) []byte {
@@ -101,7 +101,7 @@ func TestLoad(t *testing.T) {
 			}
 			is(t, strings.Join(img.Config.Cmd, " "), "sh")
 			is(t, img.Config.Labels["a"], "b")
-			if _, err := b.client.SnapshotService("overlayfs").Stat(b.ctx, chain.String()); err != nil {
+			if _, err := b.Store.client.SnapshotService("overlayfs").Stat(b.ctx, chain.String()); err != nil {
 				t.Error(err)
 			}
 			blobs, snaps, ingests := b.left()

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/berth-engine/berth/hack/sampleimage/archive"
+	"github.com/berth-engine/berth/pkg/images/catalog"
 	"github.com/berth-engine/berth/pkg/images/remote"
 	"github.com/berth-engine/berth/pkg/runtime"
 	"github.com/containerd/containerd/v2/client"
@@ -58,6 +59,7 @@ func testMain(m *testing.M) int {
 // bench is a store in a namespace of its own, with what it told.
 type bench struct {
 	*Store
+	*catalog.Catalog
 	ctx context.Context
 	t   *testing.T
 
@@ -95,7 +97,7 @@ func openClient(t *testing.T, c *client.Client, namespace string, r remote.Confi
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.Store = s
+	b.Store, b.Catalog = s, s.catalog
 	t.Cleanup(func() {
 		if err := s.Close(); err != nil {
 			t.Error(err)
@@ -163,7 +165,7 @@ func (b *bench) have(o archive.Options) string {
 // known are the containerd names of all images.
 func (b *bench) known() []string {
 	b.t.Helper()
-	list, err := b.client.ImageService().List(b.ctx)
+	list, err := b.Store.client.ImageService().List(b.ctx)
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -178,7 +180,7 @@ func (b *bench) known() []string {
 // left counts blobs and snapshots after a collection.
 func (b *bench) left() (blobs, snapshots, ingests int) {
 	b.t.Helper()
-	if err := b.keeper.collectNow(b.ctx); err != nil {
+	if err := b.keeper.CollectNow(b.ctx); err != nil {
 		b.t.Fatal(err)
 	}
 	return b.count()
@@ -186,7 +188,7 @@ func (b *bench) left() (blobs, snapshots, ingests int) {
 
 func (b *bench) count() (blobs, snaps, ingests int) {
 	b.t.Helper()
-	store := b.client.ContentStore()
+	store := b.Store.client.ContentStore()
 	if err := store.Walk(b.ctx, func(content.Info) error { blobs++; return nil }); err != nil {
 		b.t.Fatal(err)
 	}
@@ -212,25 +214,4 @@ func same[T comparable](t testing.TB, got, want []T) {
 	if !slices.Equal(got, want) {
 		t.Errorf("got  %q\nwant %q", fmt.Sprint(got), fmt.Sprint(want))
 	}
-}
-
-// viewOf is the view of these targets.
-func viewOf(targets ...*target) *view {
-	v := &view{names: map[string]digest.Digest{}, targets: map[digest.Digest]*target{}}
-	for _, t := range targets {
-		v.targets[t.desc.Digest] = t
-		for _, img := range t.names {
-			v.names[img.Name] = t.desc.Digest
-		}
-	}
-	v.settle()
-	return v
-}
-
-// settle computes what a view of a real store has.
-func (v *view) settle() {
-	for _, t := range v.targets {
-		t.finish()
-	}
-	v.sort()
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/berth-engine/berth/pkg/images/archive"
+	"github.com/berth-engine/berth/pkg/images/catalog"
 	"github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/errdefs"
@@ -48,7 +49,7 @@ func (n *namer) set(ctx context.Context, name string, desc ocispec.Descriptor) (
 	old, err := service.Get(ctx, name)
 	switch {
 	case errdefs.IsNotFound(err):
-		_, err = service.Create(ctx, images.Image{Name: name, Target: bare(desc)})
+		_, err = service.Create(ctx, images.Image{Name: name, Target: catalog.Bare(desc)})
 	case err != nil:
 	case old.Target.Digest != desc.Digest:
 		kept, kerr := n.keepDangling(ctx, old)
@@ -56,13 +57,13 @@ func (n *namer) set(ctx context.Context, name string, desc ocispec.Descriptor) (
 		if kerr != nil {
 			return touched, kerr
 		}
-		old.Target = bare(desc)
+		old.Target = catalog.Bare(desc)
 		_, err = service.Update(ctx, old, "target")
 	}
 	if err != nil {
-		return touched, fmt.Errorf("name image %s: %w", familiar(name), err)
+		return touched, fmt.Errorf("name image %s: %w", catalog.Familiar(name), err)
 	}
-	dangling := danglingName(desc.Digest)
+	dangling := catalog.DanglingName(desc.Digest)
 	if name == dangling {
 		return touched, nil
 	}
@@ -84,8 +85,8 @@ func (n *namer) keepDangling(ctx context.Context, img images.Image) (touched []s
 	if len(same) > 1 {
 		return nil, nil
 	}
-	name := danglingName(img.Target.Digest)
-	_, err = service.Create(ctx, images.Image{Name: name, Target: bare(img.Target), CreatedAt: img.CreatedAt})
+	name := catalog.DanglingName(img.Target.Digest)
+	_, err = service.Create(ctx, images.Image{Name: name, Target: catalog.Bare(img.Target), CreatedAt: img.CreatedAt})
 	if err != nil && !errdefs.IsAlreadyExists(err) {
 		return nil, fmt.Errorf("keep image %s: %w", img.Target.Digest, err)
 	}
@@ -104,7 +105,7 @@ func (n *namer) setLoaded(ctx context.Context, img archive.Image) ([]string, err
 	if len(same) > 0 {
 		return []string{same[0].Name}, nil
 	}
-	return n.set(ctx, danglingName(img.Target.Digest), img.Target)
+	return n.set(ctx, catalog.DanglingName(img.Target.Digest), img.Target)
 }
 
 // publish sends one of Docker's image events: the actor is the image, its
@@ -126,10 +127,9 @@ func (c Config) publish(action events.Action, id, name string, labels map[string
 	})
 }
 
-// labels are those of the target's preferred image; shared, not to be changed.
-func (t *target) labels() map[string]string {
-	if t == nil || t.preferred == nil {
-		return nil
-	}
-	return t.preferred.config.Config.Labels
+func notFound(format string, args ...any) error {
+	return errdefs.ErrNotFound.WithMessage(fmt.Sprintf(format, args...))
 }
+
+// teardown bounds what is undone after a request ended.
+const teardown = 10 * time.Second

@@ -8,6 +8,7 @@ import (
 
 	"github.com/berth-engine/berth/pkg/filters"
 	"github.com/berth-engine/berth/pkg/images/blob"
+	"github.com/berth-engine/berth/pkg/images/catalog"
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/events"
 	"github.com/moby/moby/api/types/image"
@@ -21,7 +22,7 @@ import (
 // Conflict while another prune is under way.
 func (s *Store) Prune(ctx context.Context, a filters.Args) (image.PruneReport, error) {
 	var report image.PruneReport // none is null, as in Docker
-	doomed, err := s.index.view().prunable(a)
+	doomed, err := prunable(s.catalog.View(), a)
 	if err != nil {
 		return report, err
 	}
@@ -57,7 +58,7 @@ func (s *Store) Prune(ctx context.Context, a filters.Args) (image.PruneReport, e
 }
 
 // prunable are the targets that the filters select.
-func (v *view) prunable(a filters.Args) ([]*target, error) {
+func prunable(v *catalog.View, a filters.Args) ([]*catalog.Target, error) {
 	if err := a.Validate("dangling", "label", "label!", "until"); err != nil {
 		return nil, err
 	}
@@ -71,13 +72,13 @@ func (v *view) prunable(a filters.Args) ([]*target, error) {
 			rest[k] = values
 		}
 	}
-	keep, err := v.filter(rest)
+	keep, err := v.Filter(rest)
 	if err != nil {
 		return nil, err
 	}
-	var out []*target
-	for _, t := range v.sorted {
-		if keep(t) && (!danglingOnly || t.dangling()) {
+	var out []*catalog.Target
+	for _, t := range v.Sorted {
+		if keep(t) && (!danglingOnly || t.Dangling()) {
 			out = append(out, t)
 		}
 	}
@@ -95,7 +96,7 @@ type prune struct {
 // interrupted adds what is kept of interrupted pulls and gives it up.
 func (p *prune) interrupted(ctx context.Context) error {
 	store := p.s.client.ContentStore()
-	held, err := p.s.keeper.dropPulls(ctx, "")
+	held, err := p.s.keeper.DropPulls(ctx, "")
 	if err != nil {
 		return err
 	}
@@ -116,12 +117,12 @@ func (p *prune) interrupted(ctx context.Context) error {
 
 // remove removes an image, unless it has come into use or got another name
 // since it was selected.
-func (p *prune) remove(ctx context.Context, was *target) ([]image.DeleteResponse, error) {
-	s, plan := p.s, removal{names: was.names, gone: true}
+func (p *prune) remove(ctx context.Context, was *catalog.Target) ([]image.DeleteResponse, error) {
+	s, plan := p.s, removal{names: was.Names, gone: true}
 	spared := false
 	err := s.names.change(ctx, func(ctx context.Context) error {
-		now := s.index.view().targets[was.desc.Digest]
-		running, stopped := s.cfg.users(was.desc.Digest.String())
+		now := s.catalog.View().Targets[was.Desc.Digest]
+		running, stopped := s.catalog.Users(was.Desc.Digest.String())
 		if spared = now != was || len(running)+len(stopped) > 0; spared {
 			return nil
 		}
@@ -135,15 +136,15 @@ func (p *prune) remove(ctx context.Context, was *target) ([]image.DeleteResponse
 
 // gather adds what one image has. One with broken content has nothing that
 // could be counted.
-func (p *prune) gather(ctx context.Context, t *target) error {
-	list, err := blob.Tree(ctx, p.s.client.ContentStore(), t.desc, nil)
-	if err := malformed(ctx, err); err != nil {
+func (p *prune) gather(ctx context.Context, t *catalog.Target) error {
+	list, err := blob.Tree(ctx, p.s.client.ContentStore(), t.Desc, nil)
+	if err := catalog.Malformed(ctx, err); err != nil {
 		return err
 	}
 	for _, d := range list {
 		p.blobs[d.Digest] = d.Size
 	}
-	for chain, size := range t.chains() {
+	for chain, size := range t.Chains() {
 		p.snapshots[chain] = size
 	}
 	return nil
@@ -154,7 +155,7 @@ func (p *prune) reclaim(ctx context.Context) (n uint64, err error) {
 	// The names are gone: a client that leaves now must not leave the count wrong.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), reclaimTimeout)
 	defer cancel()
-	if err := p.s.keeper.collectNow(ctx); err != nil {
+	if err := p.s.keeper.CollectNow(ctx); err != nil {
 		return 0, fmt.Errorf("collect: %w", err)
 	}
 	snapshotter := p.s.client.SnapshotService(p.s.cfg.Snapshotter)

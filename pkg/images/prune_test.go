@@ -5,6 +5,7 @@ import (
 
 	"github.com/berth-engine/berth/hack/sampleimage/archive"
 	"github.com/berth-engine/berth/pkg/filters"
+	"github.com/berth-engine/berth/pkg/images/catalog"
 	"github.com/containerd/errdefs"
 )
 
@@ -28,7 +29,7 @@ func TestPrune(t *testing.T) {
 	nameless := b.have(archive.Options{Layers: 1, LayerSize: 200000})
 	named := b.have(archive.Options{Names: []string{"x:1", "x:2"}, Layers: 2, LayerSize: 200000, Labels: map[string]string{"a": "b"}})
 	blobs, snaps, _ := b.left()
-	before, _ := b.List(b.ctx, ListOptions{})
+	before, _ := b.List(b.ctx, catalog.ListOptions{})
 	gone, reclaimed := b.prune(nil)
 	same(t, gone, []string{nameless})
 	// The layers are those of the other image too: manifest and configuration go.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 
+	"github.com/berth-engine/berth/pkg/images/catalog"
 	"github.com/berth-engine/berth/pkg/images/progress"
 	"github.com/berth-engine/berth/pkg/images/remote"
 	"github.com/containerd/containerd/v2/core/remotes/docker"
@@ -24,7 +25,7 @@ import (
 // registry serves something else than it announced; NotImplemented for formats of
 // the past.
 func (s *Store) Pull(ctx context.Context, ref string, o PullOptions, send func(jsonstream.Message) error) error {
-	parsed, err := parseRef(ref)
+	parsed, err := catalog.ParseRef(ref)
 	if err != nil {
 		return err
 	}
@@ -81,7 +82,7 @@ type pull struct {
 // image fetches and names one of them.
 func (p *pull) image(ctx context.Context, ref reference.Named) (err error) {
 	s := p.s
-	ctx, done, err := s.keeper.resumable(ctx, ref.String())
+	ctx, done, err := s.keeper.Resumable(ctx, ref.String())
 	if err != nil {
 		return err
 	}
@@ -100,23 +101,23 @@ func (p *pull) image(ctx context.Context, ref reference.Named) (err error) {
 		return remote.PullError(failed, ref)
 	}
 	out.Finish()
-	newer := s.index.view().names[ref.String()] != desc.Digest
+	newer := s.catalog.View().Names[ref.String()] != desc.Digest
 	var touched []string
 	err = s.names.change(ctx, func(ctx context.Context) (err error) {
 		touched, err = s.names.set(ctx, ref.String(), desc)
 		return err
 	})
-	if rerr := s.index.refresh(ctx, request{names: touched, reread: true}); err == nil {
+	if rerr := s.catalog.Refresh(ctx, catalog.Request{Names: touched, Reread: true}); err == nil {
 		err = rerr
 	}
 	if err != nil {
 		return err
 	}
-	t := s.index.view().targets[desc.Digest]
-	if err := s.layers.discard(ctx, t); err != nil {
+	t := s.catalog.View().Targets[desc.Digest]
+	if err := s.layers.Discard(ctx, t); err != nil {
 		return err
 	}
-	s.cfg.publish(events.ActionPull, reference.FamiliarString(ref), reference.FamiliarName(ref), t.labels())
+	s.cfg.publish(events.ActionPull, reference.FamiliarString(ref), reference.FamiliarName(ref), t.Labels())
 	out.Message("", "Digest: "+desc.Digest.String())
 	status := "Status: Image is up to date for "
 	if newer {

@@ -18,6 +18,7 @@ import (
 	"testing"
 
 	"github.com/berth-engine/berth/hack/sampleimage/archive"
+	"github.com/berth-engine/berth/pkg/images/catalog"
 	"github.com/berth-engine/berth/pkg/images/remote"
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/jsonstream"
@@ -81,7 +82,7 @@ func TestPull(t *testing.T) {
 	if _, err = b.fetched(r.host+"/library/x@"+m.Digest.String(), PullOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	got, err := b.Inspect(b.ctx, id, InspectOptions{})
+	got, err := b.Inspect(b.ctx, id, catalog.InspectOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -157,7 +158,7 @@ func TestPullPlatforms(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	got, err := b.Inspect(b.ctx, ref, InspectOptions{Manifests: true})
+	got, err := b.Inspect(b.ctx, ref, catalog.InspectOptions{Manifests: true})
 	if err != nil || len(got.Manifests) != 2 || !got.Manifests[0].Available || !got.Manifests[1].Available {
 		t.Errorf("%+v %v", got.Manifests, err)
 	}

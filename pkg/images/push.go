@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/berth-engine/berth/pkg/images/blob"
+	"github.com/berth-engine/berth/pkg/images/catalog"
 	"github.com/berth-engine/berth/pkg/images/progress"
 	"github.com/berth-engine/berth/pkg/images/remote"
 	"github.com/containerd/containerd/v2/core/content"
@@ -33,7 +34,7 @@ import (
 // PermissionDenied when the registry refuses, InvalidArgument for what is no
 // name or has a digest.
 func (s *Store) Push(ctx context.Context, ref string, o PushOptions, send func(jsonstream.Message) error) error {
-	parsed, err := parseRef(ref)
+	parsed, err := catalog.ParseRef(ref)
 	if err != nil {
 		return err
 	}
@@ -46,7 +47,7 @@ func (s *Store) Push(ctx context.Context, ref string, o PushOptions, send func(j
 	}
 	tags := []string{named.String()}
 	if reference.IsNameOnly(named) {
-		tags = s.index.view().tagsOf(named)
+		tags = tagsOf(s.catalog.View(), named)
 	}
 	if len(tags) == 0 {
 		return notFound("An image does not exist locally with the tag: %s", reference.FamiliarName(named))
@@ -80,22 +81,22 @@ type push struct {
 
 // tag sends one of them.
 func (p *push) tag(ctx context.Context, ref reference.NamedTagged) error {
-	v := p.s.index.view()
-	id, ok := v.names[ref.String()]
+	v := p.s.catalog.View()
+	id, ok := v.Names[ref.String()]
 	if !ok {
 		return notFound("tag does not exist: %s", reference.FamiliarString(ref))
 	}
-	t := v.targets[id]
-	desc, err := t.toPush(ref, p.platform)
+	t := v.Targets[id]
+	desc, err := toPush(t, ref, p.platform)
 	if err != nil {
 		return err
 	}
-	ctx, done, err := p.s.keeper.lease(ctx)
+	ctx, done, err := p.s.keeper.Lease(ctx)
 	if err != nil {
 		return err
 	}
 	defer done(true)
-	if err := p.s.keeper.hold(ctx, id); err != nil {
+	if err := p.s.keeper.Hold(ctx, id); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -109,24 +110,24 @@ func (p *push) tag(ctx context.Context, ref reference.NamedTagged) error {
 	// docker-py and others read the result from here.
 	out.Aux(map[string]any{"Tag": ref.Tag(), "Digest": desc.Digest, "Size": desc.Size})
 	if p.platform == nil && desc.Digest != id {
-		out.Aux(auxprogress.ManifestPushedInsteadOfIndex{ManifestPushedInsteadOfIndex: true, OriginalIndex: t.desc, SelectedManifest: desc})
+		out.Aux(auxprogress.ManifestPushedInsteadOfIndex{ManifestPushedInsteadOfIndex: true, OriginalIndex: t.Desc, SelectedManifest: desc})
 	}
-	p.s.cfg.publish(events.ActionPush, reference.FamiliarString(ref), reference.FamiliarName(ref), t.labels())
+	p.s.cfg.publish(events.ActionPush, reference.FamiliarString(ref), reference.FamiliarName(ref), t.Labels())
 	return nil
 }
 
 // toPush is the index or manifest that is sent: the target if it is here as a
 // whole, else the manifest for p or the host.
-func (t *target) toPush(ref reference.Named, p *ocispec.Platform) (ocispec.Descriptor, error) {
-	complete := t.complete()
-	if p == nil && len(complete.manifests) == len(t.manifests) && len(t.manifests) > 0 {
-		return bare(t.desc), nil
+func toPush(t *catalog.Target, ref reference.Named, p *ocispec.Platform) (ocispec.Descriptor, error) {
+	whole := complete(t)
+	if p == nil && len(whole.Manifests) == len(t.Manifests) && len(t.Manifests) > 0 {
+		return catalog.Bare(t.Desc), nil
 	}
-	m, err := complete.pick(reference.FamiliarString(ref), p)
+	m, err := whole.Pick(reference.FamiliarString(ref), p)
 	if err != nil {
 		return ocispec.Descriptor{}, err
 	}
-	return bare(m.desc), nil
+	return catalog.Bare(m.Desc), nil
 }
 
 // send uploads blobs side by side, then what refers to them.
@@ -196,7 +197,7 @@ func (p *push) blob(ctx context.Context, desc ocispec.Descriptor, put images.Han
 // withSources tells the pusher of the repositories that the blob is known to be
 // in, by which the registry can link it.
 func withSources(ctx context.Context, store content.Store, desc ocispec.Descriptor) (ocispec.Descriptor, error) {
-	desc = bare(desc)
+	desc = catalog.Bare(desc)
 	info, err := store.Info(ctx, desc.Digest)
 	if err != nil {
 		return desc, err

@@ -97,7 +97,7 @@ func TestPushAll(t *testing.T) {
 	b.tag("x:1", r.host+"/x:a")
 	b.tag("y:1", r.host+"/x:b")
 	// Other clients of containerd make names without a tag.
-	if _, err := b.client.ImageService().Create(b.ctx, images.Image{Name: r.host + "/x", Target: b.index.view().sorted[0].desc}); err != nil {
+	if _, err := b.Store.client.ImageService().Create(b.ctx, images.Image{Name: r.host + "/x", Target: b.Catalog.View().Sorted[0].Desc}); err != nil {
 		t.Fatal(err)
 	}
 	if _, _, err := b.sent(r.host+"/x", PushOptions{}); err != nil {

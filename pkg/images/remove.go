@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/berth-engine/berth/pkg/images/catalog"
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/errdefs"
 	"github.com/distribution/reference"
@@ -30,17 +31,17 @@ func (s *Store) Remove(ctx context.Context, ref string, force, noPrune bool) ([]
 	_ = noPrune
 	ctx = s.context(ctx)
 	var (
-		t    *target
+		t    *catalog.Target
 		plan removal
 	)
 	err := s.names.change(ctx, func(ctx context.Context) error {
 		var name string
 		var err error
-		if t, name, err = s.index.view().lookup(ref); err != nil {
+		if t, name, err = s.catalog.View().Lookup(ref); err != nil {
 			return err
 		}
-		running, stopped := s.cfg.users(t.desc.Digest.String())
-		if plan, err = t.removal(ref, name, force, running, stopped); err != nil {
+		running, stopped := s.catalog.Users(t.Desc.Digest.String())
+		if plan, err = removalOf(t, ref, name, force, running, stopped); err != nil {
 			return err
 		}
 		return s.remove(ctx, t, plan)
@@ -52,43 +53,43 @@ func (s *Store) Remove(ctx context.Context, ref string, force, noPrune bool) ([]
 }
 
 // remove carries a removal out and returns when the index knows.
-func (s *Store) remove(ctx context.Context, t *target, plan removal) (err error) {
+func (s *Store) remove(ctx context.Context, t *catalog.Target, plan removal) (err error) {
 	var touched []string
 	defer func() {
-		if rerr := s.index.refresh(ctx, request{names: touched}); err == nil {
+		if rerr := s.catalog.Refresh(ctx, catalog.Request{Names: touched}); err == nil {
 			err = rerr
 		}
 	}()
 	if plan.keep {
-		name := danglingName(t.desc.Digest)
+		name := catalog.DanglingName(t.Desc.Digest)
 		touched = append(touched, name)
-		_, err := s.client.ImageService().Create(ctx, images.Image{Name: name, Target: bare(t.desc)})
+		_, err := s.client.ImageService().Create(ctx, images.Image{Name: name, Target: catalog.Bare(t.Desc)})
 		if err != nil && !errdefs.IsAlreadyExists(err) {
-			return fmt.Errorf("keep image %s: %w", t.desc.Digest, err)
+			return fmt.Errorf("keep image %s: %w", t.Desc.Digest, err)
 		}
 	}
 	for _, img := range plan.names {
 		touched = append(touched, img.Name)
 		if err := s.client.ImageService().Delete(ctx, img.Name); err != nil && !errdefs.IsNotFound(err) {
-			return fmt.Errorf("remove image %s: %w", familiar(img.Name), err)
+			return fmt.Errorf("remove image %s: %w", catalog.Familiar(img.Name), err)
 		}
 	}
 	if plan.gone {
-		s.keeper.collect()
+		s.keeper.Collect()
 	}
 	return nil
 }
 
 // removed publishes a removal and puts it into Docker's words.
-func (s *Store) removed(t *target, plan removal) []image.DeleteResponse {
-	id, out := t.desc.Digest.String(), []image.DeleteResponse{}
+func (s *Store) removed(t *catalog.Target, plan removal) []image.DeleteResponse {
+	id, out := t.Desc.Digest.String(), []image.DeleteResponse{}
 	for _, img := range plan.names {
-		if isDangling(img) {
+		if catalog.IsDangling(img) {
 			continue
 		}
-		name := familiar(img.Name)
+		name := catalog.Familiar(img.Name)
 		out = append(out, image.DeleteResponse{Untagged: name})
-		s.cfg.publish(events.ActionUnTag, id, name, t.labels())
+		s.cfg.publish(events.ActionUnTag, id, name, t.Labels())
 	}
 	if plan.gone {
 		out = append(out, image.DeleteResponse{Deleted: id})
@@ -97,16 +98,16 @@ func (s *Store) removed(t *target, plan removal) []image.DeleteResponse {
 	return out
 }
 
-// removal decides what removing ref means. name is the containerd name that
+// removalOf decides what removing ref means. name is the containerd name that
 // ref matched, "" for an ID; running and stopped are containers of the image.
-func (t *target) removal(ref, name string, force bool, running, stopped []string) (removal, error) {
-	short := shortID(t.desc.Digest.String())
-	byName := name != "" && !strings.HasPrefix(ref, danglingPrefix)
-	same := t.names
+func removalOf(t *catalog.Target, ref, name string, force bool, running, stopped []string) (removal, error) {
+	short := shortID(t.Desc.Digest.String())
+	byName := name != "" && !strings.HasPrefix(ref, catalog.DanglingPrefix)
+	same := t.Names
 	if byName {
-		same = t.same(ref, name)
+		same = goingWith(t, ref, name)
 	}
-	if byName && len(same) < len(t.names) {
+	if byName && len(same) < len(t.Names) {
 		return removal{names: same}, nil
 	}
 	users := append(append([]string{}, running...), stopped...)
@@ -123,31 +124,31 @@ func (t *target) removal(ref, name string, force bool, running, stopped []string
 	if !force && len(stopped) > 0 {
 		return removal{}, conflict("conflict: unable to delete %s (must be forced) - image is being used by stopped container %s", short, shortID(stopped[0]))
 	}
-	if !force && !byName && !t.oneName() {
+	if !force && !byName && !oneName(t) {
 		return removal{}, conflict("conflict: unable to delete %s (must be forced) - image is referenced in multiple repositories", short)
 	}
-	return removal{names: t.names, gone: true}, nil
+	return removal{names: t.Names, gone: true}, nil
 }
 
-// same returns the records that go when ref, which matched name, is removed:
+// goingWith returns the records that go when ref, which matched name, is removed:
 // the name, with the digest references of its repository if no other tag of
 // the repository needs them, and a dangling name. A reference by digest means
 // all names of its repository.
-func (t *target) same(ref, name string) (out []images.Image) {
+func goingWith(t *catalog.Target, ref, name string) (out []images.Image) {
 	named, err := reference.ParseNormalizedNamed(name)
 	if err != nil {
-		return t.only(name)
+		return only(t, name)
 	}
 	parsed, err := reference.ParseAnyReference(ref)
 	_, byDigest := parsed.(reference.Digested)
 	byDigest = byDigest && err == nil
 	otherTag := false
 	var digests []images.Image
-	for _, img := range t.names {
+	for _, img := range t.Names {
 		n, err := reference.ParseNormalizedNamed(img.Name)
 		_, digested := n.(reference.Digested)
 		switch {
-		case isDangling(img), img.Name == name:
+		case catalog.IsDangling(img), img.Name == name:
 			out = append(out, img)
 		case err != nil || n.Name() != named.Name():
 		case byDigest:
@@ -164,8 +165,8 @@ func (t *target) same(ref, name string) (out []images.Image) {
 	return out
 }
 
-func (t *target) only(name string) []images.Image {
-	for _, img := range t.names {
+func only(t *catalog.Target, name string) []images.Image {
+	for _, img := range t.Names {
 		if img.Name == name {
 			return []images.Image{img}
 		}
@@ -174,10 +175,10 @@ func (t *target) only(name string) []images.Image {
 }
 
 // oneName says whether all records of the target amount to one name.
-func (t *target) oneName() bool {
-	for _, img := range t.names {
-		if !isDangling(img) {
-			return len(t.same(img.Name, img.Name)) == len(t.names)
+func oneName(t *catalog.Target) bool {
+	for _, img := range t.Names {
+		if !catalog.IsDangling(img) {
+			return len(goingWith(t, img.Name, img.Name)) == len(t.Names)
 		}
 	}
 	return true

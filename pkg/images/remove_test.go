@@ -6,10 +6,10 @@ import (
 	"testing"
 
 	"github.com/berth-engine/berth/hack/sampleimage/archive"
+	"github.com/berth-engine/berth/pkg/images/catalog"
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/image"
-	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
@@ -23,7 +23,7 @@ func TestRemovalRules(t *testing.T) {
 		bb1   = "docker.io/library/busybox:1"
 		bbID  = "docker.io/library/busybox@" + id
 		other = "example.org/x:latest"
-		none  = danglingPrefix + id
+		none  = catalog.DanglingPrefix + id
 		c1    = "cccccccccccccccc"
 		c1s   = "cccccccccccc"
 	)
@@ -68,19 +68,16 @@ func TestRemovalRules(t *testing.T) {
 		{test: "dangling by its name", names: none, ref: none, want: none + " gone"},
 	} {
 		t.Run(c.test, func(t *testing.T) {
-			v := &view{names: map[string]digest.Digest{}, targets: map[digest.Digest]*target{}}
-			tg := &target{desc: ocispec.Descriptor{Digest: id}}
+			tg := &catalog.Target{Desc: ocispec.Descriptor{Digest: id}}
 			for _, n := range strings.Fields(c.names) {
-				tg.names = append(tg.names, images.Image{Name: n, Target: tg.desc})
-				v.names[n] = id
+				tg.Names = append(tg.Names, images.Image{Name: n, Target: tg.Desc})
 			}
-			slices.SortFunc(tg.names, func(a, b images.Image) int { return strings.Compare(a.Name, b.Name) })
-			v.targets[id] = tg
-			found, name, err := v.lookup(c.ref)
+			slices.SortFunc(tg.Names, func(a, b images.Image) int { return strings.Compare(a.Name, b.Name) })
+			found, name, err := catalog.NewView(tg).Lookup(c.ref)
 			if err != nil {
 				t.Fatal(err)
 			}
-			r, err := found.removal(c.ref, name, c.force, strings.Fields(c.running), strings.Fields(c.stopped))
+			r, err := removalOf(found, c.ref, name, c.force, strings.Fields(c.running), strings.Fields(c.stopped))
 			if c.err != "" {
 				if err == nil || err.Error() != c.err || !errdefs.IsConflict(err) {
 					t.Errorf("got  %v\nwant %s", err, c.err)

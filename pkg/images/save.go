@@ -8,6 +8,7 @@ import (
 
 	"github.com/berth-engine/berth/pkg/images/archive"
 	"github.com/berth-engine/berth/pkg/images/blob"
+	"github.com/berth-engine/berth/pkg/images/catalog"
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/errdefs"
 	"github.com/distribution/reference"
@@ -19,7 +20,7 @@ import (
 
 // saved is an image to be saved.
 type saved struct {
-	*target
+	*catalog.Target
 	names []string // containerd names that were asked for; none by ID
 }
 
@@ -32,18 +33,18 @@ type saved struct {
 // image, platform or content that is not here, InvalidArgument for what is no
 // reference or none at all.
 func (s *Store) Save(ctx context.Context, refs []string, ps []ocispec.Platform, w io.Writer) (err error) {
-	list, err := s.index.view().toSave(refs)
+	list, err := toSave(s.catalog.View(), refs)
 	if err != nil {
 		return err
 	}
-	ctx, done, err := s.keeper.lease(s.context(ctx))
+	ctx, done, err := s.keeper.Lease(s.context(ctx))
 	if err != nil {
 		return err
 	}
 	defer done(true)
 	exports := make([]archive.Export, 0, len(list))
 	for _, one := range list {
-		if err := s.keeper.hold(ctx, one.desc.Digest); err != nil {
+		if err := s.keeper.Hold(ctx, one.Desc.Digest); err != nil {
 			return err
 		}
 		e, err := export(ctx, s.client.ContentStore(), one, ps)
@@ -56,37 +57,37 @@ func (s *Store) Save(ctx context.Context, refs []string, ps []ocispec.Platform, 
 		return fmt.Errorf("save: %w", err)
 	}
 	for _, one := range list {
-		id := one.desc.Digest.String()
-		s.cfg.publish(events.ActionSave, id, id, one.labels())
+		id := one.Desc.Digest.String()
+		s.cfg.publish(events.ActionSave, id, id, one.Labels())
 	}
 	return nil
 }
 
 // toSave finds what is asked for, each image once with all of its names that
 // were.
-func (v *view) toSave(refs []string) ([]saved, error) {
+func toSave(v *catalog.View, refs []string) ([]saved, error) {
 	if len(refs) == 0 {
 		return nil, errdefs.ErrInvalidArgument.WithMessage("no image is named")
 	}
 	var list []saved
 	at := map[digest.Digest]int{}
-	add := func(t *target, name string) {
-		i, ok := at[t.desc.Digest]
+	add := func(t *catalog.Target, name string) {
+		i, ok := at[t.Desc.Digest]
 		if !ok {
 			i = len(list)
-			at[t.desc.Digest] = i
-			list = append(list, saved{target: t})
+			at[t.Desc.Digest] = i
+			list = append(list, saved{Target: t})
 		}
 		if name != "" && !slices.Contains(list[i].names, name) {
 			list[i].names = append(list[i].names, name)
 		}
 	}
 	for _, ref := range refs {
-		t, name, err := v.lookup(ref)
+		t, name, err := v.Lookup(ref)
 		byID := err == nil && name == ""
-		if tagged := v.taggedAs(ref); !byID && len(tagged) > 0 {
+		if tagged := taggedAs(v, ref); !byID && len(tagged) > 0 {
 			for _, name := range tagged {
-				add(v.targets[v.names[name]], name)
+				add(v.Targets[v.Names[name]], name)
 			}
 			continue
 		}
@@ -103,17 +104,17 @@ func (v *view) toSave(refs []string) ([]saved, error) {
 
 // taggedAs are the names of the repository that ref is, if it has neither tag
 // nor digest.
-func (v *view) taggedAs(ref string) []string {
+func taggedAs(v *catalog.View, ref string) []string {
 	named, err := reference.ParseNormalizedNamed(ref)
 	if err != nil || !reference.IsNameOnly(named) {
 		return nil
 	}
-	return v.tagsOf(named)
+	return tagsOf(v, named)
 }
 
 // tagsOf are the containerd names of a repository that have a tag, sorted.
-func (v *view) tagsOf(repository reference.Named) (names []string) {
-	for name := range v.names {
+func tagsOf(v *catalog.View, repository reference.Named) (names []string) {
+	for name := range v.Names {
 		n, err := reference.ParseNamed(name)
 		if err != nil || n.Name() != repository.Name() {
 			continue
@@ -148,12 +149,12 @@ func export(ctx context.Context, store blob.Store, one saved, ps []ocispec.Platf
 	if err != nil {
 		return archive.Export{}, err
 	}
-	e := archive.Export{Names: one.names, Target: bare(one.desc)}
+	e := archive.Export{Names: one.names, Target: catalog.Bare(one.Desc)}
 	if len(ps) == 1 {
-		e.Target = bare(run.desc)
+		e.Target = catalog.Bare(run.Desc)
 	}
 	if run != nil {
-		d := bare(run.desc)
+		d := catalog.Bare(run.Desc)
 		e.Run = &d
 	}
 	e.Blobs, err = blob.Tree(ctx, store, e.Target, func(d ocispec.Descriptor) bool {
@@ -167,41 +168,41 @@ func export(ctx context.Context, store blob.Store, one saved, ps []ocispec.Platf
 
 func (t saved) label() string {
 	if len(t.names) > 0 {
-		return familiar(t.names[0])
+		return catalog.Familiar(t.names[0])
 	}
-	return t.desc.Digest.String()
+	return t.Desc.Digest.String()
 }
 
 // selection decides on platforms: the manifests that are wanted (nil: all), and
 // the one that a reader of one platform gets, nil if the target has no image
 // that is complete here. An image of which nothing is complete is refused.
-func (t saved) selection(ps []ocispec.Platform) (wanted map[digest.Digest]bool, run *manifest, err error) {
-	complete := t.complete()
+func (t saved) selection(ps []ocispec.Platform) (wanted map[digest.Digest]bool, run *catalog.Manifest, err error) {
+	whole := complete(t.Target)
 	if len(ps) == 0 {
-		if len(complete.manifests) == 0 {
+		if len(whole.Manifests) == 0 {
 			return nil, nil, notFound("content of image %s is not here, pull or load it again", t.label())
 		}
-		return nil, complete.best(nil), nil
+		return nil, whole.Best(nil), nil
 	}
 	wanted = map[digest.Digest]bool{}
-	chosen := &target{desc: t.desc}
+	chosen := &catalog.Target{Desc: t.Desc}
 	for _, p := range ps {
-		m, err := complete.pick(t.label(), &p)
+		m, err := whole.Pick(t.label(), &p)
 		if err != nil {
 			return nil, nil, err
 		}
-		wanted[m.desc.Digest] = true
-		chosen.manifests = append(chosen.manifests, m)
+		wanted[m.Desc.Digest] = true
+		chosen.Manifests = append(chosen.Manifests, m)
 	}
-	for _, m := range complete.manifests {
-		if m.kind == image.ManifestKindAttestation && wanted[m.attests] {
-			wanted[m.desc.Digest] = true
+	for _, m := range whole.Manifests {
+		if m.Kind == image.ManifestKindAttestation && wanted[m.Attests] {
+			wanted[m.Desc.Digest] = true
 		}
 	}
-	return wanted, chosen.best(nil), nil
+	return wanted, chosen.Best(nil), nil
 }
 
 // complete is the target with those manifests only of which all is here.
-func (t *target) complete() *target {
-	return &target{desc: t.desc, manifests: slices.DeleteFunc(slices.Clone(t.manifests), func(m *manifest) bool { return !m.available })}
+func complete(t *catalog.Target) *catalog.Target {
+	return &catalog.Target{Desc: t.Desc, Manifests: slices.DeleteFunc(slices.Clone(t.Manifests), func(m *catalog.Manifest) bool { return !m.Available })}
 }

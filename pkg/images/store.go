@@ -7,9 +7,7 @@
 // manifest, as in Docker 29. An image that lost its last name is kept under
 // "moby-dangling@DIGEST", the name that Docker gives it.
 //
-// Questions are answered from an index in memory (see view), which follows our
-// own changes at once and those of other containerd clients by containerd's
-// events. Blobs come from strangers: sizes are bounded and digests verified
+// Questions are answered from memory by package catalog. Blobs come from strangers: sizes are bounded and digests verified
 // before anything is believed. Whatever is being loaded or pulled is held by a
 // lease, so an operation that dies leaves nothing that the next collection
 // does not take, but what an interrupted pull has fetched: the next one goes on
@@ -25,6 +23,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/berth-engine/berth/pkg/images/catalog"
+	"github.com/berth-engine/berth/pkg/images/keep"
+	"github.com/berth-engine/berth/pkg/images/layers"
 	"github.com/berth-engine/berth/pkg/images/remote"
 	"github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/pkg/namespaces"
@@ -72,11 +73,11 @@ type Store struct {
 	client *client.Client
 	log    *slog.Logger
 
-	index  *index
-	names  *namer
-	layers *layers
-	keeper *keeper
-	uses   uses
+	catalog *catalog.Catalog
+	names   *namer
+	layers  *layers.Unpacker
+	keeper  *keep.Keeper
+	uses    uses
 
 	pruning sync.Mutex // held by the one Prune that is under way
 
@@ -101,7 +102,8 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	run, stop := context.WithCancel(namespaces.WithNamespace(context.WithoutCancel(ctx), cfg.Namespace))
 	s := &Store{
 		cfg: cfg, client: cfg.Client, log: cfg.Logger,
-		index: newIndex(cfg), names: newNamer(cfg.Client), keeper: newKeeper(cfg.Client, cfg.Logger),
+		catalog: catalog.New(catalog.Config{Client: cfg.Client, Namespace: cfg.Namespace, Snapshotter: cfg.Snapshotter, InUse: cfg.InUse, Logger: cfg.Logger}),
+		names:   newNamer(cfg.Client), keeper: keep.New(cfg.Client, cfg.Logger),
 		stop: stop,
 	}
 	if err := s.start(s.context(ctx), run); err != nil {
@@ -112,20 +114,19 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 }
 
 func (s *Store) start(ctx, run context.Context) (err error) {
-	if s.layers, err = newLayers(ctx, s.client, s.cfg.Snapshotter, !s.cfg.Disk.Discard); err != nil {
+	if s.layers, err = layers.New(ctx, s.client, s.cfg.Snapshotter, !s.cfg.Disk.Discard); err != nil {
 		return err
 	}
-	if err := s.keeper.dropLeases(ctx); err != nil {
+	if err := s.keeper.DropLeases(ctx); err != nil {
 		return err
 	}
-	s.workers.Go(func() { s.index.own(run) })
-	s.workers.Go(func() { s.keeper.collector(run) })
+	s.workers.Go(func() { s.keeper.Collector(run) })
 	if s.cfg.Disk.Policy.High > 0 {
 		w := &watermark{s: s, used: statfs(s.cfg.Disk.Root)}
 		s.workers.Go(func() { w.watch(run) })
 	}
 	first := make(chan error, 1)
-	s.workers.Go(func() { s.index.follow(run, first) })
+	s.workers.Go(func() { s.catalog.Run(run, first) })
 	select {
 	case err := <-first:
 		return err
@@ -133,6 +134,9 @@ func (s *Store) start(ctx, run context.Context) (err error) {
 		return ctx.Err()
 	}
 }
+
+// Catalog answers what is only asked.
+func (s *Store) Catalog() *catalog.Catalog { return s.catalog }
 
 // Close ends the work in the background and waits for it. Operations under way
 // fail.
@@ -145,12 +149,4 @@ func (s *Store) Close() error {
 // context puts the namespace into a request's context.
 func (s *Store) context(ctx context.Context) context.Context {
 	return namespaces.WithNamespace(ctx, s.cfg.Namespace)
-}
-
-// users asks for the containers of an image.
-func (c Config) users(id string) (running, stopped []string) {
-	if c.InUse == nil {
-		return nil, nil
-	}
-	return c.InUse(id)
 }

@@ -3,6 +3,7 @@ package images
 import (
 	"context"
 
+	"github.com/berth-engine/berth/pkg/images/catalog"
 	"github.com/containerd/errdefs"
 	"github.com/distribution/reference"
 	"github.com/moby/moby/api/types/events"
@@ -12,7 +13,7 @@ import (
 // had the name before stays, without it. InvalidArgument for a name that is
 // none or has a digest, NotFound when there is no such image.
 func (s *Store) Tag(ctx context.Context, ref, name string) error {
-	t, _, err := s.index.view().lookup(ref)
+	t, _, err := s.catalog.View().Lookup(ref)
 	if err != nil {
 		return err
 	}
@@ -23,22 +24,22 @@ func (s *Store) Tag(ctx context.Context, ref, name string) error {
 	ctx = s.context(ctx)
 	var touched []string
 	err = s.names.change(ctx, func(ctx context.Context) (err error) {
-		touched, err = s.names.set(ctx, to.String(), t.desc)
+		touched, err = s.names.set(ctx, to.String(), t.Desc)
 		return err
 	})
-	if rerr := s.index.refresh(ctx, request{names: touched}); err == nil {
+	if rerr := s.catalog.Refresh(ctx, catalog.Request{Names: touched}); err == nil {
 		err = rerr
 	}
 	if err != nil {
 		return err
 	}
-	s.cfg.publish(events.ActionTag, t.desc.Digest.String(), reference.FamiliarString(to), t.labels())
+	s.cfg.publish(events.ActionTag, t.Desc.Digest.String(), reference.FamiliarString(to), t.Labels())
 	return nil
 }
 
 // parseTag parses a name that an image can be given.
 func parseTag(name string) (reference.NamedTagged, error) {
-	parsed, err := parseRef(name)
+	parsed, err := catalog.ParseRef(name)
 	if err != nil {
 		return nil, err
 	}

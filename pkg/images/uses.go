@@ -4,6 +4,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/berth-engine/berth/pkg/images/catalog"
 	"github.com/opencontainers/go-digest"
 )
 
@@ -24,11 +25,11 @@ func (u *uses) note(id digest.Digest) {
 }
 
 // last is when t was last used, or else named.
-func (u *uses) last(t *target) time.Time {
+func (u *uses) last(t *catalog.Target) time.Time {
 	u.mu.Lock()
-	at := u.at[t.desc.Digest]
+	at := u.at[t.Desc.Digest]
 	u.mu.Unlock()
-	if tagged := t.tagged(); tagged.After(at) {
+	if tagged := t.Tagged(); tagged.After(at) {
 		return tagged
 	}
 	return at

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/berth-engine/berth/pkg/images/catalog"
 	"github.com/berth-engine/berth/pkg/images/policy"
 	"golang.org/x/sys/unix"
 )
@@ -71,7 +72,7 @@ func (w *watermark) look(ctx context.Context) error {
 		if excess == 0 {
 			return nil
 		}
-		if _, err := w.s.keeper.dropPulls(ctx, ""); err != nil {
+		if _, err := w.s.keeper.DropPulls(ctx, ""); err != nil {
 			return err
 		}
 		chosen := p.Choose(w.images(), excess)
@@ -87,7 +88,7 @@ func (w *watermark) look(ctx context.Context) error {
 			}
 			removed += n
 		}
-		if err := w.s.keeper.collectNow(ctx); err != nil {
+		if err := w.s.keeper.CollectNow(ctx); err != nil {
 			return err
 		}
 		if removed == 0 {
@@ -114,13 +115,13 @@ func (w *watermark) tell(chosen []policy.Image, used, size uint64) {
 
 // images are what the policy chooses among.
 func (w *watermark) images() (out []policy.Image) {
-	v := w.s.index.view()
-	users := layerUsers(v.sorted)
-	for _, t := range v.sorted {
-		running, stopped := w.s.cfg.users(t.desc.Digest.String())
-		one := policy.Image{ID: t.desc.Digest.String(), InUse: len(running)+len(stopped) > 0, Used: w.s.uses.last(t), Size: t.size - t.shared(users)}
-		for _, img := range t.names {
-			if !isDangling(img) {
+	v := w.s.catalog.View()
+	users := catalog.LayerUsers(v.Sorted)
+	for _, t := range v.Sorted {
+		running, stopped := w.s.catalog.Users(t.Desc.Digest.String())
+		one := policy.Image{ID: t.Desc.Digest.String(), InUse: len(running)+len(stopped) > 0, Used: w.s.uses.last(t), Size: t.Size - t.Shared(users)}
+		for _, img := range t.Names {
+			if !catalog.IsDangling(img) {
 				one.Names = append(one.Names, img.Name)
 			}
 		}
@@ -130,7 +131,7 @@ func (w *watermark) images() (out []policy.Image) {
 }
 
 func (w *watermark) remove(ctx context.Context, one policy.Image) (int, error) {
-	t, _, err := w.s.index.view().lookup(one.ID)
+	t, _, err := w.s.catalog.View().Lookup(one.ID)
 	if err != nil {
 		return 0, nil // gone meanwhile
 	}

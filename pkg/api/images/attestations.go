@@ -4,7 +4,7 @@ import (
 	"net/http"
 
 	"github.com/berth-engine/berth/pkg/api"
-	"github.com/berth-engine/berth/pkg/images"
+	"github.com/berth-engine/berth/pkg/images/catalog"
 )
 
 func (h handlers) attestations(w http.ResponseWriter, r *api.Request) error {
@@ -12,7 +12,7 @@ func (h handlers) attestations(w http.ResponseWriter, r *api.Request) error {
 	if err != nil {
 		return err
 	}
-	o := images.AttestationOptions{Types: r.Query["type"], Bodies: r.Bool("statement")}
+	o := catalog.AttestationOptions{Types: r.Query["type"], Bodies: r.Bool("statement")}
 	switch len(platforms) {
 	case 0:
 	case 1:

@@ -8,6 +8,7 @@ import (
 
 	"github.com/berth-engine/berth/pkg/filters"
 	"github.com/berth-engine/berth/pkg/images"
+	"github.com/berth-engine/berth/pkg/images/catalog"
 	"github.com/moby/moby/api/types/image"
 	"github.com/moby/moby/api/types/jsonstream"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -15,7 +16,7 @@ import (
 
 // Backend is what the routes need of the image store. ref is a name, a digest,
 // an ID or an ID prefix, as the client gave it.
-type Backend interface {
+type Backend struct {
 	Reader
 	Writer
 	Mover
@@ -23,9 +24,9 @@ type Backend interface {
 
 // Reader tells of images. What it returns belongs to the caller.
 type Reader interface {
-	List(ctx context.Context, o images.ListOptions) ([]image.Summary, error)
-	Inspect(ctx context.Context, ref string, o images.InspectOptions) (image.InspectResponse, error)
-	Attestations(ctx context.Context, ref string, o images.AttestationOptions) ([]image.AttestationStatement, error)
+	List(ctx context.Context, o catalog.ListOptions) ([]image.Summary, error)
+	Inspect(ctx context.Context, ref string, o catalog.InspectOptions) (image.InspectResponse, error)
+	Attestations(ctx context.Context, ref string, o catalog.AttestationOptions) ([]image.AttestationStatement, error)
 	History(ctx context.Context, ref string, platform *ocispec.Platform) ([]image.HistoryResponseItem, error)
 }
 

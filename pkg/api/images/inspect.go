@@ -4,13 +4,13 @@ import (
 	"net/http"
 
 	"github.com/berth-engine/berth/pkg/api"
-	"github.com/berth-engine/berth/pkg/images"
+	"github.com/berth-engine/berth/pkg/images/catalog"
 	"github.com/moby/moby/api/types/image"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
 func (h handlers) inspect(w http.ResponseWriter, r *api.Request) error {
-	o := images.InspectOptions{Manifests: r.Bool("manifests") && r.Version >= api.V1(48)}
+	o := catalog.InspectOptions{Manifests: r.Bool("manifests") && r.Version >= api.V1(48)}
 	var err error
 	if o.Platform, err = platformSince(r, api.V1(49)); err != nil {
 		return err

@@ -4,7 +4,7 @@ import (
 	"net/http"
 
 	"github.com/berth-engine/berth/pkg/api"
-	"github.com/berth-engine/berth/pkg/images"
+	"github.com/berth-engine/berth/pkg/images/catalog"
 )
 
 func (h handlers) list(w http.ResponseWriter, r *api.Request) error {
@@ -19,7 +19,7 @@ func (h handlers) list(w http.ResponseWriter, r *api.Request) error {
 	return api.WriteJSON(w, http.StatusOK, convertList(list, r.Version))
 }
 
-func listOptions(r *api.Request) (o images.ListOptions, err error) {
+func listOptions(r *api.Request) (o catalog.ListOptions, err error) {
 	o.All = r.Bool("all")
 	o.SharedSize = r.Bool("shared-size") && r.Version >= api.V1(42)
 	o.Manifests = r.Bool("manifests") && r.Version >= api.V1(47)

@@ -1,4 +1,4 @@
-package images
+package catalog
 
 import (
 	"context"
@@ -11,18 +11,18 @@ import (
 // History tells the steps that made an image, the last one first, from memory.
 // Sizes are bytes unpacked, 0 for what is not. Platform and errors as of
 // Resolve.
-func (s *Store) History(_ context.Context, ref string, p *ocispec.Platform) ([]image.HistoryResponseItem, error) {
-	t, _, err := s.index.view().lookup(ref)
+func (x *Catalog) History(_ context.Context, ref string, p *ocispec.Platform) ([]image.HistoryResponseItem, error) {
+	t, _, err := x.View().Lookup(ref)
 	if err != nil {
 		return nil, err
 	}
-	m, err := t.pick(ref, p)
+	m, err := t.Pick(ref, p)
 	if err != nil {
 		return nil, err
 	}
 	sizes := m.unpacked
-	out := make([]image.HistoryResponseItem, 0, len(m.config.History))
-	for _, h := range m.config.History {
+	out := make([]image.HistoryResponseItem, 0, len(m.Config.History))
+	for _, h := range m.Config.History {
 		item := image.HistoryResponseItem{ID: "<missing>", Comment: h.Comment, CreatedBy: h.CreatedBy}
 		if h.Created != nil {
 			item.Created = h.Created.Unix()
@@ -34,7 +34,7 @@ func (s *Store) History(_ context.Context, ref string, p *ocispec.Platform) ([]i
 	}
 	slices.Reverse(out)
 	if len(out) > 0 {
-		out[0].ID = t.desc.Digest.String()
+		out[0].ID = t.Desc.Digest.String()
 		out[0].Tags = slices.Clone(t.tags)
 	}
 	return out, nil

@@ -1,4 +1,4 @@
-package images
+package catalog
 
 import (
 	"fmt"
@@ -10,18 +10,18 @@ import (
 	"github.com/distribution/reference"
 )
 
-// filter turns Docker's list filters into one test. Errors as of List.
-func (v *view) filter(a filters.Args) (func(*target) bool, error) {
+// Filter turns Docker's list filters into one test. Errors as of List.
+func (v *View) Filter(a filters.Args) (func(*Target) bool, error) {
 	if err := a.Validate("dangling", "label", "label!", "before", "since", "until", "reference"); err != nil {
 		return nil, err
 	}
-	var tests []func(*target) bool
+	var tests []func(*Target) bool
 	if a.Has("dangling") {
 		want, err := a.Bool("dangling", false)
 		if err != nil {
 			return nil, err
 		}
-		tests = append(tests, func(t *target) bool { return t.dangling() == want })
+		tests = append(tests, func(t *Target) bool { return t.Dangling() == want })
 	}
 	times, err := v.timeFilters(a)
 	if err != nil {
@@ -29,7 +29,7 @@ func (v *view) filter(a filters.Args) (func(*target) bool, error) {
 	}
 	tests = append(tests, times...)
 	if a.Has("label") || a.Has("label!") {
-		tests = append(tests, func(t *target) bool { return t.labelled(a) })
+		tests = append(tests, func(t *Target) bool { return t.labelled(a) })
 	}
 	if a.Has("reference") {
 		for _, pattern := range a["reference"] {
@@ -37,9 +37,9 @@ func (v *view) filter(a filters.Args) (func(*target) bool, error) {
 				return nil, errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("invalid filter 'reference=%s': %v", pattern, err))
 			}
 		}
-		tests = append(tests, func(t *target) bool { return t.called(a["reference"]) })
+		tests = append(tests, func(t *Target) bool { return t.called(a["reference"]) })
 	}
-	return func(t *target) bool {
+	return func(t *Target) bool {
 		for _, test := range tests {
 			if !test(t) {
 				return false
@@ -50,16 +50,16 @@ func (v *view) filter(a filters.Args) (func(*target) bool, error) {
 }
 
 // timeFilters are those that compare times of creation.
-func (v *view) timeFilters(a filters.Args) ([]func(*target) bool, error) {
-	var tests []func(*target) bool
+func (v *View) timeFilters(a filters.Args) ([]func(*Target) bool, error) {
+	var tests []func(*Target) bool
 	for _, key := range []string{"before", "since"} {
 		for _, ref := range a[key] {
-			other, _, err := v.lookup(ref)
+			other, _, err := v.Lookup(ref)
 			if err != nil {
 				return nil, err
 			}
 			at, before := other.created, key == "before"
-			tests = append(tests, func(t *target) bool {
+			tests = append(tests, func(t *Target) bool {
 				if before {
 					return t.created.Before(at)
 				}
@@ -72,15 +72,15 @@ func (v *view) timeFilters(a filters.Args) ([]func(*target) bool, error) {
 		return nil, err
 	}
 	if !until.IsZero() {
-		tests = append(tests, func(t *target) bool { return t.created.Before(until) })
+		tests = append(tests, func(t *Target) bool { return t.created.Before(until) })
 	}
 	return tests, nil
 }
 
-// dangling says whether the target has no name of its own.
-func (t *target) dangling() bool {
-	for _, img := range t.names {
-		if !isDangling(img) {
+// Dangling says whether the target has no name of its own.
+func (t *Target) Dangling() bool {
+	for _, img := range t.Names {
+		if !IsDangling(img) {
 			return false
 		}
 	}
@@ -89,12 +89,12 @@ func (t *target) dangling() bool {
 
 // labelled says whether one of the target's images has all labels asked for
 // and none of those refused.
-func (t *target) labelled(a filters.Args) bool {
-	for _, m := range t.manifests {
-		if m.config == nil {
+func (t *Target) labelled(a filters.Args) bool {
+	for _, m := range t.Manifests {
+		if m.Config == nil {
 			continue
 		}
-		labels := m.config.Config.Labels
+		labels := m.Config.Config.Labels
 		if !a.MatchLabels("label", labels) {
 			continue
 		}
@@ -110,10 +110,10 @@ func (t *target) labelled(a filters.Args) bool {
 }
 
 // called says whether one of the target's names matches one of the patterns.
-func (t *target) called(patterns []string) bool {
-	for _, img := range t.names {
+func (t *Target) called(patterns []string) bool {
+	for _, img := range t.Names {
 		named, err := reference.ParseNormalizedNamed(img.Name)
-		if err != nil || isDangling(img) {
+		if err != nil || IsDangling(img) {
 			continue
 		}
 		for _, p := range patterns {

@@ -1,4 +1,4 @@
-package images
+package catalog
 
 import (
 	"context"
@@ -20,7 +20,7 @@ const topicMark = "/berth/images/mark"
 
 // follow keeps the index current with changes that other containerd clients
 // make. first receives the outcome of the first full reading.
-func (x *index) follow(ctx context.Context, first chan<- error) {
+func (x *Catalog) follow(ctx context.Context, first chan<- error) {
 	const least, most = 100 * time.Millisecond, 10 * time.Second
 	for delay := least; ; delay = min(2*delay, most) {
 		began := time.Now()
@@ -53,7 +53,7 @@ func (x *index) follow(ctx context.Context, first chan<- error) {
 
 // followOnce reads everything once it is subscribed, then follows events until
 // the stream breaks.
-func (x *index) followOnce(ctx context.Context, read func(error)) error {
+func (x *Catalog) followOnce(ctx context.Context, read func(error)) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	ns := fmt.Sprintf("namespace==%q,topic", x.namespace)
@@ -62,7 +62,7 @@ func (x *index) followOnce(ctx context.Context, read func(error)) error {
 	if err := x.mark(ctx, stream, errs); err != nil {
 		return err
 	}
-	err := x.refresh(ctx, request{reread: true})
+	err := x.Refresh(ctx, Request{Reread: true})
 	read(err)
 	if err != nil {
 		return err
@@ -82,7 +82,7 @@ func (x *index) followOnce(ctx context.Context, read func(error)) error {
 }
 
 // mark publishes until its own event arrives.
-func (x *index) mark(ctx context.Context, stream <-chan *events.Envelope, errs <-chan error) error {
+func (x *Catalog) mark(ctx context.Context, stream <-chan *events.Envelope, errs <-chan error) error {
 	id := uuid.NewString()
 	again := time.NewTicker(20 * time.Millisecond)
 	defer again.Stop()
@@ -117,19 +117,19 @@ func broken(err error) error {
 }
 
 // changed brings the index up to date after an event.
-func (x *index) changed(ctx context.Context, e *events.Envelope) error {
+func (x *Catalog) changed(ctx context.Context, e *events.Envelope) error {
 	if e.Topic == topicMark {
 		return nil
 	}
 	if name, ok := imageName(e); ok {
-		return x.refresh(ctx, request{names: []string{name}})
+		return x.Refresh(ctx, Request{Names: []string{name}})
 	}
 	// Chain IDs name the snapshots of layers; those of containers have other
 	// names and concern nobody here.
 	if chain, ok := removedSnapshot(e); ok && strings.HasPrefix(chain, "sha256:") {
-		for _, t := range x.view().targets {
+		for _, t := range x.View().Targets {
 			if t.standsOn(digest.Digest(chain)) {
-				return x.refresh(ctx, request{chain: chain})
+				return x.Refresh(ctx, Request{chain: chain})
 			}
 		}
 	}

@@ -1,4 +1,4 @@
-package images
+package catalog
 
 import (
 	"context"
@@ -24,8 +24,8 @@ import (
 // Annotations by which BuildKit marks attestations in an index
 // (github.com/moby/buildkit/docs/attestations/attestation-storage.md).
 const (
-	annotationReferenceType   = "vnd.docker.reference.type"
-	annotationReferenceDigest = "vnd.docker.reference.digest"
+	AnnotationReferenceType   = "vnd.docker.reference.type"
+	AnnotationReferenceDigest = "vnd.docker.reference.digest"
 )
 
 // maxManifests bounds the manifests of one index that are looked at.
@@ -106,14 +106,14 @@ func (v *inventory) snapshot(ctx context.Context, chain digest.Digest) (int64, b
 // describe fills in what is here of a target. A target whose content is
 // missing or malformed keeps its name and ID, so that it can be seen and
 // removed; an error is only one of containerd.
-func (v *inventory) describe(ctx context.Context, t *target) error {
-	members := []ocispec.Descriptor{t.desc}
-	if images.IsIndexType(t.desc.MediaType) {
-		children, err := blob.Children(ctx, v.content, t.desc)
+func (v *inventory) describe(ctx context.Context, t *Target) error {
+	members := []ocispec.Descriptor{t.Desc}
+	if images.IsIndexType(t.Desc.MediaType) {
+		children, err := blob.Children(ctx, v.content, t.Desc)
 		if err != nil {
-			return malformed(ctx, err)
+			return Malformed(ctx, err)
 		}
-		t.own = t.desc.Size
+		t.own = t.Desc.Size
 		members = children[:min(len(children), maxManifests)]
 	}
 	for _, desc := range members {
@@ -124,59 +124,59 @@ func (v *inventory) describe(ctx context.Context, t *target) error {
 		if err != nil {
 			return err
 		}
-		t.manifests = append(t.manifests, m)
+		t.Manifests = append(t.Manifests, m)
 	}
 	return nil
 }
 
-// malformed decides what an error in an image's content means: NotFound and
+// Malformed decides what an error in an image's content means: NotFound and
 // InvalidArgument are the image's fault and end here.
-func malformed(ctx context.Context, err error) error {
+func Malformed(ctx context.Context, err error) error {
 	if ctx.Err() == nil && (errdefs.IsNotFound(err) || errdefs.IsInvalidArgument(err)) {
 		return nil
 	}
 	return err
 }
 
-func (v *inventory) describeManifest(ctx context.Context, desc ocispec.Descriptor) (*manifest, error) {
-	m := &manifest{desc: desc, kind: image.ManifestKindUnknown}
+func (v *inventory) describeManifest(ctx context.Context, desc ocispec.Descriptor) (*Manifest, error) {
+	m := &Manifest{Desc: desc, Kind: image.ManifestKindUnknown}
 	if desc.Platform != nil {
-		m.platform = platforms.Normalize(*desc.Platform)
+		m.Platform = platforms.Normalize(*desc.Platform)
 		if desc.Platform.OS != "unknown" {
-			m.kind = image.ManifestKindImage
+			m.Kind = image.ManifestKindImage
 		}
 	}
-	if m.attests = attested(desc); m.attests != "" {
-		m.kind = image.ManifestKindAttestation
+	if m.Attests = AttestationOf(desc); m.Attests != "" {
+		m.Kind = image.ManifestKindAttestation
 	}
 	children, err := blob.Children(ctx, v.content, desc)
 	if err != nil {
-		return m, malformed(ctx, err)
+		return m, Malformed(ctx, err)
 	}
 	if err := v.sum(ctx, m, append([]ocispec.Descriptor{desc}, children...)); err != nil {
 		return nil, err
 	}
 	config := children[0]
-	m.configID, m.layers = config.Digest, slices.DeleteFunc(children[1:], func(d ocispec.Descriptor) bool { return !images.IsLayerType(d.MediaType) })
-	if m.kind == image.ManifestKindAttestation || !images.IsConfigType(config.MediaType) {
+	m.configID, m.Layers = config.Digest, slices.DeleteFunc(children[1:], func(d ocispec.Descriptor) bool { return !images.IsLayerType(d.MediaType) })
+	if m.Kind == image.ManifestKindAttestation || !images.IsConfigType(config.MediaType) {
 		return m, nil
 	}
-	if m.config, err = blob.Config(ctx, v.content, config); err != nil {
-		m.config = nil
-		return m, malformed(ctx, err)
+	if m.Config, err = blob.Config(ctx, v.content, config); err != nil {
+		m.Config = nil
+		return m, Malformed(ctx, err)
 	}
-	if len(m.config.RootFS.DiffIDs) != len(m.layers) {
-		m.config = nil
+	if len(m.Config.RootFS.DiffIDs) != len(m.Layers) {
+		m.Config = nil
 		return m, nil // as malformed: it could not be unpacked
 	}
-	m.kind, m.platform = image.ManifestKindImage, platforms.Normalize(m.config.Platform)
-	m.chain = identity.ChainIDs(slices.Clone(m.config.RootFS.DiffIDs))
+	m.Kind, m.Platform = image.ManifestKindImage, platforms.Normalize(m.Config.Platform)
+	m.chain = identity.ChainIDs(slices.Clone(m.Config.RootFS.DiffIDs))
 	return m, v.measure(ctx, m)
 }
 
 // sum adds up the blobs of a manifest that are here.
-func (v *inventory) sum(ctx context.Context, m *manifest, descs []ocispec.Descriptor) error {
-	m.available = true
+func (v *inventory) sum(ctx context.Context, m *Manifest, descs []ocispec.Descriptor) error {
+	m.Available = true
 	seen := map[digest.Digest]bool{}
 	for _, d := range descs {
 		if seen[d.Digest] {
@@ -187,14 +187,14 @@ func (v *inventory) sum(ctx context.Context, m *manifest, descs []ocispec.Descri
 		if err != nil {
 			return err
 		}
-		m.available = m.available && ok && size == d.Size
+		m.Available = m.Available && ok && size == d.Size
 		m.content += size
 	}
 	return nil
 }
 
 // measure finds how much of the manifest's chain is unpacked.
-func (v *inventory) measure(ctx context.Context, m *manifest) error {
+func (v *inventory) measure(ctx context.Context, m *Manifest) error {
 	m.unpacked = nil
 	for _, chain := range m.chain {
 		size, ok, err := v.snapshot(ctx, chain)
@@ -209,8 +209,8 @@ func (v *inventory) measure(ctx context.Context, m *manifest) error {
 	return nil
 }
 
-// clone copies a configuration, so that readers cannot change ours.
-func clone(img *dockerspec.DockerOCIImage) *dockerspec.DockerOCIImage {
+// Clone copies a configuration, so that readers cannot change ours.
+func Clone(img *dockerspec.DockerOCIImage) *dockerspec.DockerOCIImage {
 	c := *img
 	c.OSFeatures = slices.Clone(img.OSFeatures)
 	c.RootFS.DiffIDs = slices.Clone(img.RootFS.DiffIDs)

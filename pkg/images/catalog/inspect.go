@@ -1,4 +1,4 @@
-package images
+package catalog
 
 import (
 	"context"
@@ -12,31 +12,31 @@ import (
 // Inspect describes one image from memory. NotFound and InvalidArgument as of
 // Resolve. Size is in bytes of content of the platform described, as Docker 29
 // tells it; List tells the bytes on disk.
-func (s *Store) Inspect(_ context.Context, ref string, o InspectOptions) (image.InspectResponse, error) {
-	t, _, err := s.index.view().lookup(ref)
+func (x *Catalog) Inspect(_ context.Context, ref string, o InspectOptions) (image.InspectResponse, error) {
+	t, _, err := x.View().Lookup(ref)
 	if err != nil {
 		return image.InspectResponse{}, err
 	}
-	m := t.best(o.Platform)
+	m := t.Best(o.Platform)
 	if m == nil && o.Platform != nil {
-		_, err := t.pick(ref, o.Platform)
+		_, err := t.Pick(ref, o.Platform)
 		return image.InspectResponse{}, err
 	}
-	desc := owned(t.desc)
+	desc := owned(t.Desc)
 	out := image.InspectResponse{
-		ID: t.desc.Digest.String(), Descriptor: &desc,
+		ID: t.Desc.Digest.String(), Descriptor: &desc,
 		Size:        t.own,
-		GraphDriver: &storage.DriverData{Name: s.cfg.Snapshotter},
-		Metadata:    image.Metadata{LastTagTime: t.tagged()},
+		GraphDriver: &storage.DriverData{Name: x.snapshotter},
+		Metadata:    image.Metadata{LastTagTime: t.Tagged()},
 	}
 	out.RepoTags, out.RepoDigests = slices.Clone(t.tags), slices.Clone(t.digests)
 	if o.Manifests && o.Platform == nil {
-		running, stopped := s.cfg.users(out.ID)
+		running, stopped := x.Users(out.ID)
 		out.Manifests = t.summaries(append(running, stopped...))
 	}
 	if m != nil {
 		if o.Platform != nil {
-			one := owned(bare(m.desc))
+			one := owned(Bare(m.Desc))
 			out.Descriptor = &one
 		}
 		out.Size += m.content
@@ -46,8 +46,8 @@ func (s *Store) Inspect(_ context.Context, ref string, o InspectOptions) (image.
 }
 
 // inspect fills in what the configuration says.
-func (m *manifest) inspect(out *image.InspectResponse) {
-	img := clone(m.config)
+func (m *Manifest) inspect(out *image.InspectResponse) {
+	img := Clone(m.Config)
 	out.Author, out.Config = img.Author, &img.Config
 	out.Architecture, out.Variant, out.Os, out.OsVersion = img.Architecture, img.Variant, img.OS, img.OSVersion
 	if img.Created != nil {
@@ -62,9 +62,9 @@ func (m *manifest) inspect(out *image.InspectResponse) {
 	}
 }
 
-// tagged is when a name was last made to point at the target.
-func (t *target) tagged() (at time.Time) {
-	for _, img := range t.names {
+// Tagged is when a name was last made to point at the target.
+func (t *Target) Tagged() (at time.Time) {
+	for _, img := range t.Names {
 		if img.UpdatedAt.After(at) {
 			at = img.UpdatedAt
 		}

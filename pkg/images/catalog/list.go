@@ -1,4 +1,4 @@
-package images
+package catalog
 
 import (
 	"context"
@@ -15,41 +15,41 @@ import (
 // snapshots that are unpacked, as Docker 29 counts it.
 // InvalidArgument for a filter that does not exist or has no sense, NotFound
 // for a before or since that names no image.
-func (s *Store) List(_ context.Context, o ListOptions) ([]image.Summary, error) {
-	v := s.index.view()
-	keep, err := v.filter(o.Filters)
+func (x *Catalog) List(_ context.Context, o ListOptions) ([]image.Summary, error) {
+	v := x.View()
+	keep, err := v.Filter(o.Filters)
 	if err != nil {
 		return nil, err
 	}
 	var users map[digest.Digest]int
 	if o.SharedSize {
-		users = layerUsers(v.sorted)
+		users = LayerUsers(v.Sorted)
 	}
-	out := make([]image.Summary, 0, len(v.sorted))
-	for _, t := range v.sorted {
+	out := make([]image.Summary, 0, len(v.Sorted))
+	for _, t := range v.Sorted {
 		if !keep(t) {
 			continue
 		}
-		running, stopped := s.cfg.users(t.desc.Digest.String())
+		running, stopped := x.Users(t.Desc.Digest.String())
 		out = append(out, t.summary(o, users, append(running, stopped...)))
 	}
 	return out, nil
 }
 
-func (t *target) summary(o ListOptions, users map[digest.Digest]int, containers []string) image.Summary {
-	desc := owned(t.desc)
+func (t *Target) summary(o ListOptions, users map[digest.Digest]int, containers []string) image.Summary {
+	desc := owned(t.Desc)
 	sum := image.Summary{
-		ID: t.desc.Digest.String(), Descriptor: &desc,
-		Size: t.size, SharedSize: -1,
+		ID: t.Desc.Digest.String(), Descriptor: &desc,
+		Size: t.Size, SharedSize: -1,
 		Containers: int64(len(containers)),
 		RepoTags:   slices.Clone(t.tags), RepoDigests: slices.Clone(t.digests),
-		Labels: maps.Clone(t.labels()),
+		Labels: maps.Clone(t.Labels()),
 	}
 	if !t.created.IsZero() {
 		sum.Created = t.created.Unix()
 	}
 	if o.SharedSize {
-		sum.SharedSize = t.shared(users)
+		sum.SharedSize = t.Shared(users)
 	}
 	if o.Manifests {
 		sum.Manifests = t.summaries(containers)
@@ -57,21 +57,21 @@ func (t *target) summary(o ListOptions, users map[digest.Digest]int, containers 
 	return sum
 }
 
-// layerUsers counts how many targets stand on each snapshot.
-func layerUsers(all []*target) map[digest.Digest]int {
+// LayerUsers counts how many targets stand on each snapshot.
+func LayerUsers(all []*Target) map[digest.Digest]int {
 	users := map[digest.Digest]int{}
 	for _, t := range all {
-		for chain := range t.chains() {
+		for chain := range t.Chains() {
 			users[chain]++
 		}
 	}
 	return users
 }
 
-// chains are the snapshots of the target that exist, with their bytes.
-func (t *target) chains() map[digest.Digest]int64 {
+// Chains are the snapshots of the target that exist, with their bytes.
+func (t *Target) Chains() map[digest.Digest]int64 {
 	out := map[digest.Digest]int64{}
-	for _, m := range t.manifests {
+	for _, m := range t.Manifests {
 		for i, size := range m.unpacked {
 			out[m.chain[i]] = size
 		}
@@ -79,8 +79,9 @@ func (t *target) chains() map[digest.Digest]int64 {
 	return out
 }
 
-func (t *target) shared(users map[digest.Digest]int) (n int64) {
-	for chain, size := range t.chains() {
+// Shared is how many bytes of the target's snapshots other targets stand on, too.
+func (t *Target) Shared(users map[digest.Digest]int) (n int64) {
+	for chain, size := range t.Chains() {
 		if users[chain] > 1 {
 			n += size
 		}
@@ -91,20 +92,20 @@ func (t *target) shared(users map[digest.Digest]int) (n int64) {
 // summaries describes each manifest of the target. containers are those of the
 // image; they are told of the manifest that containers are made of by default,
 // since a container's record names the image only.
-func (t *target) summaries(containers []string) []image.ManifestSummary {
-	out := make([]image.ManifestSummary, 0, len(t.manifests))
-	for _, m := range t.manifests {
-		sum := image.ManifestSummary{ID: m.desc.Digest.String(), Descriptor: owned(m.desc), Available: m.available, Kind: m.kind}
+func (t *Target) summaries(containers []string) []image.ManifestSummary {
+	out := make([]image.ManifestSummary, 0, len(t.Manifests))
+	for _, m := range t.Manifests {
+		sum := image.ManifestSummary{ID: m.Desc.Digest.String(), Descriptor: owned(m.Desc), Available: m.Available, Kind: m.Kind}
 		sum.Size.Content, sum.Size.Total = m.content, m.content+m.snapshots()
-		switch m.kind {
+		switch m.Kind {
 		case image.ManifestKindImage:
-			sum.ImageData = &image.ImageProperties{Platform: *owned(ocispec.Descriptor{Platform: &m.platform}).Platform, Containers: []string{}}
+			sum.ImageData = &image.ImageProperties{Platform: *owned(ocispec.Descriptor{Platform: &m.Platform}).Platform, Containers: []string{}}
 			sum.ImageData.Size.Unpacked = m.snapshots()
-			if m == t.preferred {
+			if m == t.Preferred {
 				sum.ImageData.Containers = append(sum.ImageData.Containers, containers...)
 			}
 		case image.ManifestKindAttestation:
-			sum.AttestationData = &image.AttestationProperties{For: m.attests}
+			sum.AttestationData = &image.AttestationProperties{For: m.Attests}
 		}
 		out = append(out, sum)
 	}

@@ -1,4 +1,8 @@
-package images
+// Package keep holds what is being written or read by leases, and has containerd
+// collect what nothing refers to any more. A lease ends with its operation, or with
+// the process that died; only what an interrupted pull has fetched is kept, for the
+// next pull of the same image.
+package keep
 
 import (
 	"context"
@@ -18,9 +22,9 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// keeper protects what is being written from collection, and has collected
+// Keeper protects what is being written from collection, and has collected
 // what nothing refers to any more.
-type keeper struct {
+type Keeper struct {
 	client  *client.Client
 	log     *slog.Logger
 	garbage chan struct{} // capacity 1: a collection is wanted
@@ -29,8 +33,9 @@ type keeper struct {
 	pulls map[string]bool // leases of pulls under way
 }
 
-func newKeeper(c *client.Client, log *slog.Logger) *keeper {
-	return &keeper{client: c, log: log, garbage: make(chan struct{}, 1), pulls: map[string]bool{}}
+// New makes one; Collector must run for Collect to have an effect.
+func New(c *client.Client, log *slog.Logger) *Keeper {
+	return &Keeper{client: c, log: log, garbage: make(chan struct{}, 1), pulls: map[string]bool{}}
 }
 
 // leaseLabel marks our leases, so that those of a dead process are found, and
@@ -43,13 +48,10 @@ const (
 // keepPull is how long what an interrupted pull has fetched waits for another one.
 const keepPull = 24 * time.Hour
 
-// teardown bounds what is undone after a request ended.
-const teardown = 10 * time.Second
-
-// lease protects all that is written with the returned context from
+// Lease protects all that is written with the returned context from
 // collection until done is called. done(false) collects at once, so that
 // a failed operation leaves nothing; done(true) leaves that for later.
-func (k *keeper) lease(ctx context.Context) (_ context.Context, done func(ok bool), _ error) {
+func (k *Keeper) Lease(ctx context.Context) (_ context.Context, done func(ok bool), _ error) {
 	l, err := k.client.LeasesService().Create(ctx, leases.WithRandomID(), leases.WithExpiration(24*time.Hour), leases.WithLabel(leaseLabel, "1"))
 	if err != nil {
 		return nil, nil, fmt.Errorf("lease: %w", err)
@@ -58,8 +60,8 @@ func (k *keeper) lease(ctx context.Context) (_ context.Context, done func(ok boo
 }
 
 // end ends a lease, whatever became of the request.
-func (k *keeper) end(ctx context.Context, l leases.Lease, collect bool) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), teardown)
+func (k *Keeper) end(ctx context.Context, l leases.Lease, collect bool) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), ending)
 	defer cancel()
 	var opts []leases.DeleteOpt
 	if collect {
@@ -70,9 +72,9 @@ func (k *keeper) end(ctx context.Context, l leases.Lease, collect bool) {
 	}
 }
 
-// resumable is a lease for a pull of ref. After an error that another attempt may
+// Resumable is a lease for a pull of ref. After an error that another attempt may
 // not meet, what was fetched stays for keepPull; so it does when the process dies.
-func (k *keeper) resumable(ctx context.Context, ref string) (_ context.Context, done func(error), _ error) {
+func (k *Keeper) Resumable(ctx context.Context, ref string) (_ context.Context, done func(error), _ error) {
 	l, err := k.client.LeasesService().Create(ctx, leases.WithRandomID(), leases.WithExpiration(keepPull), leases.WithLabels(map[string]string{leaseLabel: "1", pullLabel: ref}))
 	if err != nil {
 		return nil, nil, fmt.Errorf("lease: %w", err)
@@ -83,9 +85,9 @@ func (k *keeper) resumable(ctx context.Context, ref string) (_ context.Context, 
 		switch {
 		case err == nil:
 			k.end(ctx, l, false)
-			tctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), teardown)
+			tctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), ending)
 			defer cancel()
-			if _, err := k.dropPulls(tctx, ref); err != nil {
+			if _, err := k.DropPulls(tctx, ref); err != nil {
 				k.log.Warn("images: what an earlier pull left waits for its end", "reference", ref, "error", err)
 			}
 		case !errors.Is(err, context.Canceled) && !remote.Transient(err):
@@ -94,7 +96,7 @@ func (k *keeper) resumable(ctx context.Context, ref string) (_ context.Context, 
 	}, nil
 }
 
-func (k *keeper) mark(lease string, active bool) {
+func (k *Keeper) mark(lease string, active bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if active {
@@ -104,9 +106,9 @@ func (k *keeper) mark(lease string, active bool) {
 	}
 }
 
-// dropPulls gives up what is kept of interrupted pulls, of ref or, if that is "",
+// DropPulls gives up what is kept of interrupted pulls, of ref or, if that is "",
 // of all, and says what that was.
-func (k *keeper) dropPulls(ctx context.Context, ref string) (held []leases.Resource, err error) {
+func (k *Keeper) DropPulls(ctx context.Context, ref string) (held []leases.Resource, err error) {
 	filter := "labels." + `"` + pullLabel + `"`
 	if ref != "" {
 		filter += "==" + strconv.Quote(ref)
@@ -135,10 +137,10 @@ func (k *keeper) dropPulls(ctx context.Context, ref string) (held []leases.Resou
 	return held, nil
 }
 
-// dropLeases ends the leases of a process that died, and with them whatever it
+// DropLeases ends the leases of a process that died, and with them whatever it
 // was loading. What it was pulling is kept for another pull, except for
 // snapshots that were being filled: those cannot be gone on with.
-func (k *keeper) dropLeases(ctx context.Context) error {
+func (k *Keeper) DropLeases(ctx context.Context) error {
 	manager := k.client.LeasesService()
 	old, err := manager.List(ctx, "labels."+`"`+leaseLabel+`"`)
 	if err != nil {
@@ -155,12 +157,12 @@ func (k *keeper) dropLeases(ctx context.Context) error {
 		}
 	}
 	if len(old) > 0 {
-		k.collect()
+		k.Collect()
 	}
 	return nil
 }
 
-func (k *keeper) dropUnfinished(ctx context.Context, l leases.Lease) error {
+func (k *Keeper) dropUnfinished(ctx context.Context, l leases.Lease) error {
 	manager := k.client.LeasesService()
 	held, err := manager.ListResources(ctx, l)
 	if err != nil {
@@ -176,20 +178,20 @@ func (k *keeper) dropUnfinished(ctx context.Context, l leases.Lease) error {
 	return nil
 }
 
-// collect asks for what is no longer referenced to be collected, after the
+// Collect asks for what is no longer referenced to be collected, after the
 // answer to the client.
-func (k *keeper) collect() {
+func (k *Keeper) Collect() {
 	select {
 	case k.garbage <- struct{}{}:
 	default: // one is wanted already
 	}
 }
 
-// collector runs the collections that were asked for, and one after the time that
+// Collector runs the collections that were asked for, and one after the time that
 // interrupted pulls are kept. containerd's scheduler
 // does not act on deletions by itself (its deletion_threshold is 0); ending a
 // lease synchronously makes it.
-func (k *keeper) collector(ctx context.Context) {
+func (k *Keeper) Collector(ctx context.Context) {
 	expired := time.NewTicker(keepPull)
 	defer expired.Stop()
 	for {
@@ -199,13 +201,14 @@ func (k *keeper) collector(ctx context.Context) {
 		case <-expired.C:
 		case <-k.garbage:
 		}
-		if err := k.collectNow(ctx); err != nil && ctx.Err() == nil {
+		if err := k.CollectNow(ctx); err != nil && ctx.Err() == nil {
 			k.log.Warn("images: collect garbage", "error", err)
 		}
 	}
 }
 
-func (k *keeper) collectNow(ctx context.Context) error {
+// CollectNow returns when what nothing refers to is gone.
+func (k *Keeper) CollectNow(ctx context.Context) error {
 	manager := k.client.LeasesService()
 	l, err := manager.Create(ctx, leases.WithRandomID(), leases.WithExpiration(time.Minute), leases.WithLabel(leaseLabel, "1"))
 	if err != nil {
@@ -214,9 +217,9 @@ func (k *keeper) collectNow(ctx context.Context) error {
 	return manager.Delete(ctx, l, leases.SynchronousDelete)
 }
 
-// hold protects an image that is there, with all that it refers to, by the
+// Hold protects an image that is there, with all that it refers to, by the
 // lease of the context.
-func (k *keeper) hold(ctx context.Context, id digest.Digest) error {
+func (k *Keeper) Hold(ctx context.Context, id digest.Digest) error {
 	lease, _ := leases.FromContext(ctx)
 	err := k.client.LeasesService().AddResource(ctx, leases.Lease{ID: lease}, leases.Resource{ID: id.String(), Type: "content"})
 	if err != nil {
@@ -224,3 +227,6 @@ func (k *keeper) hold(ctx context.Context, id digest.Digest) error {
 	}
 	return nil
 }
+
+// ending bounds what is undone after a request ended.
+const ending = 10 * time.Second
