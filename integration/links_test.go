@@ -75,6 +75,35 @@ func TestLinks(t *testing.T) {
 	}
 }
 
+// TestLinksApart: where containers do not reach each other, a link opens what the
+// other exposes, to who links to it alone.
+func TestLinksApart(t *testing.T) {
+	t.Parallel()
+	d := start(t, harness.Options{Flags: []string{"--icc=false"}})
+	serving(t, d, "db", "--expose", "7/tcp")
+	sleeper(t, d, "other")
+	d.Berth("run", "-d", "--name", "web", "--link", "db:store", image, "sleep", "1000").OK(t)
+	reaches := func(who string) bool {
+		return d.Berth("exec", who, "nc", "-w", "2", address(t, d, "db"), "7").Code == 0
+	}
+	for _, when := range []string{"at first", "after restarts"} {
+		await(t, "who links reaches it "+when, func() bool { return reaches("web") })
+		if reaches("other") {
+			t.Errorf("%s: who does not link reaches it", when)
+		}
+		d.Berth("stop", "-t", "0", "db").OK(t)
+		d.Kill()
+		d.Run()
+		sleeper(t, d, "squatter-"+when[:2])
+		d.Berth("start", "db").OK(t)
+	}
+	await(t, "by its name", func() bool { return d.Berth("exec", "web", "nc", "-w", "2", "store", "7").Code == 0 })
+	d.Berth("rm", "--link", "/web/store").OK(t)
+	if reaches("web") {
+		t.Error("it is reached without the link")
+	}
+}
+
 // TestLinkVariables: as up to Docker 28, when the operator asks for it.
 func TestLinkVariables(t *testing.T) {
 	t.Parallel()

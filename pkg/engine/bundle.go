@@ -48,6 +48,11 @@ func (b *bundler) bundle(ctx context.Context, r *container.Record, sandbox conta
 	if err != nil {
 		return nil, err
 	}
+	if open := links.Open(r, b.units.Get); len(open) > 0 && len(linked.Hosts) > 0 {
+		if err := b.networks.Link(ctx, r.ID, open); err != nil {
+			return nil, err
+		}
+	}
 	if !r.HostConfig.NetworkMode.IsContainer() { // else it has the files of whose network it joins
 		files := b.files(r, sandbox)
 		files.Linked = linked.Hosts
@@ -106,6 +111,15 @@ func (b *bundler) relink(u *unit.Unit) {
 			}
 		}
 	}
+}
+
+// relinked has a running container reach no more than it still links to. Owner only.
+func (b *bundler) relinked(ctx context.Context, u *unit.Unit) error {
+	v := u.View()
+	if !v.Status.Live() || v.Status.Sandbox.Endpoints[network.NetworkBridge] == nil {
+		return nil
+	}
+	return b.networks.Link(ctx, u.ID, links.Open(v.Record, b.units.Get))
 }
 
 // relinkOne changes the hosts file of a running container. One that starts later

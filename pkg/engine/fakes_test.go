@@ -490,6 +490,10 @@ func (f *fakeNetworks) Setup(_ context.Context, _, _ string, endpoints map[strin
 	return "/netns", endpoints, ports, f.note("setup")
 }
 
+func (f *fakeNetworks) Link(context.Context, string, map[string][]network.Port) error {
+	return f.note("link")
+}
+
 func (f *fakeNetworks) Restore(string) (string, map[string]*network.EndpointSettings, network.PortMap, bool) {
 	return "", nil, nil, false
 }

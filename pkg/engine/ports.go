@@ -39,6 +39,9 @@ type Networks interface {
 	// publishes its ports, or leaves nothing. key is the path of the network
 	// namespace, "" for the host's. name stands for the container in messages.
 	Setup(ctx context.Context, id, name string, endpoints map[string]*network.EndpointSettings, ports network.PortMap) (key string, made map[string]*network.EndpointSettings, bound network.PortMap, err error)
+	// Link lets a container reach ports of others, by their IDs, on the default
+	// network, and no more those that it was linked to before.
+	Link(ctx context.Context, id string, to map[string][]network.Port) error
 	// Restore gives what Setup answered for a sandbox that still exists.
 	Restore(id string) (key string, made map[string]*network.EndpointSettings, bound network.PortMap, ok bool)
 	// HandOver gives the sockets that hold a container's ports to its shim.

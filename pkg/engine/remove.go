@@ -68,6 +68,9 @@ func (e *Engine) removeLink(ctx context.Context, ref string) error {
 		r.Links = slices.DeleteFunc(slices.Clone(old.Links), func(l container.Link) bool { return l.Alias == alias })
 		u.Publish(&r, u.Status())
 		e.units.Relink(u, old)
+		if err := e.starter.bundler.relinked(ctx, u); err != nil {
+			return err
+		}
 		return e.writer.Save(ctx, u.ID)
 	})
 }

@@ -83,7 +83,13 @@ func (w *wirer) join(ctx context.Context, planned *sandbox.Sandbox, last int, pu
 	if err := w.names.tell(ctx, done); err != nil {
 		return nil, err
 	}
-	return done, w.led(ctx, done)
+	if err := w.led(ctx, done); err != nil {
+		return nil, err
+	}
+	if err := w.links.open(ctx, done.ID); err != nil { // it is connected all the same
+		w.log.Error("a container's links do not work", "container", done.ID, "error", err)
+	}
+	return done, nil
 }
 
 // Disconnect takes a running container off a network; if it is not on it, nothing
@@ -117,7 +123,7 @@ func (w *wirer) Disconnect(ctx context.Context, id, ref string, publish network.
 
 // part has nobody sent to endpoint i of s any more, and removes it.
 func (w *wirer) part(ctx context.Context, s *sandbox.Sandbox, i int, publish network.PortMap) (*sandbox.Sandbox, error) {
-	if err := w.names.announce(ctx, s); err != nil {
+	if err := errors.Join(w.names.announce(ctx, s), w.links.part(ctx, s, false)); err != nil {
 		return nil, err
 	}
 	return w.leave(ctx, s, i, publish)

@@ -115,6 +115,7 @@ func New(ctx context.Context, c Config) (_ *Manager, err error) {
 	publisher := &publisher{networks: m.networks, sandboxes: m.sandboxes, ports: m.ports,
 		hostIP: c.HostIP, holder: c.Holder, proxy: c.Proxy && c.Holder != nil, log: c.Log}
 	m.wirer = &wirer{publisher: publisher, networks: m.networks, names: namer{m.networks, known, c.Holder}, sandboxes: m.sandboxes, firewall: m.firewall,
+		links: linker{m.networks, m.sandboxes, m.firewall},
 		cni: libcni.NewCNIConfigWithCacheDir(c.CNIPath, dirs.notes(), m.plugins.Exec()), dirs: dirs, log: c.Log}
 	if err := m.open(ctx); err != nil {
 		return nil, errors.Join(err, m.close())
@@ -210,6 +211,11 @@ func (m *Manager) restoreFirewall(ctx context.Context) error {
 		owner, mappings := s.Published()
 		if len(mappings) > 0 {
 			published[owner] = mappings
+		}
+	}
+	for _, p := range m.wirer.links.pairs("") {
+		if mappings := m.wirer.links.mappings(p); len(mappings) > 0 {
+			published[p.owner()] = mappings
 		}
 	}
 	return m.firewall.Reset(ctx, networks, published)

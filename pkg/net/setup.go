@@ -34,6 +34,7 @@ type wirer struct {
 	sandboxes *sandbox.Store
 	names     namer
 	firewall  *firewall.Table
+	links     linker
 	cni       *libcni.CNIConfig
 	dirs      layout
 	log       *slog.Logger
@@ -183,7 +184,7 @@ func (w *wirer) build(ctx context.Context, s *sandbox.Sandbox, wanted published,
 		return err
 	}
 	*s = *done
-	return w.names.announce(ctx, s)
+	return errors.Join(w.links.open(ctx, s.ID), w.names.announce(ctx, s))
 }
 
 // attach makes endpoint i of s and fills in e.

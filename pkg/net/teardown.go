@@ -25,7 +25,7 @@ func (w *wirer) Teardown(ctx context.Context, id string) error {
 		w.ports.Release(id)
 		return nil
 	}
-	err := errors.Join(w.names.forget(ctx, id), w.detachAll(ctx, s))
+	err := errors.Join(w.names.forget(ctx, id), w.links.part(ctx, s, true), w.detachAll(ctx, s))
 	if s.Key != "" {
 		err = errors.Join(err, bridge.DeleteNetNS(s.Key))
 	}
@@ -42,7 +42,7 @@ func (w *wirer) clear(ctx context.Context, id string) (kept bool, err error) {
 	if !ok || s.Key == "" || !bridge.IsNetNS(s.Key) {
 		return false, w.Teardown(ctx, id)
 	}
-	if err := errors.Join(w.names.forget(ctx, id), w.detachAll(ctx, s)); err != nil {
+	if err := errors.Join(w.names.forget(ctx, id), w.links.part(ctx, s, true), w.detachAll(ctx, s)); err != nil {
 		return false, err
 	}
 	w.release(ctx, s)

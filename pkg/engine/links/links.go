@@ -117,6 +117,29 @@ func Start(r *container.Record, own *network.EndpointSettings, get func(id strin
 	return out, nil
 }
 
+// Open are the ports that each of those that r links to exposes and publishes, by
+// their IDs. They are to be reached where the default network's containers do not
+// reach each other.
+func Open(r *container.Record, get func(id string) *unit.Unit) map[string][]network.Port {
+	out := map[string][]network.Port{}
+	for _, l := range r.Links {
+		child := get(l.ID)
+		if child == nil {
+			continue
+		}
+		record := child.View().Record
+		all := network.PortSet{}
+		maps.Copy(all, record.Config.ExposedPorts)
+		for p := range record.HostConfig.PortBindings {
+			all[p] = struct{}{}
+		}
+		if len(all) > 0 {
+			out[l.ID] = sorted(all)
+		}
+	}
+	return out
+}
+
 // Hosts are the lines for the container that l stands for: its alias, its own
 // hostname and its name at each of its addresses.
 func Hosts(l container.Link, child *container.Record, ep *network.EndpointSettings) (out []spec.HostLine) {

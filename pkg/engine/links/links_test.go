@@ -2,6 +2,7 @@ package links
 
 import (
 	"errors"
+	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -56,7 +57,7 @@ func world(t *testing.T) *unit.Registry {
 	}
 	ep := &network.EndpointSettings{IPAddress: netip.MustParseAddr("10.0.0.2"), GlobalIPv6Address: netip.MustParseAddr("fd00::2")}
 	live := container.Status{State: container.Running, Sandbox: container.Sandbox{Endpoints: map[string]*network.EndpointSettings{"bridge": ep}}}
-	add("db", ctypes.HostConfig{NetworkMode: "bridge"}, live)
+	add("db", ctypes.HostConfig{NetworkMode: "bridge", PortBindings: network.PortMap{port(t, "8080/tcp"): nil, port(t, "80/tcp"): nil}}, live)
 	add("stopped", ctypes.HostConfig{NetworkMode: "bridge"}, container.Status{State: container.Exited})
 	add("elsewhere", ctypes.HostConfig{NetworkMode: "own"}, container.Status{State: container.Running})
 	add("joined", ctypes.HostConfig{NetworkMode: "container:db"}, live)
@@ -119,6 +120,13 @@ func TestStart(t *testing.T) {
 	}
 	if want := []spec.HostLine{{Addr: netip.MustParseAddr("10.0.0.2"), Names: "my-db host db"}, {Addr: netip.MustParseAddr("fd00::2"), Names: "my-db host db"}}; !slices.Equal(got.Hosts, want) {
 		t.Errorf("hosts: %+v", got.Hosts)
+	}
+	open := Open(linked("db"), r.Get)
+	if text := fmt.Sprint(open); text != "map[id-of-db:[80/tcp 81/tcp 90/tcp 8080/tcp 53/udp]]" {
+		t.Errorf("ports: %s", text)
+	}
+	if open := Open(linked("removed"), r.Get); len(open) > 0 {
+		t.Errorf("ports of who is removed: %v", open)
 	}
 	// What Docker 20.10 sets for the same container, but for the order.
 	want := strings.Fields(`MY_DB_PORT=tcp://10.0.0.2:80

@@ -104,6 +104,14 @@ func (b Bridge) setSysctls() error {
 	return Sysctl("net/ipv4/conf/"+b.Name+"/route_localnet", "1")
 }
 
+// AnswerForNeighbours has the host answer to its neighbours' questions for each
+// other's IPv4 addresses, and so forward what they send each other, as the firewall
+// lets it (Linux, Documentation/networking/ip-sysctl.rst, proxy_arp_pvlan).
+func (b Bridge) AnswerForNeighbours() error {
+	return errors.Join(Sysctl("net/ipv4/neigh/"+b.Name+"/proxy_delay", "0"),
+		Sysctl("net/ipv4/conf/"+b.Name+"/proxy_arp_pvlan", "1"))
+}
+
 // Delete removes the bridge. Absent is no error.
 func (b Bridge) Delete() error {
 	return DeleteLink(b.Name)

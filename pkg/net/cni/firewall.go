@@ -169,10 +169,10 @@ func (p portsPlugin) gc(ctx context.Context, a *skel.CmdArgs) error {
 	})
 }
 
-// serves says whether ports are of this network's containers.
+// serves says whether ports are published, and of this network's containers.
 func (c *PortsConf) serves(all []firewall.Mapping) bool {
-	return len(c.Subnets) == 0 || slices.ContainsFunc(all, func(m firewall.Mapping) bool {
-		return slices.ContainsFunc(c.Subnets, func(s netip.Prefix) bool { return s.Contains(m.To.Addr()) })
+	return slices.ContainsFunc(all, func(m firewall.Mapping) bool {
+		return m.Link == firewall.Link{} && (len(c.Subnets) == 0 || slices.ContainsFunc(c.Subnets, func(s netip.Prefix) bool { return s.Contains(m.To.Addr()) }))
 	})
 }
 

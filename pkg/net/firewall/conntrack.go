@@ -9,14 +9,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// forget drops the kernel's memory of UDP flows to the host ports of m. It
-// would send a client that goes on talking where the port led before: to this
-// host itself, or to a container that is gone.
+// forget drops the kernel's memory of UDP flows to the host ports of m, or the
+// ports that it links to. It would send a client that goes on talking where the
+// port led before: to this host itself, or to a container that is gone.
 func (t *Table) forget(m []Mapping) {
 	ports := udpPorts{}
 	for _, x := range m {
-		if x.Proto == unix.IPPROTO_UDP {
-			ports[x.Host.Port()] = x.To.Addr().Is6() || ports[x.Host.Port()]
+		port := x.Host.Port()
+		if x.Link != (Link{}) {
+			port = x.To.Port()
+		}
+		if x.Proto == unix.IPPROTO_UDP && port != 0 {
+			ports[port] = x.To.Addr().Is6() || ports[port]
 		}
 	}
 	if len(ports) == 0 {

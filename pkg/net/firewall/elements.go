@@ -127,6 +127,11 @@ func (t table) element(m Mapping) (*nftables.Set, nftables.SetElement) {
 	key := append(pad4([]byte{m.Proto}), pad4(port(m.Host.Port()))...)
 	e := nftables.SetElement{Key: key, Val: append(m.To.Addr().AsSlice(), pad4(port(m.To.Port()))...)}
 	sets := t.of(m.To.Addr())
+	if m.Link != (Link{}) {
+		e.Key = slices.Concat(ifname(m.Link.Bridge), m.Link.From.AsSlice(), m.To.Addr().AsSlice(), pad4([]byte{m.Proto}), pad4(port(m.To.Port())))
+		e.Val = nil
+		return t.linked, e
+	}
 	if m.direct() {
 		e.Key = slices.Concat(m.To.Addr().AsSlice(), pad4([]byte{m.Proto}), pad4(port(m.To.Port())))
 		e.Val = nil

@@ -49,6 +49,7 @@ type table struct {
 	routed      *nftables.Set // ifname . nf_proto: bridges where they are from everywhere, and that ICMP reaches
 	unprotected *nftables.Set // ifname . nf_proto: bridges that everything reaches but what comes from our others
 	closed      *nftables.Set // nf_proto: families that are forwarded for us alone
+	linked      *nftables.Set // ifname . address . address . protocol . port: containers of a bridge that reach another's port
 	v4, v6      familySets
 }
 
@@ -80,6 +81,7 @@ func describe(name string) table {
 	t.routed = set("routed", nftables.TypeIFName, nftables.TypeNFProto)
 	t.unprotected = set("unprotected", nftables.TypeIFName, nftables.TypeNFProto)
 	t.closed = set("closed", nftables.TypeNFProto)
+	t.linked = set("linked", nftables.TypeIFName, nftables.TypeIPAddr, nftables.TypeIPAddr, nftables.TypeInetProto, nftables.TypeInetService)
 	sets := func(f family, suffix string) familySets {
 		out := familySets{
 			nets:   set("subnets"+suffix, f.addr),
@@ -110,7 +112,7 @@ func concat(types ...nftables.SetDatatype) nftables.SetDatatype {
 }
 
 func (t table) sets() []*nftables.Set {
-	out := []*nftables.Set{t.bridges, t.internal, t.icc, t.trusted, t.direct, t.routed, t.unprotected, t.closed}
+	out := []*nftables.Set{t.bridges, t.internal, t.icc, t.trusted, t.direct, t.routed, t.unprotected, t.closed, t.linked}
 	for _, f := range []familySets{t.v4, t.v6} {
 		out = append(out, f.nets, f.masq, f.source)
 		out = append(out, f.published()...)
@@ -249,6 +251,7 @@ func (t table) forward(c *nftables.Conn) {
 	toBridge := inSet(t.bridges, expr.MetaKeyOIFNAME, false)
 	rule(established(), accept())
 	rule(pairIn(t.icc), accept())
+	rule(toBridge, t.link(), accept())
 	rule(inSet(t.internal, expr.MetaKeyIIFNAME, false), drop())
 	// What we did not translate was not published: other hosts that route to
 	// the containers' subnet, and other networks, are kept out.
@@ -320,6 +323,17 @@ func toFamily(s *nftables.Set) []expr.Any {
 		&expr.Meta{Key: expr.MetaKeyNFPROTO, Register: reg2},
 		&expr.Lookup{SourceRegister: reg1, SetName: s.Name, SetID: s.ID},
 	}
+}
+
+// link: a container of the input interface's bridge sends to one that it links to.
+func (t table) link() []expr.Any {
+	return append(nfproto(unix.NFPROTO_IPV4),
+		&expr.Meta{Key: expr.MetaKeyIIFNAME, Register: reg1},
+		&expr.Payload{DestRegister: unix.NFT_REG32_04, Base: expr.PayloadBaseNetworkHeader, Offset: inet4.saddr, Len: inet4.size},
+		&expr.Payload{DestRegister: unix.NFT_REG32_05, Base: expr.PayloadBaseNetworkHeader, Offset: inet4.daddr, Len: inet4.size},
+		&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: unix.NFT_REG32_06},
+		&expr.Payload{DestRegister: unix.NFT_REG32_07, Base: expr.PayloadBaseTransportHeader, Offset: 2, Len: 2},
+		&expr.Lookup{SourceRegister: reg1, SetName: t.linked.Name, SetID: t.linked.ID})
 }
 
 func icmp(proto byte) []expr.Any {

@@ -64,6 +64,16 @@ type Mapping struct {
 	// is reached at the container's own address, where its network lets it be.
 	Host netip.AddrPort
 	To   netip.AddrPort // of the same family
+	// Link says that it is not published, but open to one neighbour.
+	Link Link
+}
+
+// Link is a container that reaches a port of another on its bridge whatever the
+// network's containers may else. It is of IPv4, as the default network is, which
+// alone has links.
+type Link struct {
+	Bridge string
+	From   netip.Addr
 }
 
 // hostKey is what must be unique among all mappings.
@@ -71,11 +81,12 @@ type hostKey struct {
 	proto uint8
 	host  netip.AddrPort
 	to    netip.AddrPort // without a port of the host
+	link  Link
 }
 
 func (m Mapping) key() hostKey {
 	if m.direct() {
-		return hostKey{proto: m.Proto, to: m.To}
+		return hostKey{proto: m.Proto, to: m.To, link: m.Link}
 	}
 	return hostKey{proto: m.Proto, host: m.Host}
 }
@@ -94,8 +105,11 @@ func (s state) expand(all []Mapping) []Mapping {
 		if a := m.To.Addr(); a != of {
 			n, of = s.networkOf(a), a
 		}
-		if !m.direct() {
+		if !m.direct() || m.Link != (Link{}) {
 			out = append(out, m)
+		}
+		if m.Link != (Link{}) {
+			continue
 		}
 		d := Mapping{Proto: m.Proto, To: m.To}
 		if (m.direct() || n.opens(of)) && !known[d] {
@@ -103,6 +117,15 @@ func (s state) expand(all []Mapping) []Mapping {
 		}
 	}
 	return out
+}
+
+// without leaves out what owner has.
+func (s state) without(owner string, all []Mapping) []Mapping {
+	has := map[Mapping]bool{}
+	for _, m := range s.published[owner] {
+		has[m] = true
+	}
+	return slices.DeleteFunc(all, func(m Mapping) bool { return has[m] })
 }
 
 // networkOf is the one that a is an address of, the zero value if none is.
@@ -120,7 +143,8 @@ func (s state) networkOf(a netip.Addr) Network {
 func (m Mapping) validate() error {
 	a, b := m.Host.Addr(), m.To.Addr()
 	translated := a.IsValid() && a.Is4() == b.Is4() && m.Host.Port() != 0
-	if !b.IsValid() || m.To.Port() == 0 || !translated && !m.direct() {
+	linked := m.Link == Link{} || m.direct() && m.Link.Bridge != "" && m.Link.From.Is4() && b.Is4()
+	if !b.IsValid() || m.To.Port() == 0 || !translated && !m.direct() || !linked {
 		return errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("invalid port mapping %s to %s", m.Host, m.To))
 	}
 	return nil

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"maps"
 	"reflect"
+	"slices"
 	"sync/atomic"
 
 	"github.com/containerd/errdefs"
@@ -149,13 +150,14 @@ func (t *Table) RemoveNetwork(ctx context.Context, bridge string) error {
 }
 
 // Publish adds mappings of owner. AlreadyExists when a port is another's. What
-// the access of the container's network makes of them is seen to here.
+// the access of the container's network makes of them is seen to here. What owner
+// has already it keeps.
 func (t *Table) Publish(ctx context.Context, owner string, m []Mapping) error {
 	err := t.change(ctx, func(t *Table) (delta, error) {
-		d := delta{owner: owner, add: t.state.expand(m)}
+		d := delta{owner: owner, add: t.state.without(owner, t.state.expand(m))}
 		return d, t.state.conflict(d)
 	})
-	if err == nil {
+	if err == nil && !slices.ContainsFunc(m, func(m Mapping) bool { return m.Link != Link{} }) {
 		t.forget(m)
 	}
 	return err

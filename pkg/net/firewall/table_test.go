@@ -61,12 +61,17 @@ var (
 )
 
 func tcp(host, to string) Mapping {
-	return Mapping{unix.IPPROTO_TCP, netip.MustParseAddrPort(host), netip.MustParseAddrPort(to)}
+	return Mapping{Proto: unix.IPPROTO_TCP, Host: netip.MustParseAddrPort(host), To: netip.MustParseAddrPort(to)}
 }
 
 // direct is a port at the container's own address.
 func direct(to string) Mapping {
 	return Mapping{Proto: unix.IPPROTO_TCP, To: netip.MustParseAddrPort(to)}
+}
+
+// link is a port that a neighbour reaches.
+func link(from, to string) Mapping {
+	return Mapping{Proto: unix.IPPROTO_TCP, To: netip.MustParseAddrPort(to), Link: Link{"br-apart", netip.MustParseAddr(from)}}
 }
 
 func udp(host, to string) Mapping {
@@ -93,6 +98,8 @@ func TestRuleset(t *testing.T) {
 				Source: []netip.Addr{netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8::1")}},
 		}, published: map[string][]Mapping{"c1/eth0": {direct("10.9.0.2:80"), direct("[fd13::2]:80"),
 			tcp("0.0.0.0:8080", "172.17.0.2:80"), direct("172.17.0.2:80")}}},
+		{name: "linked", networks: []Network{{Bridge: "br-apart", Subnets: lan.Subnets, Access4: AccessPublished}}, published: map[string][]Mapping{
+			"c1>c2": {link("172.17.0.2", "172.17.0.3:80"), link("172.17.0.2", "172.17.0.3:81")}, "c2/eth0": {tcp("0.0.0.0:8080", "172.17.0.3:80")}}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			fw := openTable(t)
@@ -242,8 +249,8 @@ func TestManyPorts(t *testing.T) {
 	}
 	var all []Mapping
 	for p := range uint16(8000) {
-		all = append(all, Mapping{unix.IPPROTO_TCP, netip.AddrPortFrom(netip.IPv4Unspecified(), 10000+p),
-			netip.AddrPortFrom(netip.MustParseAddr("172.17.0.2"), 10000+p)})
+		all = append(all, Mapping{Proto: unix.IPPROTO_TCP, Host: netip.AddrPortFrom(netip.IPv4Unspecified(), 10000+p),
+			To: netip.AddrPortFrom(netip.MustParseAddr("172.17.0.2"), 10000+p)})
 	}
 	if err := fw.Publish(ctx, "c/eth0", all); err != nil {
 		t.Fatal(err)

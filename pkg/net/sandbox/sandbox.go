@@ -30,6 +30,9 @@ type Sandbox struct {
 	Bindings  []ports.Binding `json:"bindings,omitempty"`
 	Held      bool            `json:"held,omitempty"` // the container's shim has the ports' sockets
 	Ready     bool            `json:"ready"`          // Setup came to its end
+	// Links are the ports of others, by their IDs, that it reaches on the default
+	// network in any case.
+	Links map[string][]network.Port `json:"links,omitempty"`
 }
 
 // Endpoint is one attachment. The sandbox's first has the default route and
