@@ -158,26 +158,26 @@ func (w *wirer) settle(ctx context.Context, s *sandbox.Sandbox) error {
 			return err
 		}
 	}
-	if err := w.republish(ctx, s); err != nil {
+	if err := republish(ctx, w.firewall, s); err != nil {
 		return err
 	}
 	return w.hold(ctx, s)
 }
 
 // republish has the firewall know the ports of s, if it does not.
-func (w *wirer) republish(ctx context.Context, s *sandbox.Sandbox) error {
+func republish(ctx context.Context, t *firewall.Table, s *sandbox.Sandbox) error {
 	owner, mappings := s.Published()
 	if len(mappings) == 0 {
 		return nil
 	}
-	have, err := w.firewall.Published(ctx)
+	have, err := t.Published(ctx)
 	if err != nil {
 		return err
 	}
 	if !slices.ContainsFunc(mappings, func(m firewall.Mapping) bool { return !slices.Contains(have[owner], m) }) {
 		return nil
 	}
-	return errors.Join(w.firewall.Unpublish(ctx, owner), w.firewall.Publish(ctx, owner, mappings))
+	return errors.Join(t.Unpublish(ctx, owner), t.Publish(ctx, owner, mappings))
 }
 
 // complete finds the sandbox of a running container, without what an earlier

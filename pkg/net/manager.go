@@ -116,7 +116,7 @@ func New(ctx context.Context, c Config) (_ *Manager, err error) {
 		hostIP: c.HostIP, holder: c.Holder, proxy: c.Proxy && c.Holder != nil, log: c.Log}
 	m.wirer = &wirer{publisher: publisher, networks: m.networks, names: namer{m.networks, known, c.Holder}, sandboxes: m.sandboxes, firewall: m.firewall,
 		links: linker{m.networks, m.sandboxes, m.firewall},
-		cni: libcni.NewCNIConfigWithCacheDir(c.CNIPath, dirs.notes(), m.plugins.Exec()), dirs: dirs, log: c.Log}
+		cni:   libcni.NewCNIConfigWithCacheDir(c.CNIPath, dirs.notes(), m.plugins.Exec()), dirs: dirs, log: c.Log}
 	if err := m.open(ctx); err != nil {
 		return nil, errors.Join(err, m.close())
 	}
