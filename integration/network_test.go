@@ -219,3 +219,68 @@ func TestPortsOfIPv6(t *testing.T) {
 		_ = l.Close()
 	}
 }
+
+// TestManyPorts: a thousand ports on one container, and eight thousand, at all
+// addresses of both IP versions: each leads there, and none is anybody else's.
+func TestManyPorts(t *testing.T) {
+	t.Parallel()
+	for _, count := range []int{1000, 8000} {
+		t.Run(strconv.Itoa(count), func(t *testing.T) {
+			t.Parallel()
+			host := harness.NewOtherHost(t) // all its ports are ours
+			d := start(t, harness.Options{Host: host})
+			first, last := "10000", strconv.Itoa(10000+count-1)
+			all := first + "-" + last
+			d.Berth(append([]string{"run", "-d", "--name", "many", "-p", all + ":" + all}, probeArgs(t, "serve", "0.0.0.0:"+first)...)...).OK(t)
+			d.Berth("exec", "-d", "many", "/probe", "serve", "0.0.0.0:"+last).OK(t)
+			check := func(when string) {
+				t.Helper()
+				for _, port := range []string{first, last} {
+					await(t, when+": port "+port+" answers", func() bool {
+						got, err := ask("tcp", net.JoinHostPort(host.Address, port), time.Second)
+						return err == nil && got == host.Here
+					})
+					for _, local := range []string{"127.0.0.1", "::1"} {
+						host.Do(func() {
+							if got, err := ask("tcp", net.JoinHostPort(local, port), harness.Patience); err != nil || got != d.Subnet+".1" {
+								t.Errorf("%s: %s at port %s: the server sees %q (%v)", when, local, port, got, err)
+							}
+						})
+					}
+				}
+			}
+			taken := func() (n int) {
+				for port := 10000; port < 10000+count; port++ {
+					for _, address := range []string{"0.0.0.0", "::"} {
+						if l, err := net.Listen("tcp", net.JoinHostPort(address, strconv.Itoa(port))); err != nil {
+							n++
+						} else {
+							_ = l.Close()
+						}
+					}
+				}
+				return n
+			}
+			check("at first")
+			if lines := strings.Count(d.Berth("port", "many").OK(t), "\n") + 1; lines != 2*count {
+				t.Errorf("%d lines of port", lines)
+			}
+			d.Kill()
+			check("without the daemon")
+			host.Do(func() {
+				if n := taken(); n != 2*count {
+					t.Errorf("%d of %d ports are held", n, 2*count)
+				}
+			})
+			d.Run()
+			check("with the next one")
+			d.Berth("run", "-d", "-p", last+":1", image, "true").Fails(t, 125, "port is already allocated (port "+last+" is held by container many)")
+			d.Berth("rm", "-f", "many").OK(t)
+			host.Do(func() {
+				if n := taken(); n != 0 {
+					t.Errorf("%d ports are held after the container", n)
+				}
+			})
+		})
+	}
+}

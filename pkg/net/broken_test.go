@@ -196,7 +196,7 @@ func TestConnectFails(t *testing.T) {
 	check := func(when string) {
 		t.Helper()
 		expect(t, hostNetNS, "tcp", "127.0.0.1:8080", "web sees 172.17.0.1")
-		if s, _ := m.sandboxes.Get("web"); !s.Held || len(s.Endpoints) != 1 || shims.count("web") != 3 {
+		if s, _ := m.sandboxes.Get("web"); !s.Held || len(s.Endpoints) != 1 || shims.count("web") != 2 {
 			t.Errorf("%s: %d sockets are with the shim; %+v", when, shims.count("web"), s)
 		}
 		if got := defaultRoutes(t, key); !slices.Equal(got, []string{"eth0 172.17.0.1"}) {
@@ -242,7 +242,7 @@ func TestConnectFails(t *testing.T) {
 	shims.refuse(nil)
 	connect(t, m, "web", "app", first, ports)
 	expect(t, hostNetNS, "tcp", "127.0.0.1:8080", "web sees 10.66.2.1")
-	if shims.count("web") != 3 {
+	if shims.count("web") != 2 {
 		t.Errorf("connected: %d sockets are with the shim", shims.count("web"))
 	}
 	if err := m.Teardown(context.Background(), "web"); err != nil || shims.count("web") != 0 {

@@ -96,13 +96,13 @@ func (a *Allocator) Restore(owner, label string, bindings []Binding, elsewhere b
 		a.mu.Lock()
 		a.takeLocked(protoPort{proto, b.Host.Port()}, b.Host.Addr(), label)
 		a.mu.Unlock()
-		if elsewhere {
-			continue
-		}
-		if err := a.socket(h, proto, b); err != nil {
+	}
+	if !elsewhere {
+		a.open(h, func(b Binding, err error) bool {
 			a.log.Warn("a published port is used by another program as well",
 				"container", owner, "port", b.Host.String(), "error", err)
-		}
+			return true
+		})
 	}
 	a.keep(owner, h)
 }
@@ -196,18 +196,28 @@ func (a *Allocator) cursor(first, last uint16) uint16 {
 // try adds port at all of r's addresses to h, or at none.
 func (a *Allocator) try(h *holding, label string, r Request, proto byte, port uint16) error {
 	var got holding
+	var err error
 	for _, ip := range r.HostIPs {
-		host := netip.AddrPortFrom(ip, port)
-		if err := a.take(&got, label, r.Container, proto, host); err != nil {
-			a.drop(&got)
-			return err
+		if err == nil {
+			err = a.take(&got, label, r.Container, proto, netip.AddrPortFrom(ip, port))
 		}
+	}
+	if err == nil {
+		a.open(&got, func(b Binding, failed error) bool {
+			err = &bindError{host: b.Host, proto: proto, what: string(r.Container.Proto()), err: failed}
+			return false
+		})
+	}
+	if err != nil {
+		a.drop(&got)
+		return err
 	}
 	h.bindings, h.sockets = append(h.bindings, got.bindings...), append(h.sockets, got.sockets...)
 	h.loose += got.loose
 	return nil
 }
 
+// take adds host to h, without a socket.
 func (a *Allocator) take(h *holding, label string, container network.Port, proto byte, host netip.AddrPort) error {
 	key := protoPort{proto, host.Port()}
 	a.mu.Lock()
@@ -220,11 +230,7 @@ func (a *Allocator) take(h *holding, label string, container network.Port, proto
 		return errdefs.ErrUnknown.WithMessage(fmt.Sprintf(
 			"Bind for %s failed: port is already allocated (port %d is held by container %s)", host, host.Port(), holder))
 	}
-	b := Binding{Container: container, Host: host}
-	h.bindings = append(h.bindings, b)
-	if err := a.socket(h, proto, b); err != nil {
-		return &bindError{host: host, proto: proto, what: string(container.Proto()), err: err}
-	}
+	h.bindings = append(h.bindings, Binding{Container: container, Host: host})
 	return nil
 }
 

@@ -322,12 +322,19 @@ func TestFewDescriptors(t *testing.T) {
 	}
 	defer l.Close()
 	a := newAllocator(t)
-	a.most = 2
+	a.most = 1
 	if got := bind(t, a, "web", request("80/tcp", "0.0.0.0", 9000, 9000), request("81/tcp", "0.0.0.0,::", 9001, 9001)); got != "0.0.0.0:9000 0.0.0.0:9001 [::]:9001" {
 		t.Errorf("got %q", got)
 	}
-	if n := a.sockets.Load(); n != 2 {
+	if n := a.sockets.Load(); n != 1 {
 		t.Errorf("%d sockets", n)
+	}
+	for _, addr := range []string{"0.0.0.0:9001", "[::]:9001"} { // it is free to take: nothing holds it
+		l, err := net.Listen("tcp", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = l.Close()
 	}
 	if got := bind(t, a, "api", request("80/tcp", "0.0.0.0", 9003, 9003)); !strings.Contains(got, "address already in use") {
 		t.Errorf("got %q", got)
@@ -338,14 +345,63 @@ func TestFewDescriptors(t *testing.T) {
 	}
 }
 
+// Thousands of ports, at all addresses of both IP versions, are all held, and by no
+// more files than ports.
+func TestManyPorts(t *testing.T) {
+	a := newAllocator(t)
+	a.most = 8000
+	if got := bind(t, a, "web", many()...); !strings.HasSuffix(got, " 0.0.0.0:17999 [::]:17999") {
+		t.Fatalf("bound ...%s", got[max(0, len(got)-200):])
+	}
+	if n := a.sockets.Load(); n != 8000 {
+		t.Errorf("%d sockets", n)
+	}
+	for port := 10000; port < 18000; port++ {
+		for _, addr := range []string{"127.0.0.1:%d", "[::1]:%d"} {
+			if l, err := net.Listen("tcp", fmt.Sprintf(addr, port)); err == nil {
+				_ = l.Close()
+				t.Fatalf("a program took "+addr, port)
+			}
+		}
+	}
+	if got := bind(t, a, "api", request("80/tcp", "0.0.0.0,::", 17999, 17999)); !strings.Contains(got, "held by container web") {
+		t.Errorf("got %q", got)
+	}
+	a.Release("web")
+	if n := a.sockets.Load(); n != 0 {
+		t.Errorf("%d sockets after release", n)
+	}
+	l, err := net.Listen("tcp", "0.0.0.0:17999")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	// Who has one of the two families is found out.
+	for _, port := range []uint16{17998, 17999} {
+		want := fmt.Sprintf("0.0.0.0:%d [::]:%d", port, port)
+		if port == 17999 {
+			want = "failed to bind host port 0.0.0.0:17999/tcp: address already in use"
+		}
+		if got := bind(t, a, "api", request("80/tcp", "0.0.0.0,::", port, port)); !strings.HasPrefix(got, want) {
+			t.Errorf("got %q", got)
+		}
+		a.Release("api")
+	}
+}
+
+// many are 8,000 ports at all addresses.
+func many() (all []Request) {
+	for p := range uint16(8000) {
+		all = append(all, request("80/tcp", "0.0.0.0,::", 10000+p, 10000+p))
+	}
+	return all
+}
+
 // 8,000 ports must not be slow to get or to give back.
 func BenchmarkBind8000(b *testing.B) {
 	a := NewAllocator(slog.New(slog.DiscardHandler))
 	defer a.Close()
-	var all []Request
-	for p := range uint16(8000) {
-		all = append(all, request("80/tcp", "0.0.0.0", 10000+p, 10000+p))
-	}
+	all := many()
 	for b.Loop() {
 		if _, err := a.Bind("web", "web", all); err != nil {
 			b.Fatal(err)
@@ -387,7 +443,7 @@ func TestHandOver(t *testing.T) {
 	refuse := errors.New("no")
 	for _, answer := range []error{refuse, nil, refuse} {
 		err := a.HandOver("web", func(b []Binding, fds []int) error {
-			if len(b) != 2 || b[1].Host.String() != "[::]:8080" || len(fds) != 2 {
+			if len(b) != 1 || b[0].Host.String() != "[::]:8080" || len(fds) != 1 {
 				t.Errorf("given %v, %v", b, fds)
 			}
 			for _, fd := range fds {
