@@ -1,22 +1,28 @@
 package firewall
 
 import (
+	"bytes"
 	"log/slog"
 	"maps"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
 
 func iptables(t *testing.T, command string, args ...string) string {
 	t.Helper()
-	out, err := exec.Command(command, args...).CombinedOutput()
+	cmd := exec.Command(command, args...)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr // also warns of tables of the other kind
+	out, err := cmd.Output()
 	if err != nil {
-		t.Fatalf("%s %v: %v\n%s", command, args, err, out)
+		t.Fatalf("%s %v: %v\n%s", command, args, err, stderr.String())
 	}
 	return string(out)
 }
@@ -98,6 +104,100 @@ func TestAdmissionLater(t *testing.T) {
 			t.Errorf("after %v: %d rules, want %d", step.args, got, step.want)
 		}
 	}
+}
+
+// The same by the old program, of which the kernel says nothing.
+func TestAdmissionLaterLegacy(t *testing.T) {
+	fw := openTable(t)
+	if err := fw.Reset(t.Context(), []Network{lan, dual}, nil); err != nil {
+		t.Fatal(err)
+	}
+	for command, networks := range map[string]int{"iptables-legacy": 2, "ip6tables-legacy": 1} {
+		t.Run(command, func(t *testing.T) {
+			iptables(t, command, "-A", "FORWARD", "-i", "other", "-m", "comment", "--comment", "theirs", "-j", "ACCEPT")
+			defer iptables(t, command, "-F", "FORWARD")
+			defer iptables(t, command, "-P", "FORWARD", "ACCEPT")
+			for _, step := range []struct {
+				args []string
+				want int
+			}{
+				{[]string{"-P", "FORWARD", "DROP"}, 2 * networks},
+				{[]string{"-D", "FORWARD", "-i", dual.Bridge, "-m", "comment", "--comment", "berth-test -i " + dual.Bridge, "-j", "ACCEPT"}, 2 * networks},
+				{[]string{"-F", "FORWARD"}, 2 * networks},
+				{[]string{"-P", "FORWARD", "ACCEPT"}, 0},
+			} {
+				iptables(t, command, step.args...)
+				rules := func() int { return strings.Count(iptables(t, command, "-S", "FORWARD"), "berth-test -") }
+				for deadline := time.Now().Add(time.Minute); rules() != step.want; { // the bound of a hang
+					if time.Now().After(deadline) {
+						t.Fatalf("after %v: %d rules, want %d", step.args, rules(), step.want)
+					}
+				}
+			}
+		})
+	}
+}
+
+// What the file that iptables locks is replaced by is watched as well.
+func TestLockWatch(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "lock")
+	told := make(chan struct{}, 1)
+	w, err := watchLock(path, func() { ask(told, struct{}{}) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	wait := func(what string) {
+		t.Helper()
+		select {
+		case <-told:
+		case <-time.After(10 * time.Second): // the bound of a hang
+			t.Fatal(what)
+		}
+	}
+	for range 3 {
+		f, err := os.OpenFile(path, os.O_CREATE, 0o600)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := f.Close(); err != nil {
+			t.Fatal(err)
+		}
+		wait("nothing was said of a lock")
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+		wait("nothing was said of the removal")
+	}
+	if err := w.Close(); err != nil {
+		t.Error(err)
+	}
+	if _, err := watchLock(filepath.Join(path, "x"), func() {}); err == nil {
+		t.Error("what cannot be there is watched")
+	}
+}
+
+// A table is read as the kernel gives it; what is not one hurts nobody.
+func FuzzChain(f *testing.F) {
+	a := admission{table: "berth"}
+	f.Add(make([]byte, xtInfoSize+entry4.size), false)
+	f.Add(make([]byte, xtInfoSize+2*entry6.size), true)
+	f.Fuzz(func(t *testing.T, b []byte, six bool) {
+		if len(b) < xtInfoSize {
+			return
+		}
+		layout := entry4
+		if six {
+			layout = entry6
+		}
+		_, have := a.chain(b[:xtInfoSize], b[xtInfoSize:], layout)
+		if len(have)*layout.size > len(b) {
+			t.Errorf("%d rules in %d bytes", len(have), len(b))
+		}
+		if gone(b) {
+			return
+		}
+		_ = xtComment(b)
+	})
 }
 
 // A process that shares the table leaves the others' rules.

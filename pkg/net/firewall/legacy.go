@@ -14,7 +14,7 @@ import (
 
 // legacy is iptables as it was before nftables. The kernel tells nobody of its
 // rules and takes them only as a whole table in a private format, so that here,
-// where such a table is in use, its own program is called.
+// where such a table is in use, its own program is called to change them.
 type legacy struct {
 	command string
 	six     bool
@@ -52,7 +52,29 @@ func (l legacy) run(args ...string) (string, error) {
 	return string(out), err
 }
 
+// admitLegacy edits the chain, if it is not as it should be.
 func (a admission) admitLegacy(l legacy, want []pass) error {
+	drops, have, err := l.look(a)
+	if err == nil && !a.wrong(drops, have, want) {
+		return nil
+	}
+	if err != nil { // a kernel that has it in another form
+		a.log.Debug("a table of iptables-legacy cannot be read", "command", l.command, "error", err)
+	}
+	return a.editLegacy(l, want)
+}
+
+// wrong says whether rules are missing, or there that should not be.
+func (a admission) wrong(drops bool, have, want []pass) bool {
+	if !drops {
+		want = nil
+	}
+	missing := slices.ContainsFunc(want, func(p pass) bool { return !slices.Contains(have, p) })
+	more := slices.ContainsFunc(have, func(p pass) bool { return !slices.Contains(want, p) })
+	return missing || more && !a.shared
+}
+
+func (a admission) editLegacy(l legacy, want []pass) error {
 	list, err := l.run("-S", "FORWARD")
 	if err != nil {
 		return err

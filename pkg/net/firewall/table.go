@@ -34,6 +34,7 @@ type Table struct {
 	shared  bool // other processes write it too: it is never rebuilt from state
 	monitor *netlink.Conn
 	watched chan struct{}
+	lock    *lockWatch // nil: changes of iptables-legacy are not seen
 }
 
 type request struct {
@@ -61,6 +62,9 @@ func Open(c Config) (*Table, error) {
 	}
 	if err := t.watch(); err != nil {
 		return nil, errors.Join(err, t.conn.CloseLasting())
+	}
+	if t.lock, err = watchLock(lockFile, func() { ask(t.foreign, struct{}{}) }); err != nil {
+		t.log.Warn("changes that iptables-legacy makes will not be seen", "error", err)
 	}
 	go t.run()
 	return t, nil
@@ -98,6 +102,9 @@ func (t *Table) Close() error {
 	if t.monitor != nil {
 		err = t.monitor.Close()
 		<-t.watched
+	}
+	if t.lock != nil {
+		err = errors.Join(err, t.lock.Close())
 	}
 	return errors.Join(err, t.conn.CloseLasting())
 }
