@@ -186,7 +186,7 @@ func (s *Server) serve(w *response, hr *http.Request) error {
 		// would throw a part of the body away. HTTP/1 servers only know it.
 		w.duplex = http.NewResponseController(w).EnableFullDuplex() == nil
 	}
-	r := &Request{Request: hr, Version: version, Name: value, Query: query, conns: s.conns, streams: s.streams, patience: s.patience}
+	r := &Request{Request: hr, Version: understood(hr.UserAgent(), version), Name: value, Query: query, conns: s.conns, streams: s.streams, patience: s.patience}
 	if !e.Streams {
 		r.LimitBody(w)
 	}

@@ -53,6 +53,29 @@ func TestNotServed(t *testing.T) {
 	}
 }
 
+// Compose 1 is answered as by the engine that it was made for, whatever it asks for.
+func TestOldCompose(t *testing.T) {
+	s := newServer(t, []api.Route{{Operation: "SystemPing", Handler: func(w http.ResponseWriter, r *api.Request) error {
+		_, err := fmt.Fprint(w, r.Version)
+		return err
+	}}})
+	for _, c := range []struct{ agent, asked, want string }{
+		{"docker-compose/1.29.2 docker-py/5.0.3 Linux/6.1.0", "1.55", "1.41"},
+		{"docker-compose/1.29.2 docker-py/5.0.3 Linux/6.1.0", "1.38", "1.38"},
+		{"compose/v2.40.3", "1.55", "1.55"},
+		{"docker-sdk-python/5.0.3", "1.55", "1.55"},
+		{"", "1.55", "1.55"},
+	} {
+		r := httptest.NewRequest("GET", "/v"+c.asked+"/_ping", nil)
+		r.Header.Set("User-Agent", c.agent)
+		w := httptest.NewRecorder()
+		s.ServeHTTP(w, r)
+		if got := w.Body.String(); got != c.want {
+			t.Errorf("%q in %s: answered in %s, want %s", c.agent, c.asked, got, c.want)
+		}
+	}
+}
+
 func TestAnswers(t *testing.T) {
 	s := newServer(t, newFakes().routes())
 	for _, c := range []struct {

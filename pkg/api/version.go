@@ -74,3 +74,14 @@ func (s *Server) negotiate(version string, given bool) (Version, error) {
 	}
 	return v, nil
 }
+
+// understood is the version of an answer that a client reads. Compose 1 asks for the
+// newest that there is, and then misses what has been dropped since it was released with
+// Docker 20.10: images' ContainerConfig (1.45), without which it replaces no container,
+// and the id of events (1.52).
+func understood(userAgent string, v Version) Version {
+	if strings.HasPrefix(userAgent, "docker-compose/1.") {
+		return min(v, V1(41))
+	}
+	return v
+}

@@ -84,7 +84,9 @@ func convertInspect(i image.InspectResponse, v api.Version) any {
 	}
 	if v < api.V1(45) {
 		extra["Container"] = ""
-		extra["ContainerConfig"] = nil
+		// Of the container that the image was once committed from. Compose 1 reads its
+		// volumes, to keep those that have no name.
+		extra["ContainerConfig"] = api.WithFields(i.Config, oldConfig(v))
 	}
 	if v < api.V1(44) {
 		extra["VirtualSize"] = i.Size

@@ -2,6 +2,7 @@ package images
 
 import (
 	"encoding/json"
+	"reflect"
 	"testing"
 
 	"github.com/berth-engine/berth/pkg/api"
@@ -55,6 +56,9 @@ func TestConvertInspect(t *testing.T) {
 		})
 		config := o["Config"].(map[string]any)
 		check(t, minor, config, []span{{"Hostname", 0, 50}, {"Tty", 0, 50}, {"Env", 0, 52}, {"User", 0, 52}, {"Cmd", 0, 99}})
+		if minor < 45 && !reflect.DeepEqual(o["ContainerConfig"], o["Config"]) {
+			t.Errorf("1.%d: ContainerConfig is %v", minor, o["ContainerConfig"])
+		}
 		if config["Cmd"] == nil || o["RepoTags"] == nil {
 			t.Errorf("1.%d: what the image has was lost: %v", minor, o)
 		}
