@@ -99,17 +99,20 @@ $(BIN)/berthd-faults:
 	@mkdir -p $(BIN)
 	$(GO) build -tags faultpoints -ldflags '$(LDFLAGS)' -o $@ ./cmd/berthd
 
-# Docker's own client of builders, as users have it, for the tests: built from
-# source by the Go proxy, and not part of our module.
-BUILDX := v0.33.0
-$(BIN)/clients/docker-buildx:
-	@mkdir -p $(@D)
-	@echo "building buildx $(BUILDX) (once, a few minutes)"
-	@GOBIN=$(CURDIR)/$(@D) GOWORK=off $(GO) install -ldflags '-s -w' github.com/docker/buildx/cmd/buildx@$(BUILDX)
-	@mv $(@D)/buildx $@
+# Docker's own plugins, as users have them, for the tests: built from source by the Go
+# proxy, each with the requirements and checksums of its own module and no part of ours.
+BUILDX     := v0.33.0
+COMPOSE    := v5.5.1
+COMPOSE_V2 := v2.40.3
+CLIENTS    := $(addprefix $(BIN)/clients/,docker-buildx docker-compose docker-compose-v2)
+$(BIN)/clients/docker-buildx: CLIENT = github.com/docker/buildx $(BUILDX) ./cmd/buildx github.com/docker/buildx/version.Version
+$(BIN)/clients/docker-compose: CLIENT = github.com/docker/compose/v5 $(COMPOSE) ./cmd github.com/docker/compose/v5/internal.Version
+$(BIN)/clients/docker-compose-v2: CLIENT = github.com/docker/compose/v2 $(COMPOSE_V2) ./cmd github.com/docker/compose/v2/internal.Version
+$(CLIENTS): Makefile hack/client
+	@hack/client $@ $(CLIENT)
 
 .PHONY: integration
-integration: build $(BIN)/sampleimage $(BIN)/berthd-faults $(BIN)/clients/docker-buildx ## through the real socket, with real clients and containers (root)
+integration: build $(BIN)/sampleimage $(BIN)/berthd-faults $(CLIENTS) ## through the real socket, with real clients and containers (root)
 	$(GO) test -count=1 -timeout 30m ./integration/...
 
 .PHONY: lint

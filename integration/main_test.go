@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"testing"
 
 	"github.com/berth-engine/berth/integration/harness"
@@ -41,11 +40,8 @@ func run(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
-	sample = filepath.Join(dir, "sample.tar")
-	build := exec.Command(filepath.Join(harness.Bin(), "sampleimage"), "-o", sample, "-t", image)
-	build.Stderr = os.Stderr
-	if err := build.Run(); err != nil {
-		fmt.Fprintf(os.Stderr, "sample image (make build): %v\n", err)
+	if sample, err = harness.Sample(dir, image); err != nil {
+		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
 	return m.Run()

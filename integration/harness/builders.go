@@ -1,7 +1,9 @@
 package harness
 
 import (
+	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -52,18 +54,22 @@ func (d *Daemon) Buildx(stdin io.Reader, args ...string) Result {
 	if err != nil {
 		d.t.Fatalf("docker CLI (hack/deps test): %v", err)
 	}
-	plugin := filepath.Join(Bin(), "clients", "docker-buildx")
-	if _, err := os.Stat(plugin); err != nil {
-		d.t.Fatalf("buildx (make integration): %v", err)
-	}
-	link := filepath.Join(d.Root, "cli", "cli-plugins", "docker-buildx")
-	if _, err := os.Lstat(link); err != nil {
-		if err := os.MkdirAll(filepath.Dir(link), 0o755); err != nil {
-			d.t.Fatal(err)
-		}
-		if err := os.Symlink(plugin, link); err != nil {
-			d.t.Fatal(err)
-		}
-	}
+	d.Plugin("docker-buildx")
 	return d.Client(docker, stdin, append([]string{"buildx"}, args...)...)
+}
+
+// Plugin has docker's client find a plugin that make integration built.
+func (d *Daemon) Plugin(name string) {
+	d.t.Helper()
+	plugin := filepath.Join(Bin(), "clients", name)
+	if _, err := os.Stat(plugin); err != nil {
+		d.t.Fatalf("%s (make integration): %v", name, err)
+	}
+	link := filepath.Join(d.Root, "cli", "cli-plugins", name)
+	if err := os.MkdirAll(filepath.Dir(link), 0o755); err != nil {
+		d.t.Fatal(err)
+	}
+	if err := os.Symlink(plugin, link); err != nil && !errors.Is(err, fs.ErrExist) {
+		d.t.Fatal(err)
+	}
 }

@@ -29,11 +29,17 @@ func Bin() string {
 	if dir := os.Getenv("BERTH_BIN"); dir != "" {
 		return dir
 	}
-	dir, err := filepath.Abs("../bin")
+	dir, err := os.Getwd() // of a test: its package's folder
 	if err != nil {
 		panic(err)
 	}
-	return dir
+	for dir != "/" {
+		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+			break
+		}
+		dir = filepath.Dir(dir)
+	}
+	return filepath.Join(dir, "bin")
 }
 
 // Options are what a test wants otherwise.
@@ -325,16 +331,24 @@ func (d *Daemon) clientFor(patience time.Duration, client string, stdin io.Reade
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	cmd := d.Command(ctx, client, args...)
+	cmd.Stdin = stdin
+	return d.Done(cmd)
+}
+
+// Done runs a command of a client to its end, or fails the test when its context is done
+// before that, which kills it.
+func (d *Daemon) Done(cmd *exec.Cmd) Result {
+	d.t.Helper()
 	var stdout, stderr bytes.Buffer
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, &stdout, &stderr
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	err := cmd.Run()
-	r := Result{Args: append([]string{filepath.Base(client)}, args...), Stdout: stdout.String(), Stderr: stderr.String()}
+	r := Result{Args: append([]string{filepath.Base(cmd.Path)}, cmd.Args[1:]...), Stdout: stdout.String(), Stderr: stderr.String()}
 	var exit *exec.ExitError
 	switch {
-	case errors.As(err, &exit) && ctx.Err() == nil:
+	case errors.As(err, &exit) && exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL:
 		r.Code = exit.ExitCode()
 	case err != nil:
-		d.t.Fatalf("%s %s: %v (%v)\nstdout: %s\nstderr: %s\n%s", client, strings.Join(args, " "), err, ctx.Err(), r.Stdout, r.Stderr, tail(d.Log(), 60))
+		d.t.Fatalf("%s: %v\nstdout: %s\nstderr: %s\n%s", strings.Join(r.Args, " "), err, r.Stdout, r.Stderr, tail(d.Log(), 60))
 	}
 	return r
 }
