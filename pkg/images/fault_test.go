@@ -2,7 +2,6 @@ package images
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -39,6 +38,7 @@ type failure struct {
 	body         string // with status
 	cut          int64  // bytes after which the connection is cut, if status is 0
 	stall        bool   // instead of the cut nothing more comes
+	take         int64  // bytes of the request after which the connection is cut
 }
 
 func startFaulty(t *testing.T) *faulty {
@@ -83,6 +83,10 @@ func (f *faulty) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		_, _ = io.WriteString(w, one.body)
 		return
 	}
+	if one != nil && one.take > 0 {
+		_, _ = io.CopyN(io.Discard, req.Body, one.take)
+		panic(http.ErrAbortHandler)
+	}
 	out := req.Clone(req.Context())
 	out.URL.Scheme, out.URL.Host, out.RequestURI = "http", f.registry.host, ""
 	resp, err := http.DefaultTransport.RoundTrip(out)
@@ -117,21 +121,8 @@ func (f *faulty) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 // layer is the last layer of an image.
 func (f *faulty) layer(repo, tag string) ocispec.Descriptor {
 	f.registry.t.Helper()
-	req, err := http.NewRequest(http.MethodGet, "http://"+f.registry.host+"/v2/"+repo+"/manifests/"+tag, nil)
-	if err != nil {
-		f.registry.t.Fatal(err)
-	}
-	req.Header.Set("Accept", ocispec.MediaTypeImageManifest)
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		f.registry.t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	var m ocispec.Manifest
-	if err := json.NewDecoder(resp.Body).Decode(&m); err != nil {
-		f.registry.t.Fatal(err)
-	}
-	return m.Layers[len(m.Layers)-1]
+	all := f.registry.layers(repo, tag)
+	return all[len(all)-1]
 }
 
 // large is a layer's worth of bytes.
@@ -289,6 +280,7 @@ func TestPushRetries(t *testing.T) {
 	f, b := startFaulty(t), newBench(t)
 	b.have(archive.Options{Names: []string{f.host + "/x:1"}, Layers: 2, LayerSize: large})
 	f.is(&failure{method: http.MethodPut, path: "/blobs/uploads", times: 2, status: http.StatusBadGateway},
+		&failure{method: http.MethodPut, path: "/blobs/uploads", times: 2, take: 100000},
 		&failure{method: http.MethodPost, path: "/blobs/uploads", times: 2, status: http.StatusBadGateway})
 	if _, _, err := b.sent(f.host+"/x:1", PushOptions{}); err != nil {
 		t.Fatal(err)
@@ -296,5 +288,22 @@ func TestPushRetries(t *testing.T) {
 	other := newBench(t)
 	if _, err := other.fetched(f.host+"/x:1", PullOptions{}); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestPushGoesOn: what a push that failed, or died, has sent is not sent again.
+func TestPushGoesOn(t *testing.T) {
+	f, b := startFaulty(t), newBench(t)
+	ref := f.host + "/x:1"
+	b.have(archive.Options{Names: []string{ref}, Layers: 2, LayerSize: 100000})
+	f.is(&failure{method: http.MethodPut, path: "/manifests/", times: -1, status: http.StatusServiceUnavailable})
+	if _, _, err := b.sent(ref, PushOptions{}); !errdefs.IsUnavailable(err) || !strings.Contains(err.Error(), ref) {
+		t.Errorf("%v", err)
+	}
+	f.is()
+	b = openBench(t, b.cfg.Namespace, remote.Config{})
+	out, _, err := b.sent(ref, PushOptions{})
+	if err != nil || count(out, ": Layer already exists") != 3 || count(out, ": Pushing") > 0 {
+		t.Errorf("%v\n%s", err, strings.Join(out, "\n"))
 	}
 }

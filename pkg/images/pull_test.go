@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -162,6 +163,15 @@ func TestPullPlatforms(t *testing.T) {
 	if err != nil || len(got.Manifests) != 2 || !got.Manifests[0].Available || !got.Manifests[1].Available {
 		t.Errorf("%+v %v", got.Manifests, err)
 	}
+	one, err := b.Inspect(b.ctx, ref, catalog.InspectOptions{Platform: &arm})
+	if err != nil || one.Architecture != "arm64" || one.Descriptor.Digest != m2.Digest || len(one.RootFS.Layers) != 2 {
+		t.Errorf("%+v %v", one, err)
+	}
+	for p, want := range map[*ocispec.Platform]int{nil: 2, &arm: 3} {
+		if h, err := b.History(b.ctx, ref, p); err != nil || len(h) != want {
+			t.Errorf("%+v %v", h, err)
+		}
+	}
 	other := &ocispec.Platform{OS: "linux", Architecture: "s390x"}
 	_, err = b.fetched(r.host+"/x:amd", PullOptions{Platform: other})
 	if !errdefs.IsNotFound(err) || !strings.Contains(err.Error(), "was found but its platform (linux/amd64) does not match the specified platform (linux/s390x)") {
@@ -230,10 +240,14 @@ func TestPullErrors(t *testing.T) {
 	same(t, b.known(), nil)
 }
 
-// TestPullOnce: pulls of the same image at the same time fetch each blob once.
+// TestPullOnce: pulls of one image, and of images that share layers, at the same
+// time fetch each blob once.
 func TestPullOnce(t *testing.T) {
 	r, b := startRegistry(t, false), newBench(t)
-	r.push("x", "1", archive.Options{Layers: 3, LayerSize: 200000})
+	size := 200000 + int(namespaceCount.Add(1)) // namespaces share blobs
+	base := map[string]string{"base": strconv.Itoa(size)}
+	r.push("x", "0", archive.Options{Files: base, Layers: 3, LayerSize: size})
+	r.push("x", "1", archive.Options{Files: base, Layers: 4, LayerSize: size})
 	var mu sync.Mutex
 	fetched := map[string]int{}
 	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
@@ -245,17 +259,17 @@ func TestPullOnce(t *testing.T) {
 		forward(w, req, r.host)
 	}))
 	defer proxy.Close()
-	ref := strings.TrimPrefix(proxy.URL, "http://") + "/x:1"
+	ref := strings.TrimPrefix(proxy.URL, "http://") + "/x:"
 	var group sync.WaitGroup
-	for range 4 {
+	for i := range 4 {
 		group.Go(func() {
-			if _, err := b.fetched(ref, PullOptions{}); err != nil {
+			if _, err := b.fetched(ref+strconv.Itoa(i%2), PullOptions{}); err != nil {
 				t.Error(err)
 			}
 		})
 	}
 	group.Wait()
-	is(t, len(fetched), 5)
+	is(t, len(fetched), 5+2) // layers and configurations
 	for path, n := range fetched {
 		if n != 1 {
 			t.Errorf("%s was fetched %d times", path, n)
@@ -370,6 +384,22 @@ func TestPullMirror(t *testing.T) {
 		t.Fatal(err)
 	}
 	is(t, id, m.Digest.String())
+}
+
+// TestPullHubMirror: what has no registry in its name comes from Docker Hub's mirror.
+func TestPullHubMirror(t *testing.T) {
+	r := startRegistry(t, false)
+	m := r.push("library/x", "latest", archive.Options{})
+	b := openBench(t, fmt.Sprintf("t%d", namespaceCount.Add(1)), remote.Config{Mirrors: []string{"http://" + r.host}})
+	out, err := b.fetched("x", PullOptions{})
+	if err != nil || count(out, "Status: Downloaded newer image for x:latest") != 1 {
+		t.Fatal(out, err)
+	}
+	same(t, b.known(), []string{"docker.io/library/x:latest"})
+	id, _, _, err := b.Resolve(b.ctx, "docker.io/library/x", nil)
+	if err != nil || id != m.Digest.String() {
+		t.Error(id, err)
+	}
 }
 
 // TestPullOfSkopeo: another client's push, in Docker's media types.

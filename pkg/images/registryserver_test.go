@@ -180,3 +180,23 @@ func (r *registryServer) has(repo, tag string, want digest.Digest) {
 		r.t.Errorf("%s:%s is %q (%s), want %s", repo, tag, got, resp.Status, want)
 	}
 }
+
+// layers are those of an image.
+func (r *registryServer) layers(repo, tag string) []ocispec.Descriptor {
+	r.t.Helper()
+	req, err := http.NewRequestWithContext(r.t.Context(), http.MethodGet, "http://"+r.host+"/v2/"+repo+"/manifests/"+tag, nil)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	req.Header.Set("Accept", ocispec.MediaTypeImageManifest)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var m ocispec.Manifest
+	if err := json.NewDecoder(resp.Body).Decode(&m); err != nil {
+		r.t.Fatal(err)
+	}
+	return m.Layers
+}

@@ -84,14 +84,13 @@ func (r *Registries) hosts(ctx context.Context, domain string, auth *registry.Au
 			}
 			return user, secret, nil
 		},
-		UpdateClient:   r.equip,
-		AuthorizerOpts: o,
+		UpdateClient: r.equip,
 	}
 	if insecure(domain, r.trust.Load().insecure) {
 		// Tries TLS without verifying first, then plain HTTP, as dockerd does.
 		options.DefaultScheme, options.DefaultTLS = "http", &tls.Config{InsecureSkipVerify: true}
 	}
-	find := config.ConfigureHosts(ctx, options)
+	find := modest(config.ConfigureHosts(ctx, options), append(o, docker.WithAuthCreds(options.Credentials))...)
 	if auth == nil || auth.RegistryToken == "" {
 		return find, nil
 	}
@@ -104,6 +103,20 @@ func (r *Registries) hosts(ctx context.Context, domain string, auth *registry.Au
 		}
 		return list, err
 	}, nil
+}
+
+// modest gives hosts authorizers that do not take any length of answer from a token
+// server.
+func modest(find docker.RegistryHosts, o ...docker.AuthorizerOpt) docker.RegistryHosts {
+	return func(host string) ([]docker.RegistryHost, error) {
+		list, err := find(host)
+		for i, h := range list {
+			c := *h.Client
+			c.Transport = brief{c.Transport, maxToken}
+			list[i].Authorizer = docker.NewDockerAuthorizer(append(slices.Clone(o), docker.WithAuthClient(&c), docker.WithAuthHeader(h.Header))...)
+		}
+		return list, err
+	}
 }
 
 // mirrors are the hosts of Docker Hub's mirrors. Their certificates are
