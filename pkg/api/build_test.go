@@ -20,26 +20,30 @@ import (
 )
 
 // fakeBuilder answers with what it was sent.
-type fakeBuilder struct{}
+type fakeBuilder struct{ *journal }
 
-func (fakeBuilder) Serve(_ context.Context, conn net.Conn) error {
+func (f fakeBuilder) Serve(_ context.Context, conn net.Conn) error {
+	f.note("Serve")
 	defer conn.Close()
 	_, err := io.CopyN(conn, conn, 4)
 	return err
 }
 
-func (fakeBuilder) Session(_ context.Context, conn net.Conn, header map[string][]string) error {
+func (f fakeBuilder) Session(_ context.Context, conn net.Conn, header map[string][]string) error {
+	f.note("Session", header)
 	defer conn.Close()
 	_, err := io.WriteString(conn, http.Header(header).Get("X-Docker-Expose-Session-Uuid"))
 	return err
 }
 
-func (fakeBuilder) Prune(context.Context, build.PruneOptions) (types.CachePruneReport, error) {
+func (f fakeBuilder) Prune(_ context.Context, o build.PruneOptions) (types.CachePruneReport, error) {
+	f.note("Prune", o)
 	return types.CachePruneReport{CachesDeleted: []string{"a"}, SpaceReclaimed: 1}, nil
 }
 
 // fakeClassic keeps what it was asked for, and fails as a command did.
 type fakeClassic struct {
+	*journal
 	asked     classic.Request
 	cancelled string
 	fail      error
@@ -50,6 +54,7 @@ type exitCode struct{ error }
 func (exitCode) Code() int { return 3 }
 
 func (f *fakeClassic) Build(_ context.Context, r classic.Request, body io.Reader, send classic.Send) error {
+	f.note("Build", r)
 	f.asked = r
 	if _, err := io.Copy(io.Discard, body); err != nil {
 		return err
@@ -61,6 +66,7 @@ func (f *fakeClassic) Build(_ context.Context, r classic.Request, body io.Reader
 }
 
 func (f *fakeClassic) Cancel(id string) error {
+	f.note("Cancel", id)
 	f.cancelled = id
 	return nil
 }

@@ -13,7 +13,8 @@ import (
 	"github.com/berth-engine/berth/pkg/api/contract"
 )
 
-// requests has one good request for each operation that is served.
+// requests has one good request for each operation that is served, and for the inputs
+// of TestInputs that need another.
 var requests = map[string]struct{ target, body string }{
 	"ContainerList":     {"/containers/json?all=1&size=1&limit=3", ""},
 	"ContainerCreate":   {"/containers/create?name=web", `{"Image":"busybox","HostConfig":{"PortBindings":{"80/tcp":[]}}}`},
@@ -72,6 +73,18 @@ var requests = map[string]struct{ target, body string }{
 	"SystemInfo":        {"/info", ""},
 	"SystemDataUsage":   {"/system/df?verbose=1&type=image&type=volume", ""},
 	"SystemEvents":      {"/events?until=1", ""},
+
+	"ImageCreate fromSrc":       {"/images/create", ""},
+	"ImageCreate changes":       {"/images/create?fromSrc=-", ""},
+	"ImageCreate message":       {"/images/create?fromSrc=-", ""},
+	"ImageCreate repo":          {"/images/create?fromSrc=-", ""},
+	"ContainerLogs stdout":      {"/containers/web/logs?stdout=1&stderr=1", ""},
+	"SystemEvents since":        {"/events?until=99", ""},
+	"ImageList identity":        {"/images/json?manifests=1", ""},
+	"ContainerExec ConsoleSize": {"/containers/web/exec", `{"Cmd":["true"],"Tty":true}`},
+	"ExecStart ConsoleSize":     {"/exec/" + someID + "/start", `{"Detach":true,"Tty":true}`},
+	"BuildPrune reserved-space": {"/build/prune", ""},
+	"ImageCommit container":     {"/commit?container=web", ""},
 
 	"ContainerArchiveInfo": {"/containers/web/archive?path=/etc", ""},
 	"ContainerArchive":     {"/containers/web/archive?path=/etc", ""},

@@ -10,25 +10,28 @@ import (
 )
 
 // fakeNetworks has one network.
-type fakeNetworks struct{}
+type fakeNetworks struct{ *journal }
 
 func aNetwork() network.Network {
 	return network.Network{Name: "bridge", ID: someID, Scope: "local", Driver: "bridge", EnableIPv4: true,
 		IPAM: network.IPAM{Driver: "default"}, Created: time.Unix(1, 0)}
 }
 
-func (fakeNetworks) List(filters.Args) ([]network.Summary, error) {
+func (f fakeNetworks) List(args filters.Args) ([]network.Summary, error) {
+	f.note("List", args)
 	return []network.Summary{{Network: aNetwork()}}, nil
 }
 
-func (fakeNetworks) Inspect(ref string, _ bool, _ string) (network.Inspect, error) {
+func (f fakeNetworks) Inspect(ref string, verbose bool, scope string) (network.Inspect, error) {
+	f.note("Inspect", ref, verbose, scope)
 	if ref != "bridge" && ref != someID {
 		return network.Inspect{}, errdefs.ErrNotFound.WithMessage("network " + ref + " not found")
 	}
 	return network.Inspect{Network: aNetwork(), Status: &network.Status{}}, nil
 }
 
-func (fakeNetworks) Create(_ context.Context, q network.CreateRequest) (network.CreateResponse, error) {
+func (f fakeNetworks) Create(_ context.Context, q network.CreateRequest) (network.CreateResponse, error) {
+	f.note("Create", q)
 	if q.Name == "bridge" {
 		return network.CreateResponse{}, errdefs.ErrPermissionDenied.WithMessage("operation is not permitted on predefined bridge network ")
 	}
@@ -36,18 +39,22 @@ func (fakeNetworks) Create(_ context.Context, q network.CreateRequest) (network.
 }
 
 func (f fakeNetworks) Remove(_ context.Context, ref string) error {
+	f.note("Remove", ref)
 	_, err := f.Inspect(ref, false, "")
 	return err
 }
 
-func (fakeNetworks) Prune(context.Context, filters.Args) (network.PruneReport, error) {
+func (f fakeNetworks) Prune(_ context.Context, args filters.Args) (network.PruneReport, error) {
+	f.note("Prune", args)
 	return network.PruneReport{NetworksDeleted: []string{"mine"}}, nil
 }
 
-func (f fakeNetworks) Connect(ctx context.Context, ref, _ string, _ *network.EndpointSettings) error {
+func (f fakeNetworks) Connect(ctx context.Context, ref, container string, ep *network.EndpointSettings) error {
+	f.note("Connect", ref, container, ep)
 	return f.Remove(ctx, ref)
 }
 
-func (f fakeNetworks) Disconnect(ctx context.Context, ref, _ string, _ bool) error {
+func (f fakeNetworks) Disconnect(ctx context.Context, ref, container string, force bool) error {
+	f.note("Disconnect", ref, container, force)
 	return f.Remove(ctx, ref)
 }

@@ -9,17 +9,20 @@ import (
 )
 
 // fakeRegistries take every password.
-type fakeRegistries struct{}
+type fakeRegistries struct{ *journal }
 
-func (fakeRegistries) Login(context.Context, registry.AuthConfig) (registry.AuthResponse, error) {
+func (f fakeRegistries) Login(_ context.Context, auth registry.AuthConfig) (registry.AuthResponse, error) {
+	f.note("Login", auth)
 	return registry.AuthResponse{Status: "Login Succeeded", IdentityToken: "token"}, nil
 }
 
-func (fakeRegistries) Search(context.Context, string, int, *registry.AuthConfig, filters.Args) ([]registry.SearchResult, error) {
+func (f fakeRegistries) Search(_ context.Context, term string, limit int, auth *registry.AuthConfig, args filters.Args) ([]registry.SearchResult, error) {
+	f.note("Search", term, limit, auth, args)
 	return []registry.SearchResult{{Name: "busybox", Description: "Busybox base image.", StarCount: 7, IsOfficial: true}}, nil
 }
 
-func (fakeRegistries) Distribution(context.Context, string, *registry.AuthConfig) (registry.DistributionInspect, error) {
+func (f fakeRegistries) Distribution(_ context.Context, ref string, auth *registry.AuthConfig) (registry.DistributionInspect, error) {
+	f.note("Distribution", ref, auth)
 	return registry.DistributionInspect{
 		Descriptor: ocispec.Descriptor{MediaType: ocispec.MediaTypeImageManifest, Digest: "sha256:" + someID, Size: 7},
 		Platforms:  []ocispec.Platform{{OS: "linux", Architecture: "amd64"}},

@@ -43,6 +43,7 @@ const someID = "4bc2f3a9d6e1c07b58a1f0d2e3c4b5a697887766554433221100ffeeddccbbaa
 
 // fakeEngine has one container, "web". Tests replace what they look at.
 type fakeEngine struct {
+	*journal
 	created engine.CreateRequest
 	stopped engine.StopOptions
 	listed  engine.ListOptions
@@ -69,11 +70,13 @@ func known(ref string) error {
 }
 
 func (f *fakeEngine) Create(_ context.Context, r engine.CreateRequest) (container.CreateResponse, error) {
+	f.note("Create", r)
 	f.created = r
 	return container.CreateResponse{ID: someID}, nil
 }
 
 func (f *fakeEngine) Start(_ context.Context, ref string) error {
+	f.note("Start", ref)
 	if f.start != nil {
 		return f.start()
 	}
@@ -81,38 +84,53 @@ func (f *fakeEngine) Start(_ context.Context, ref string) error {
 }
 
 func (f *fakeEngine) Stop(_ context.Context, ref string, o engine.StopOptions) error {
+	f.note("Stop", ref, o)
 	f.stopped = o
 	return known(ref)
 }
 
 func (f *fakeEngine) Restart(_ context.Context, ref string, o engine.StopOptions) error {
+	f.note("Restart", ref, o)
 	f.stopped = o
 	return known(ref)
 }
 
-func (f *fakeEngine) Kill(_ context.Context, ref, _ string) error   { return known(ref) }
-func (f *fakeEngine) Pause(_ context.Context, ref string) error     { return known(ref) }
-func (f *fakeEngine) Unpause(_ context.Context, ref string) error   { return known(ref) }
-func (f *fakeEngine) Rename(_ context.Context, ref, _ string) error { return known(ref) }
+func (f *fakeEngine) Kill(_ context.Context, ref, signal string) error {
+	f.note("Kill", ref, signal)
+	return known(ref)
+}
 
-func (f *fakeEngine) Remove(_ context.Context, ref string, _ engine.RemoveOptions) error {
+func (f *fakeEngine) Pause(_ context.Context, ref string) error   { return known(ref) }
+func (f *fakeEngine) Unpause(_ context.Context, ref string) error { return known(ref) }
+
+func (f *fakeEngine) Rename(_ context.Context, ref, name string) error {
+	f.note("Rename", ref, name)
+	return known(ref)
+}
+
+func (f *fakeEngine) Remove(_ context.Context, ref string, o engine.RemoveOptions) error {
+	f.note("Remove", ref, o)
 	return known(ref)
 }
 
 func (f *fakeEngine) Update(_ context.Context, ref string, c *container.UpdateConfig) (container.UpdateResponse, error) {
+	f.note("Update", ref, c)
 	f.updated = c
 	return container.UpdateResponse{}, known(ref)
 }
 
-func (f *fakeEngine) Prune(context.Context, filters.Args) (container.PruneReport, error) {
+func (f *fakeEngine) Prune(_ context.Context, args filters.Args) (container.PruneReport, error) {
+	f.note("Prune", args)
 	return container.PruneReport{ContainersDeleted: []string{someID}, SpaceReclaimed: 1}, nil
 }
 
-func (f *fakeEngine) Top(_ context.Context, ref, _ string) (container.TopResponse, error) {
+func (f *fakeEngine) Top(_ context.Context, ref, options string) (container.TopResponse, error) {
+	f.note("Top", ref, options)
 	return container.TopResponse{Titles: []string{"PID", "CMD"}, Processes: [][]string{{"7", "httpd -f"}}}, known(ref)
 }
 
 func (f *fakeEngine) Stats(_ context.Context, ref string, o engine.StatsOptions, send func(container.StatsResponse) error) error {
+	f.note("Stats", ref, o)
 	f.measured = o
 	if err := known(ref); err != nil {
 		return err
@@ -120,9 +138,13 @@ func (f *fakeEngine) Stats(_ context.Context, ref string, o engine.StatsOptions,
 	return send(container.StatsResponse{ID: someID, Name: "/web", OSType: "linux"})
 }
 
-func (f *fakeEngine) Resize(_ context.Context, ref string, _, _ uint32) error { return known(ref) }
+func (f *fakeEngine) Resize(_ context.Context, ref string, height, width uint32) error {
+	f.note("Resize", ref, height, width)
+	return known(ref)
+}
 
-func (f *fakeEngine) Wait(ctx context.Context, ref string, _ container.WaitCondition, registered func()) (container.WaitResponse, error) {
+func (f *fakeEngine) Wait(ctx context.Context, ref string, condition container.WaitCondition, registered func()) (container.WaitResponse, error) {
+	f.note("Wait", ref, condition)
 	if err := known(ref); err != nil {
 		return container.WaitResponse{}, err
 	}
@@ -134,6 +156,7 @@ func (f *fakeEngine) Wait(ctx context.Context, ref string, _ container.WaitCondi
 }
 
 func (f *fakeEngine) List(_ context.Context, o engine.ListOptions) ([]container.Summary, error) {
+	f.note("List", o)
 	f.listed = o
 	s := container.Summary{
 		ID: someID, Names: []string{"/web"}, Image: "busybox", ImageID: "sha256:" + someID, Command: "httpd",
@@ -148,7 +171,8 @@ func (f *fakeEngine) List(_ context.Context, o engine.ListOptions) ([]container.
 	return []container.Summary{s}, nil
 }
 
-func (f *fakeEngine) Inspect(_ context.Context, ref string, _ bool) (container.InspectResponse, error) {
+func (f *fakeEngine) Inspect(_ context.Context, ref string, size bool) (container.InspectResponse, error) {
+	f.note("Inspect", ref, size)
 	ep := &network.EndpointSettings{IPAddress: netip.MustParseAddr("172.18.0.2"), IPPrefixLen: 16, Aliases: []string{"alias"}}
 	return container.InspectResponse{
 		ID: someID, Created: "2026-01-02T03:04:05Z", Path: "httpd", Args: []string{}, Name: "/web",
@@ -167,6 +191,7 @@ func (f *fakeEngine) Inspect(_ context.Context, ref string, _ bool) (container.I
 }
 
 func (f *fakeEngine) Logs(_ context.Context, ref string, o engine.LogsOptions, open engine.OpenWriter) error {
+	f.note("Logs", ref, o)
 	f.logged = o
 	if err := known(ref); err != nil {
 		return err
@@ -182,6 +207,7 @@ func (f *fakeEngine) Logs(_ context.Context, ref string, o engine.LogsOptions, o
 }
 
 func (f *fakeEngine) Attach(ctx context.Context, ref string, o engine.AttachOptions, open engine.OpenConn) error {
+	f.note("Attach", ref, o)
 	if err := known(ref); err != nil {
 		return err
 	}
@@ -195,11 +221,13 @@ func (f *fakeEngine) Attach(ctx context.Context, ref string, o engine.AttachOpti
 	return err
 }
 
-func (f *fakeEngine) ExecCreate(_ context.Context, ref string, _ container.ExecCreateRequest) (string, error) {
+func (f *fakeEngine) ExecCreate(_ context.Context, ref string, c container.ExecCreateRequest) (string, error) {
+	f.note("ExecCreate", ref, c)
 	return someID, known(ref)
 }
 
 func (f *fakeEngine) ExecStart(_ context.Context, id string, o engine.ExecStartOptions, open engine.OpenConn) error {
+	f.note("ExecStart", id, o)
 	if id != someID {
 		return errdefs.ErrNotFound.WithMessage("No such exec instance: " + id)
 	}
@@ -214,13 +242,18 @@ func (f *fakeEngine) ExecStart(_ context.Context, id string, o engine.ExecStartO
 }
 
 func (f *fakeEngine) ExecInspect(_ context.Context, id string) (container.ExecInspectResponse, error) {
+	f.note("ExecInspect", id)
 	return container.ExecInspectResponse{ID: id, ContainerID: someID, ProcessConfig: &container.ExecProcessConfig{Entrypoint: "sh"}}, nil
 }
 
-func (f *fakeEngine) ExecResize(context.Context, string, uint32, uint32) error { return nil }
+func (f *fakeEngine) ExecResize(_ context.Context, id string, height, width uint32) error {
+	f.note("ExecResize", id, height, width)
+	return nil
+}
 
 // fakeImages has one image.
 type fakeImages struct {
+	*journal
 	pulled    string
 	options   images.PullOptions
 	imported  images.ImportOptions
@@ -234,12 +267,14 @@ type fakeImages struct {
 }
 
 func (f *fakeImages) List(_ context.Context, o catalog.ListOptions) ([]image.Summary, error) {
+	f.note("List", o)
 	f.listed = o
 	return []image.Summary{{ID: "sha256:" + someID, Size: 7, Created: 1, SharedSize: -1, Containers: 2, Labels: map[string]string{},
 		Descriptor: &ocispec.Descriptor{MediaType: ocispec.MediaTypeImageManifest}}}, nil
 }
 
-func (f *fakeImages) Inspect(context.Context, string, catalog.InspectOptions) (image.InspectResponse, error) {
+func (f *fakeImages) Inspect(_ context.Context, ref string, o catalog.InspectOptions) (image.InspectResponse, error) {
+	f.note("Inspect", ref, o)
 	return image.InspectResponse{
 		ID: "sha256:" + someID, Architecture: "amd64", Os: "linux", Size: 7,
 		Config:      &dockerspec.DockerOCIImageConfig{ImageConfig: ocispec.ImageConfig{Cmd: []string{"sh"}}},
@@ -250,29 +285,35 @@ func (f *fakeImages) Inspect(context.Context, string, catalog.InspectOptions) (i
 	}, nil
 }
 
-func (f *fakeImages) Attestations(context.Context, string, catalog.AttestationOptions) ([]image.AttestationStatement, error) {
+func (f *fakeImages) Attestations(_ context.Context, ref string, o catalog.AttestationOptions) ([]image.AttestationStatement, error) {
+	f.note("Attestations", ref, o)
 	return []image.AttestationStatement{{Descriptor: ocispec.Descriptor{MediaType: "application/vnd.in-toto+json", Digest: "sha256:" + someID, Size: 7}, PredicateType: "https://slsa.dev/provenance/v1"}}, nil
 }
 
-func (f *fakeImages) History(context.Context, string, *ocispec.Platform) ([]image.HistoryResponseItem, error) {
+func (f *fakeImages) History(_ context.Context, ref string, platform *ocispec.Platform) ([]image.HistoryResponseItem, error) {
+	f.note("History", ref, platform)
 	return []image.HistoryResponseItem{{ID: "<missing>", Created: 1, CreatedBy: "sh"}}, nil
 }
 
-func (f *fakeImages) Tag(_ context.Context, _, newRef string) error {
+func (f *fakeImages) Tag(_ context.Context, ref, newRef string) error {
+	f.note("Tag", ref, newRef)
 	f.tagged = newRef
 	return nil
 }
 
-func (f *fakeImages) Remove(context.Context, string, bool, bool) ([]image.DeleteResponse, error) {
+func (f *fakeImages) Remove(_ context.Context, ref string, force, prune bool) ([]image.DeleteResponse, error) {
+	f.note("Remove", ref, force, prune)
 	return []image.DeleteResponse{{Untagged: "busybox:latest"}}, nil
 }
 
-func (f *fakeImages) RemovePlatforms(_ context.Context, _ string, ps []ocispec.Platform, _ bool) ([]image.DeleteResponse, error) {
+func (f *fakeImages) RemovePlatforms(_ context.Context, ref string, ps []ocispec.Platform, force bool) ([]image.DeleteResponse, error) {
+	f.note("RemovePlatforms", ref, ps, force)
 	f.platforms = ps
 	return []image.DeleteResponse{{Deleted: "sha256:" + someID}}, nil
 }
 
-func (f *fakeImages) Load(_ context.Context, r io.Reader, quiet bool, _ []ocispec.Platform, progress func(jsonstream.Message) error) error {
+func (f *fakeImages) Load(_ context.Context, r io.Reader, quiet bool, platforms []ocispec.Platform, progress func(jsonstream.Message) error) error {
+	f.note("Load", quiet, platforms)
 	f.quiet = quiet
 	if f.load != nil {
 		return f.load(r, progress)
@@ -281,41 +322,51 @@ func (f *fakeImages) Load(_ context.Context, r io.Reader, quiet bool, _ []ocispe
 }
 
 func (f *fakeImages) Import(_ context.Context, _ io.Reader, o images.ImportOptions, progress func(jsonstream.Message) error) error {
+	f.note("Import", o)
 	f.imported = o
 	return progress(jsonstream.Message{Status: "sha256:" + someID})
 }
 
-func (f *fakeImages) Save(_ context.Context, refs []string, _ []ocispec.Platform, w io.Writer) error {
+func (f *fakeImages) Save(_ context.Context, refs []string, platforms []ocispec.Platform, w io.Writer) error {
+	f.note("Save", refs, platforms)
 	f.saved = refs
 	_, err := io.WriteString(w, "archive")
 	return err
 }
 
 func (f *fakeImages) Pull(_ context.Context, ref string, o images.PullOptions, progress func(jsonstream.Message) error) error {
+	f.note("Pull", ref, o)
 	f.pulled, f.options = ref, o
 	return progress(jsonstream.Message{Status: "Pulling", ID: "latest"})
 }
 
-func (f *fakeImages) Push(_ context.Context, ref string, _ images.PushOptions, progress func(jsonstream.Message) error) error {
+func (f *fakeImages) Push(_ context.Context, ref string, o images.PushOptions, progress func(jsonstream.Message) error) error {
+	f.note("Push", ref, o)
 	f.pushed = ref
 	return progress(jsonstream.Message{Status: "Pushing", ID: "latest"})
 }
 
-func (f *fakeImages) Prune(context.Context, filters.Args) (image.PruneReport, error) {
+func (f *fakeImages) Prune(_ context.Context, args filters.Args) (image.PruneReport, error) {
+	f.note("Prune", args)
 	return image.PruneReport{ImagesDeleted: []image.DeleteResponse{{Deleted: "sha256:" + someID}}, SpaceReclaimed: 7}, nil
 }
 
 // fakeDaemon tells of two events.
-type fakeDaemon struct{ since, until time.Time }
+type fakeDaemon struct {
+	*journal
+	since, until time.Time
+}
 
-func (*fakeDaemon) Info(context.Context) (system.Info, error) {
+func (f *fakeDaemon) Info(_ context.Context) (system.Info, error) {
+	f.note("Info")
 	return system.Info{ID: "id", Name: "host", DriverStatus: [][2]string{}, CgroupDriver: "cgroupfs", CgroupVersion: "1", NRI: &system.NRIInfo{}, Containerd: &system.ContainerdInfo{},
 		FirewallBackend:   &system.FirewallInfo{Driver: "nftables"},
 		DiscoveredDevices: []system.DeviceInfo{{Source: "cdi", ID: "x"}},
 		Runtimes:          map[string]system.RuntimeWithStatus{"runc": {Runtime: system.Runtime{Path: "runc"}, Status: map[string]string{"a": "b"}}}}, nil
 }
 
-func (*fakeDaemon) Usage(context.Context, []system.DiskUsageObject) (system.DiskUsage, error) {
+func (f *fakeDaemon) Usage(_ context.Context, kinds []system.DiskUsageObject) (system.DiskUsage, error) {
+	f.note("Usage", kinds)
 	return system.DiskUsage{
 		ImageUsage:      &image.DiskUsage{Items: []image.Summary{{ID: "sha256:" + someID}}, TotalCount: 1, TotalSize: 7},
 		ContainerUsage:  &container.DiskUsage{Items: []container.Summary{{ID: someID, Names: []string{"/web"}, State: "running", NetworkSettings: &container.NetworkSettingsSummary{Networks: map[string]*network.EndpointSettings{}}}}, TotalCount: 1},
@@ -324,11 +375,13 @@ func (*fakeDaemon) Usage(context.Context, []system.DiskUsageObject) (system.Disk
 	}, nil
 }
 
-func (*fakeDaemon) Version(context.Context) (system.VersionResponse, error) {
+func (f *fakeDaemon) Version(_ context.Context) (system.VersionResponse, error) {
+	f.note("Version")
 	return system.VersionResponse{Version: "0.1", APIVersion: version.MaxAPI, MinAPIVersion: version.MinAPI, Os: "linux", Arch: "amd64"}, nil
 }
 
 func (f *fakeDaemon) Events(_ context.Context, since, until time.Time, args filters.Args, registered func(), each func(events.Message) error) error {
+	f.note("Events", since, until, args)
 	if err := args.Validate("type", "event", "container", "label"); err != nil {
 		return err
 	}
@@ -346,6 +399,7 @@ func (f *fakeDaemon) Events(_ context.Context, since, until time.Time, args filt
 }
 
 type fakes struct {
+	journal *journal
 	engine  *fakeEngine
 	images  *fakeImages
 	daemon  *fakeDaemon
@@ -354,7 +408,8 @@ type fakes struct {
 }
 
 func newFakes() fakes {
-	return fakes{&fakeEngine{}, &fakeImages{}, &fakeDaemon{}, &fakeVolumes{}, &fakeClassic{}}
+	j := &journal{}
+	return fakes{j, &fakeEngine{journal: j}, &fakeImages{journal: j}, &fakeDaemon{journal: j}, &fakeVolumes{journal: j}, &fakeClassic{journal: j}}
 }
 
 // routes are those that berthd serves.
@@ -366,12 +421,12 @@ func (f fakes) routes() []api.Route {
 		}),
 		apiexec.Routes(f.engine),
 		apiimages.Routes(apiimages.Backend{Reader: f.images, Writer: f.images, Mover: f.images}),
-		apiregistry.Routes(fakeRegistries{}),
-		apinetworks.Routes(fakeNetworks{}, fakeNetworks{}),
+		apiregistry.Routes(fakeRegistries{f.journal}),
+		apinetworks.Routes(fakeNetworks{f.journal}, fakeNetworks{f.journal}),
 		apivolumes.Routes(f.volumes),
 		apiplugins.Routes(), apiswarm.Routes(),
 		apisystem.Routes(f.daemon, apisystem.Ping{Builder: "2"}),
-		apibuild.Routes(apibuild.Backend{Builder: fakeBuilder{}, Classic: f.classic}),
+		apibuild.Routes(apibuild.Backend{Builder: fakeBuilder{f.journal}, Classic: f.classic}),
 	)
 }
 

@@ -66,14 +66,22 @@ func parseExceptions(text string) (Exceptions, error) {
 	return all, lines.Err()
 }
 
-// Reason says why something is not served, "" when no exception is made for it,
-// and remembers that the exception was needed.
-func (x Exceptions) Reason(kind, operation, field string) string {
+// Find gives the exception that is made for something, nil when there is none, and
+// remembers that it was needed.
+func (x Exceptions) Find(kind, operation, field string) *Exception {
 	for _, e := range x {
 		if e.Kind == kind && e.Operation.MatchString(operation) && e.Field.MatchString(field) {
 			e.used = true
-			return e.Reason
+			return e
 		}
+	}
+	return nil
+}
+
+// Reason says why something is not served; "" when no exception is made for it.
+func (x Exceptions) Reason(kind, operation, field string) string {
+	if e := x.Find(kind, operation, field); e != nil {
+		return e.Reason
 	}
 	return ""
 }

@@ -19,7 +19,7 @@ func (v *Validator) Fields(operationID string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	all := map[string]bool{}
+	all := map[string]*openapi3.Schema{}
 	for _, o := range s.operations {
 		if o.id != operationID {
 			continue
@@ -34,11 +34,11 @@ func (v *Validator) Fields(operationID string) ([]string, error) {
 	return slices.Sorted(maps.Keys(all)), nil
 }
 
-// leaves adds the fields below a schema. above are the schemas that it is inside
+// leaves adds the fields below a schema, with theirs. above are the schemas that it is inside
 // of: one that holds itself (an OCI platform does not, a plugin's might) ends there.
-func leaves(s *openapi3.Schema, path string, above []*openapi3.Schema, all map[string]bool) {
+func leaves(s *openapi3.Schema, path string, above []*openapi3.Schema, all map[string]*openapi3.Schema) {
 	if slices.Contains(above, s) {
-		all[path] = true
+		all[path] = s
 		return
 	}
 	above = append(slices.Clip(above), s)
@@ -60,7 +60,7 @@ func leaves(s *openapi3.Schema, path string, above []*openapi3.Schema, all map[s
 		}
 	}
 	if !inner {
-		all[path] = true
+		all[path] = s
 	}
 }
 

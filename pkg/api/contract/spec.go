@@ -24,8 +24,10 @@ type spec struct {
 // operation is an operation of it.
 type operation struct {
 	id, method string
-	path       []string            // segments; "{" begins a variable
-	produces   []string            // media types of a success
+	path       []string // segments; "{" begins a variable
+	produces   []string // media types of a success
+	parameters []*openapi3.Parameter
+	body       *openapi3.Schema    // of the request; nil: there is none
 	responses  map[string]response // by status
 }
 
@@ -121,6 +123,10 @@ func newSpec(v3 *openapi3.T, v2 *openapi2.T, old bool) *spec {
 				path:      strings.Split(path, "/"),
 				responses: map[string]response{},
 			}
+			for _, ref := range op.Parameters {
+				o.parameters = append(o.parameters, ref.Value)
+			}
+			o.body = requestBody(op)
 			o.produces = v2.Produces
 			if p := v2.Paths[path].GetOperation(method).Produces; len(p) > 0 {
 				o.produces = p
@@ -133,6 +139,18 @@ func newSpec(v3 *openapi3.T, v2 *openapi2.T, old bool) *spec {
 		}
 	}
 	return s
+}
+
+func requestBody(op *openapi3.Operation) *openapi3.Schema {
+	if op.RequestBody == nil || op.RequestBody.Value == nil {
+		return nil
+	}
+	for _, media := range op.RequestBody.Value.Content {
+		if media.Schema != nil {
+			return media.Schema.Value
+		}
+	}
+	return nil
 }
 
 func newResponse(r *openapi3.Response, n nulls) response {
