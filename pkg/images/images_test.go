@@ -220,12 +220,15 @@ func TestList(t *testing.T) {
 		{filters.Args{"reference": {"*:latest"}}, []string{"two"}},
 		{filters.Args{"reference": {"a/*"}}, []string{"one"}},
 		{filters.Args{"reference": {"two:latest", "one:1"}}, []string{"one", "two"}},
+		{filters.Args{"reference": {"docker.io/library/two"}}, []string{"two"}},
+		{filters.Args{"reference": {"docker.io/a/one:*"}}, []string{"one"}},
 		{filters.Args{"label": {"k"}}, []string{"one", "two"}},
 		{filters.Args{"label": {"k=2"}}, []string{"two"}},
 		{filters.Args{"label": {"k=1", "l"}}, []string{"one"}},
 		{filters.Args{"label!": {"k=1"}}, []string{"none", "two"}},
 		{filters.Args{"until": {"24h"}}, []string{"none", "one", "two"}},
 		{filters.Args{"until": {"2020-01-01"}}, nil},
+		{filters.Args{"until": {"24h", "2020-01-01"}}, nil},
 		{filters.Args{"before": {"two"}}, nil}, // all are of the same time
 	} {
 		same(t, sorted(list(c.f)), c.want)
@@ -237,6 +240,10 @@ func TestList(t *testing.T) {
 	}
 	if _, err := b.List(b.ctx, catalog.ListOptions{Filters: filters.Args{"since": {"nix"}}}); !errdefs.IsNotFound(err) {
 		t.Error(err)
+	}
+	// Of an image's names those are told that were asked for.
+	if all, err := b.List(b.ctx, catalog.ListOptions{Filters: filters.Args{"reference": {"a/*"}}}); err != nil || len(all) != 1 || !slices.Equal(all[0].RepoTags, []string{"a/one:2"}) {
+		t.Errorf("%+v (%v)", all, err)
 	}
 	checkSummary(t, b, one, two)
 }

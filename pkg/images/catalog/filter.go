@@ -67,11 +67,11 @@ func (v *View) timeFilters(a filters.Args) ([]func(*Target) bool, error) {
 			})
 		}
 	}
-	until, err := a.Until(time.Now())
-	if err != nil {
-		return nil, err
-	}
-	if !until.IsZero() {
+	for _, value := range a["until"] { // a prune takes one alone, a list any number
+		until, err := filters.Args{"until": {value}}.Until(time.Now())
+		if err != nil {
+			return nil, err
+		}
 		tests = append(tests, func(t *Target) bool { return t.created.Before(until) })
 	}
 	return tests, nil
@@ -112,15 +112,23 @@ func (t *Target) labelled(a filters.Args) bool {
 // called says whether one of the target's names matches one of the patterns.
 func (t *Target) called(patterns []string) bool {
 	for _, img := range t.Names {
-		named, err := reference.ParseNormalizedNamed(img.Name)
-		if err != nil || IsDangling(img) {
-			continue
+		if !IsDangling(img) && called(img.Name, patterns) {
+			return true
 		}
-		for _, p := range patterns {
-			if ok, err := reference.FamiliarMatch(p, named); err == nil && ok {
-				return true
-			}
-			if ok, err := reference.FamiliarMatch(p, reference.TrimNamed(named)); err == nil && ok {
+	}
+	return false
+}
+
+// called says whether a name, short or whole, matches one of the patterns, either
+// with its tag or without.
+func called(name string, patterns []string) bool {
+	named, err := reference.ParseNormalizedNamed(name)
+	if err != nil {
+		return false
+	}
+	for _, p := range patterns {
+		for _, form := range []string{reference.FamiliarString(named), reference.FamiliarName(named), named.String(), named.Name()} {
+			if ok, err := path.Match(p, form); err == nil && ok {
 				return true
 			}
 		}

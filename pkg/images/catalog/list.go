@@ -31,7 +31,11 @@ func (x *Catalog) List(_ context.Context, o ListOptions) ([]image.Summary, error
 			continue
 		}
 		running, stopped := x.Users(t.Desc.Digest.String())
-		out = append(out, t.summary(o, users, append(running, stopped...)))
+		sum := t.summary(o, users, append(running, stopped...))
+		if patterns := o.Filters["reference"]; len(patterns) > 0 { // the names that were asked for
+			sum.RepoTags = slices.DeleteFunc(sum.RepoTags, func(name string) bool { return !called(name, patterns) })
+		}
+		out = append(out, sum)
 	}
 	return out, nil
 }
