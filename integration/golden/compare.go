@@ -122,6 +122,7 @@ var masks = []struct {
 	{regexp.MustCompile(`\b[0-9a-f]{12}\b`), "<id12>"},
 	{regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)`), "<time>"},
 	{regexp.MustCompile(`\b([0-9a-f]{2}:){5}[0-9a-f]{2}\b`), "<mac>"},
+	{regexp.MustCompile(`\b(Less than a second|About an? (minute|hour)|\d+ (second|minute)s?)\b`), "<while>"},
 	{regexp.MustCompile(`\b(10|172|192)\.\d+\.\d+\.\d+\b`), "<ip>"},
 }
 

@@ -55,6 +55,8 @@ func TestDifferences(t *testing.T) {
 		{`{"t":"2020-01-01T00:00:00Z"}`, `{"t":"2021-01-01T00:00:00.5+01:00"}`, nil},
 		{`{"t":"0001-01-01T00:00:00Z"}`, `{"t":"2021-01-01T00:00:00Z"}`, []string{"body.t"}},
 		{`{"Pid":1}`, `{"Pid":7}`, nil},
+		{`{"Status":"Up 1 second"}`, `{"Status":"Up Less than a second"}`, nil},
+		{`{"Status":"Up 1 second"}`, `{"Status":"Exited (0) 1 second ago"}`, []string{"body.Status"}},
 		{`{"Pid":0}`, `{"Pid":7}`, []string{"body.Pid"}},
 		{`[{"Name":"a"},{"Name":"b"}]`, `[{"Name":"b"},{"Name":"a"}]`, nil},
 		{`[1]`, `[1,2]`, []string{"body"}},

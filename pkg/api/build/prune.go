@@ -13,19 +13,16 @@ func (h handlers) prune(w http.ResponseWriter, r *api.Request) error {
 		return err
 	}
 	o := build.PruneOptions{All: r.Bool("all"), Filters: f}
-	for _, space := range []struct {
-		key string
-		to  *int64
-	}{
-		{"keep-storage", &o.ReservedSpace}, // its name before API 1.48
-		{"reserved-space", &o.ReservedSpace}, {"max-used-space", &o.MaxUsedSpace}, {"min-free-space", &o.MinFreeSpace},
+	for key, to := range map[string]*int64{
+		"reserved-space": &o.ReservedSpace, "max-used-space": &o.MaxUsedSpace, "min-free-space": &o.MinFreeSpace,
+		"keep-storage": &o.ReservedSpace, // its name before API 1.48
 	} {
-		n, err := r.Int(space.key)
+		n, err := r.Int(key)
 		if err != nil {
 			return err
 		}
 		if n != nil && *n > 0 {
-			*space.to = int64(*n)
+			*to = int64(*n)
 		}
 	}
 	report, err := h.Builder.Prune(r.Context(), o)
