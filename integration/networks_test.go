@@ -119,6 +119,41 @@ func TestRunOnSeveralNetworks(t *testing.T) {
 	}
 }
 
+// TestDualStack: both IP versions on one network: addresses, names, published ports
+// and the way between two containers.
+func TestDualStack(t *testing.T) {
+	t.Parallel()
+	d := start(t, harness.Options{})
+	base := d.Subnet[:strings.LastIndex(d.Subnet, ".")]
+	d.Berth("network", "create", "--ipv6", "--subnet", base+".230.0/24", "--subnet", "fd30:"+strings.ReplaceAll(base, ".", ":")+"::/64",
+		"--gateway", base+".230.9", "both").OK(t)
+	d.Berth("network", "create", "--ipv6", "--ipv4=false", "six").OK(t)
+	d.Berth(append([]string{"run", "-d", "--name", "web", "--network", "both", "-p", "7"}, probeArgs(t, "serve", "[::]:7")...)...).OK(t)
+	await(t, "web serves", func() bool { return d.Berth("logs", "web").OK(t) == "ready" })
+	address6 := func(name, network string) string {
+		return d.Berth("inspect", "-f", `{{(index .NetworkSettings.Networks "`+network+`").GlobalIPv6Address}}`, name).OK(t)
+	}
+	for _, network := range []string{"both", "six"} {
+		sleeper(t, d, "peer-"+network, "--network", network)
+		sleeper(t, d, "other-"+network, "--network", network)
+		if out := d.Berth("exec", "other-"+network, "nslookup", "-type=aaaa", "peer-"+network).Stdout; addresses(out) != address6("peer-"+network, network) {
+			t.Errorf("%s by name: %s", network, out)
+		}
+		d.Berth("exec", "other-"+network, "ping", "-6", "-c", "1", "peer-"+network).OK(t)
+	}
+	if got := on(t, d, "peer-six", "six"); got != "" && got != "invalid IP" {
+		t.Errorf("without IPv4: %s", got)
+	}
+	if got := resolves(d, "peer-both", "web"); got != base+".230.1" {
+		t.Errorf("web is %s", got)
+	}
+	for _, address := range []string{"127.0.0.1", "::1"} {
+		sees(t, "tcp", net.JoinHostPort(address, hostPort(t, d, "web", "7/tcp")), "")
+	}
+	d.Berth("rm", "-f", "web", "peer-both", "other-both", "peer-six", "other-six").OK(t)
+	d.Berth("network", "rm", "both", "six").OK(t)
+}
+
 // TestSharedNetwork: who is in another's network stays in it, while that one
 // ends and begins anew, and while the daemon does.
 func TestSharedNetwork(t *testing.T) {
@@ -217,6 +252,9 @@ func TestNetworkBadInput(t *testing.T) {
 		{"network create --scope swarm x", "cannot create a swarm scoped network when swarm is not active", 1},
 		{"network create --subnet " + base + ".250.128/25 x", "invalid pool request: Pool overlaps with other one on this address space", 1},
 		{"network create --subnet " + base + ".251.1/24 x", "invalid subnet " + base + ".251.1/24: it should be " + base + ".251.0/24", 1},
+		{"network create --subnet " + base + ".251.0/24 --gateway " + base + ".252.1 x", "no matching subnet for gateway " + base + ".252.1", 1},
+		{"network create --subnet " + base + ".251.0/24 --ip-range " + base + ".252.0/25 x", "no matching subnet for range " + base + ".252.0/25", 1},
+		{"network create --subnet " + base + ".251.0/24 --gateway " + base + ".251.255 x", "failed to allocate gateway (" + base + ".251.255): Address already in use", 1},
 		{"network create --config-from nope x", `configuration network "nope" not found`, 1},
 		{"network create -o com.docker.network.driver.mtu=big x", "failed to parse com.docker.network.driver.mtu value: big", 1},
 		{"network create -o com.docker.network.bridge.name=lo x", "interface lo exists and is no bridge", 1},

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -47,11 +48,15 @@ func probe(args []string) error {
 
 // serve answers on both protocols of an address until it is closed.
 func serve(address string) (net.Listener, net.PacketConn, error) {
-	tcp, err := net.Listen("tcp4", address)
+	version := "4"
+	if strings.HasPrefix(address, "[") {
+		version = "" // both
+	}
+	tcp, err := net.Listen("tcp"+version, address)
 	if err != nil {
 		return nil, nil, err
 	}
-	udp, err := net.ListenPacket("udp4", tcp.Addr().String())
+	udp, err := net.ListenPacket("udp"+version, tcp.Addr().String())
 	if err != nil {
 		return nil, nil, errors.Join(err, tcp.Close())
 	}

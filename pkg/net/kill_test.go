@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -20,6 +21,9 @@ import (
 )
 
 const victimEnv = "BERTH_NET_VICTIM"
+
+// killsEnv is how often TestKill kills, instead of a few times.
+const killsEnv = "BERTH_TEST_NET_KILLS"
 
 // TestVictim is the daemon that TestKill kills: it makes and removes networks
 // and containers on them and says when, until it dies.
@@ -61,9 +65,13 @@ func TestVictim(t *testing.T) {
 // what lives is whole, and of the rest nothing is left.
 func TestKill(t *testing.T) {
 	root := t.TempDir()
-	for round := range 24 {
+	rounds := 24
+	if n, err := strconv.Atoi(os.Getenv(killsEnv)); err == nil {
+		rounds = n
+	}
+	for round := range rounds {
 		line := []string{"create\n", "setup\n", "connect\n", "disconnect\n", "teardown\n", "remove\n"}[round%6]
-		kill(t, root, line, time.Duration(round/6)*1000*time.Microsecond)
+		kill(t, root, line, time.Duration(round/6%8)*500*time.Microsecond)
 		m, err := New(t.Context(), Config{DataRoot: root + "/data", ExecRoot: root + "/exec", Log: slog.New(slog.DiscardHandler)})
 		if err != nil {
 			t.Fatal(err)
