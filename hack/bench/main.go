@@ -24,6 +24,7 @@ import (
 type options struct {
 	rounds     int
 	containers int
+	beside     int
 	logMiB     int
 	contextMiB int
 	imageMiB   int
@@ -53,6 +54,7 @@ func parse(args []string) (options, error) {
 	}
 	f.IntVar(&o.rounds, "rounds", 15, "samples of each figure and engine")
 	f.IntVar(&o.containers, "containers", 200, "containers that ps lists")
+	f.IntVar(&o.beside, "beside", 50, "containers on the network of the second endpoint figures")
 	f.IntVar(&o.logMiB, "log-mib", 16, "MiB that the container of the log figures writes")
 	f.IntVar(&o.contextMiB, "context-mib", 500, "MiB of the large context that is built from")
 	f.IntVar(&o.imageMiB, "image-mib", 1024, "MiB of the image of 10 layers that is moved; that of 60 layers has a tenth")
@@ -64,7 +66,7 @@ func parse(args []string) (options, error) {
 		return o, err
 	}
 	o.engines = f.Args()
-	if min(o.rounds, o.containers, o.logMiB, o.contextMiB, o.imageMiB, o.fileMiB, o.files) < 1 {
+	if min(o.rounds, o.containers, o.beside, o.logMiB, o.contextMiB, o.imageMiB, o.fileMiB, o.files) < 1 {
 		return o, errors.New("rounds, containers, files and all in MiB must be at least 1")
 	}
 	var err error

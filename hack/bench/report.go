@@ -57,7 +57,11 @@ func (r *report) markdown(about string) string {
 		first := median(f.samples[r.engines[0]])
 		for i, e := range r.engines {
 			m := median(f.samples[e])
-			fmt.Fprintf(&b, " %s |", number(m))
+			if len(f.samples[e]) == 0 {
+				fmt.Fprint(&b, " – |")
+			} else {
+				fmt.Fprintf(&b, " %s |", number(m))
+			}
 			if i > 0 {
 				fmt.Fprintf(&b, " %s |", ratio(first, m))
 			}
