@@ -57,7 +57,19 @@ func TestLinks(t *testing.T) {
 			if got := run("inspect", "-f", "{{.Name}}", "site/store").OK(t); got != "/base" {
 				t.Errorf("after the daemon's death: %q", got)
 			}
+			// Its name in the file is of before the renames, and its address of now.
+			run("rename", "base", "ground").OK(t)
+			run("stop", "-t", "0", "ground").OK(t)
+			run("run", "-d", "--name", "squatter2", image, "sleep", "1000").OK(t)
+			run("start", "ground").OK(t)
+			await(t, "the address of another name", func() bool {
+				return run("exec", "site", "grep", "store", "/etc/hosts").OK(t) == address("ground")+"\tstore dbhost ground"
+			})
+			run("rename", "ground", "base").OK(t)
 			run("rm", "--link", "/site/db").OK(t)
+			if got := run("exec", "site", "cat", "/etc/hosts").OK(t); strings.Contains(got, "\tdb ") || !strings.Contains(got, "\tstore dbhost") {
+				t.Errorf("hosts without a link: %q", got)
+			}
 			if got := run("inspect", "-f", "{{.HostConfig.Links}}", "site").OK(t); got != "[/base:/site/store]" {
 				t.Errorf("links: %q", got)
 			}

@@ -102,7 +102,7 @@ func storm(t *testing.T, d *harness.Daemon, strike func(*rand.Rand)) {
 		close(over)
 		clients.Wait()
 	})
-	defer calm() // if a strike fails
+	defer calm()                           // if a strike fails
 	r := rand.New(rand.NewPCG(seed, 1000)) //nolint:gosec // not secret
 	for end := time.Now().Add(stormTime(t)); time.Now().Before(end); {
 		// Any moment will do: this varies it.

@@ -107,7 +107,7 @@ func (b *bundler) relink(u *unit.Unit) {
 	for _, parent := range b.units.All() {
 		for _, l := range parent.View().Record.Links {
 			if l.ID == u.ID {
-				parent.Post(func() { b.relinkOne(parent, links.Hosts(l, child.Record, ep)) })
+				parent.Post(func() { b.relinkOne(parent, l, child.Record, links.Hosts(l, child.Record, ep)) })
 			}
 		}
 	}
@@ -122,13 +122,13 @@ func (b *bundler) relinked(ctx context.Context, u *unit.Unit) error {
 	return b.networks.Link(ctx, u.ID, links.Open(v.Record, b.units.Get))
 }
 
-// relinkOne changes the hosts file of a running container. One that starts later
-// finds the addresses itself. Owner only.
-func (b *bundler) relinkOne(parent *unit.Unit, hosts []spec.HostLine) {
+// relinkOne changes the hosts file of a running container: the lines of a link to
+// child become hosts. One that starts later finds the addresses itself. Owner only.
+func (b *bundler) relinkOne(parent *unit.Unit, l container.Link, child *container.Record, hosts []spec.HostLine) {
 	if !parent.Status().Live() {
 		return
 	}
-	if err := links.Update(filepath.Join(b.Dir(parent.ID), "hosts"), hosts); err != nil {
+	if err := links.Update(filepath.Join(b.Dir(parent.ID), "hosts"), l, child, hosts); err != nil {
 		b.log.Error("addresses of a linked container could not be written", "container", parent.ID, "error", err)
 	}
 }

@@ -51,7 +51,8 @@ func (e *Engine) Remove(ctx context.Context, ref string, o RemoveOptions) error 
 
 // removeLink takes a link away, named "parent/alias"; both containers stay.
 func (e *Engine) removeLink(ctx context.Context, ref string) error {
-	if _, err := e.units.Find(ref); err != nil {
+	child, err := e.units.Find(ref)
+	if err != nil {
 		return err
 	}
 	parent, alias := path.Split(strings.TrimPrefix(ref, "/"))
@@ -71,6 +72,7 @@ func (e *Engine) removeLink(ctx context.Context, ref string) error {
 		if err := e.starter.bundler.relinked(ctx, u); err != nil {
 			return err
 		}
+		e.starter.bundler.relinkOne(u, container.Link{Alias: alias, ID: child.ID}, child.View().Record, nil)
 		return e.writer.Save(ctx, u.ID)
 	})
 }

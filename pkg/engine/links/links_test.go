@@ -157,29 +157,40 @@ func TestStart(t *testing.T) {
 
 func TestUpdate(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "hosts")
-	hosts := []spec.HostLine{{Addr: netip.MustParseAddr("10.0.0.33"), Names: "db host"}, {Addr: netip.MustParseAddr("fd00::3"), Names: "db host"}}
-	for _, c := range []struct{ name, old, want string }{
-		{"both families", "127.0.0.1\tlocalhost\n10.0.0.2\tdb host\nfd00::2\tdb host\n", "127.0.0.1\tlocalhost\n10.0.0.33\tdb host\nfd00::3\tdb host\n"},
-		{"shorter", "10.100.100.2\tdb host", "10.0.0.33\tdb host"},
-		{"others", "10.0.0.2\tdb\n10.0.0.2 db host\nx\tdb host\n", "10.0.0.2\tdb\n10.0.0.2 db host\nx\tdb host\n"},
-		{"emptied by the container", "", ""},
+	link := container.Link{Alias: "db"}
+	child := &container.Record{Name: "new", Config: &ctypes.Config{Hostname: "host"}}
+	ep := &network.EndpointSettings{IPAddress: netip.MustParseAddr("10.0.0.33"), GlobalIPv6Address: netip.MustParseAddr("fd00::3")}
+	for _, c := range []struct{ name, hostname, old, want, removed string }{
+		{
+			"both families", "host", "127.0.0.1\tlocalhost\n10.0.0.2\tdb host new\nfd00::2\tdb host new\n",
+			"127.0.0.1\tlocalhost\n10.0.0.33\tdb host new\nfd00::3\tdb host new\n", "127.0.0.1\tlocalhost\n",
+		},
+		{"another name", "host", "10.0.0.2\tdb host old\n", "10.0.0.33\tdb host new\n", ""},
+		{"no name", "host", "10.0.0.2\tdb host\n", "10.0.0.33\tdb host new\n", ""},
+		{"shorter", "host", "10.100.100.200\tdb host new", "10.0.0.33\tdb host new\n", ""},
+		{"hostname as the alias", "db", "10.0.0.2\tdb old\n10.0.0.2\tdb x y\n", "10.0.0.33\tdb new\n10.0.0.2\tdb x y\n", "10.0.0.2\tdb x y\n"},
+		{"others", "host", "10.0.0.2\tdb\n10.0.0.2 db host\nx\tdb host\n10.0.0.2\tdbs host\n", "10.0.0.2\tdb\n10.0.0.2 db host\nx\tdb host\n10.0.0.2\tdbs host\n", "10.0.0.2\tdb\n10.0.0.2 db host\nx\tdb host\n10.0.0.2\tdbs host\n"},
+		{"emptied by the container", "host", "", "", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if err := os.WriteFile(file, []byte(c.old), 0o644); err != nil {
-				t.Fatal(err)
-			}
-			if err := Update(file, hosts); err != nil {
-				t.Fatal(err)
-			}
-			if got, _ := os.ReadFile(file); string(got) != c.want {
-				t.Errorf("%q", got)
+			child.Config.Hostname = c.hostname
+			for want, hosts := range map[string][]spec.HostLine{c.want: Hosts(link, child, ep), c.removed: nil} {
+				if err := os.WriteFile(file, []byte(c.old), 0o644); err != nil {
+					t.Fatal(err)
+				}
+				if err := Update(file, link, child, hosts); err != nil {
+					t.Fatal(err)
+				}
+				if got, _ := os.ReadFile(file); string(got) != want {
+					t.Errorf("%v: %q, want %q", hosts, got, want)
+				}
 			}
 		})
 	}
 	if err := os.Truncate(file, maxHosts+1); err != nil {
 		t.Fatal(err)
 	}
-	if err := Update(file, hosts); err == nil {
+	if err := Update(file, link, child, nil); err == nil {
 		t.Error("a file without bound was read")
 	}
 }
