@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -12,6 +13,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -99,10 +101,15 @@ func TestExitStatus(t *testing.T) {
 	}
 }
 
+// patience bounds every wait; it is a limit, not a measure.
+const patience = time.Minute
+
 // start runs berth-init with args and returns after the command said "ready".
 func start(t *testing.T, attr *syscall.SysProcAttr, args ...string) (*exec.Cmd, *bufio.Reader) {
 	t.Helper()
-	cmd := exec.Command(binary, args...)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	t.Cleanup(cancel)
+	cmd := exec.CommandContext(ctx, binary, args...)
 	cmd.SysProcAttr = attr
 	out, err := cmd.StdoutPipe()
 	if err != nil {
@@ -111,7 +118,6 @@ func start(t *testing.T, attr *syscall.SysProcAttr, args ...string) (*exec.Cmd, 
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = cmd.Process.Kill() })
 	r := bufio.NewReader(out)
 	if line, err := r.ReadString('\n'); err != nil || line != "ready\n" {
 		t.Fatalf("%q, %v", line, err)
@@ -141,15 +147,18 @@ func TestUncaughtSignalEndsBoth(t *testing.T) {
 }
 
 func TestGroup(t *testing.T) {
-	// The shell waits for its child, which only a signal to the group reaches.
-	cmd, _ := start(t, nil, "-g", "--", "bash", "-c", "trap 'wait; exit 5' USR1; sleep 1000 & echo ready; wait")
+	// The shell waits for its child, which only a signal to the group reaches. The child
+	// says that it is there: before, it would have the shell's trap for a moment.
+	cmd, _ := start(t, nil, "-g", "--", "bash", "-c", "trap 'wait; exit 5' USR1; sh -c 'echo ready; exec sleep 1000' & wait")
 	_ = cmd.Process.Signal(syscall.SIGUSR1)
 	if got := status(t, cmd.Wait()); got != 5 {
 		t.Error(got)
 	}
 }
 
-const orphan = `p=$(sh -c 'sleep 0.01 >/dev/null & echo $!'); while [ -e /proc/$p ]; do sleep 0.01; done; echo ready`
+// orphan waits until a process that lost its parent is gone, or another of its number
+// has come.
+const orphan = `p=$(sh -c 'sleep 0.01234 >/dev/null & echo $!'); while grep -q 0.01234 /proc/$p/cmdline 2>/dev/null || grep -q 'State:.Z' /proc/$p/status 2>/dev/null; do sleep 0.01; done; echo ready`
 
 func TestOrphansAreReaped(t *testing.T) {
 	cmd, _ := start(t, nil, "--", "sh", "-c", orphan)
