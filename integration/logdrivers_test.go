@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/berth-engine/berth/integration/harness"
+	"golang.org/x/sys/unix"
 )
 
 // TestLogDriverSyslog sends a log to a server on loopback, reads its local copy, and
@@ -172,5 +173,58 @@ func TestLogDriverRefused(t *testing.T) {
 	code, out := berthd(t, "--data-root", d.Root+"/2", "--exec-root", d.Root+"/e2", "-H", "unix://"+d.Root+"/2.sock", "--log-opt", "max-size=x")
 	if code == 0 || !strings.Contains(out, "failed to set log opts: invalid max-size: invalid size: 'x'") {
 		t.Errorf("code %d: %s", code, out)
+	}
+}
+
+// TestLogOnAFullDisk fills the disk that a container's log is on: the container goes on
+// and is not told, the daemon is once, and there are whole lines when there is room.
+func TestLogOnAFullDisk(t *testing.T) {
+	t.Parallel()
+	d := start(t, harness.Options{})
+	for _, driver := range []string{"json-file", "local"} {
+		t.Run(driver, func(t *testing.T) {
+			dir := t.TempDir()
+			id := d.Berth("create", "--name", driver, "--log-driver", driver, "--log-opt", "max-size=1g", "-v", dir+":/dir", image,
+				"sh", "-c", "seq 1 500000; touch /dir/printed; until [ -e /dir/room ]; do sleep 0.01; done; seq 1 1000; echo end").OK(t)
+			disk := filepath.Join(d.Data(), "containers", id)
+			if err := unix.Mount("tmpfs", disk, "tmpfs", 0, "size=1m"); err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() {
+				d.Berth("kill", driver)
+				d.Berth("wait", driver).OK(t)
+				if err := unix.Unmount(disk, 0); err != nil {
+					t.Error(err)
+				}
+			})
+			d.Berth("start", driver).OK(t)
+			count := func() int { return strings.Count(d.Log(), "no space left on device") }
+			before := count()
+			await(t, "the daemon says that lines are lost", func() bool { return count() > before })
+			await(t, "the container has printed all", func() bool {
+				_, err := os.Stat(filepath.Join(dir, "printed"))
+				return err == nil
+			})
+			if n := count() - before; n != 1 {
+				t.Errorf("it said so %d times", n)
+			}
+			for i, line := range strings.Split(d.Berth("logs", driver).OK(t), "\n") {
+				if line != strconv.Itoa(i+1) {
+					t.Fatalf("line %d is %q", i+1, line)
+				}
+			}
+			if err := unix.Mount("", disk, "", unix.MS_REMOUNT, "size=4m"); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(filepath.Join(dir, "room"), nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if got := d.Berth("wait", driver).OK(t); got != "0" {
+				t.Errorf("the container ended with %s", got)
+			}
+			if got := d.Berth("logs", "--tail", "2", driver).OK(t); got != "1000\nend" {
+				t.Errorf("with room again, the log ends in %q", got)
+			}
+		})
 	}
 }

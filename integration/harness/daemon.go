@@ -48,6 +48,10 @@ type Options struct {
 	Env    []string // further environment of berthd
 	Binary string   // of the daemon, below Bin; "" is berthd
 
+	// Run are folders that the daemon has below /run, which else is empty for it: by
+	// their paths there.
+	Run map[string]string
+
 	// Host is whose network the daemon has; nil is this host's.
 	Host *OtherHost
 
@@ -139,7 +143,7 @@ func (d *Daemon) Launch(env ...string) error {
 	if err := os.WriteFile(filepath.Join(d.Root, "daemon.json"), []byte("{}"), 0o600); err != nil {
 		return err
 	}
-	d.cmd = exec.Command(filepath.Join(Bin(), d.opts.Binary), args...)
+	d.cmd = d.opts.command(filepath.Join(Bin(), d.opts.Binary), args...)
 	d.cmd.Env = append(os.Environ(), env...)
 	d.cmd.Stderr, d.cmd.Stdout = d.log, d.log
 	// Not in the test's process group: a ctrl-c ends the test, whose cleanup
@@ -154,6 +158,24 @@ func (d *Daemon) Launch(env ...string) error {
 		close(exited)
 	}(d.cmd, d.exited)
 	return d.awaitReady()
+}
+
+// command runs a daemon on the machine, or with another /run than the machine's.
+func (o *Options) command(path string, args ...string) *exec.Cmd {
+	if len(o.Run) == 0 {
+		return exec.Command(path, args...)
+	}
+	return WithRun(o.Run, path, args...)
+}
+
+// WithRun prepares a command for which /run has nothing but some folders: those of the
+// map's values, at its keys.
+func WithRun(folders map[string]string, path string, args ...string) *exec.Cmd {
+	script := "mount -t tmpfs tmpfs /run"
+	for at, folder := range folders {
+		script += fmt.Sprintf(" && mkdir -p /run/%[1]s && mount --bind %[2]s /run/%[1]s", at, folder)
+	}
+	return exec.Command("unshare", append([]string{"--mount", "--propagation", "private", "sh", "-c", script + ` && exec "$@"`, "sh", path}, args...)...)
 }
 
 // awaitReady polls the socket: it appears when the daemon is ready to answer.
