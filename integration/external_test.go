@@ -1,8 +1,12 @@
 package integration
 
 import (
+	"os"
+	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/berth-engine/berth/integration/harness"
@@ -69,13 +73,39 @@ func TestExternalContainerd(t *testing.T) {
 	host.Berth("exec", "plain", "true").OK(t)
 }
 
-// TestNoContainerd refuses to start on a containerd that is not there.
+// TestNoContainerd starts on a containerd that is not there: the daemon waits for
+// it, and ends at once when it is told to.
 func TestNoContainerd(t *testing.T) {
 	t.Parallel()
-	d := harness.Start(t, harness.Options{})
-	code, out := berthd(t, "--data-root", d.Root+"/2", "--exec-root", d.Root+"/e2", "-H", "unix://"+d.Root+"/2.sock",
-		"--bridge", "none", "--containerd", d.Root+"/nobody.sock")
-	if code == 0 || !strings.Contains(out, d.Root+"/nobody.sock") {
-		t.Errorf("code %d: %s", code, out)
+	host := harness.Start(t, harness.Options{})
+	socket := filepath.Join(host.Root, "late.sock")
+	begin := func() (*exec.Cmd, *syncBuffer) {
+		cmd := exec.Command(filepath.Join(harness.Bin(), "berthd"), "--data-root", host.Root+"/2", "--exec-root", host.Root+"/e2", "-H", "unix://"+host.Root+"/2.sock",
+			"--bridge", "none", "--containerd", socket, "--containerd-namespace", "late")
+		out := &syncBuffer{}
+		cmd.Stdout, cmd.Stderr = out, out
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		await(t, "it waits", func() bool { return strings.Contains(out.String(), "waiting for containerd") })
+		return cmd, out
+	}
+	end := func(cmd *exec.Cmd) error {
+		if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+			t.Fatal(err)
+		}
+		return cmd.Wait()
+	}
+	cmd, out := begin()
+	if err := end(cmd); err == nil || !strings.Contains(out.String(), "containerd does not listen at "+socket) {
+		t.Errorf("%v: %s", err, out)
+	}
+	cmd, out = begin()
+	if err := os.Symlink(host.Containerd(), socket); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "it is ready", func() bool { return strings.Contains(out.String(), "berthd is ready") })
+	if err := end(cmd); err != nil {
+		t.Errorf("%v: %s", err, out)
 	}
 }

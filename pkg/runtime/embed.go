@@ -2,19 +2,15 @@ package runtime
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"time"
 
 	"github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/cmd/containerd/server"
 	srvconfig "github.com/containerd/containerd/v2/cmd/containerd/server/config"
 	"github.com/containerd/containerd/v2/plugins"
 	"github.com/containerd/containerd/v2/version"
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/backoff"
 )
 
 // maxSocketDir is containerd's bound for the folder of shim sockets
@@ -83,25 +79,4 @@ func serverConfig(c Config) *srvconfig.Config {
 		config.Plugins[string(plugins.ShimPlugin)+".manager"] = map[string]any{"socket_dir": dir}
 	}
 	return config
-}
-
-// reconnect is how soon a containerd that was away is found again. Its client would
-// wait ten seconds in the end, in which every request fails.
-var reconnect = grpc.ConnectParams{
-	Backoff:           backoff.Config{BaseDelay: 50 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 500 * time.Millisecond},
-	MinConnectTimeout: 5 * time.Second,
-}
-
-// dial connects to an existing containerd. The connection comes back by
-// itself when that containerd restarts.
-func dial(ctx context.Context, c Config) (*client.Client, func() error, error) {
-	logToSlog(c.Debug)
-	cl, err := client.New(c.Address, client.WithDefaultNamespace(c.Namespace), client.WithExtraDialOpts([]grpc.DialOption{grpc.WithConnectParams(reconnect)}))
-	if err != nil {
-		return nil, nil, fmt.Errorf("containerd at %s: %w", c.Address, err)
-	}
-	if _, err := cl.Version(ctx); err != nil {
-		return nil, nil, errors.Join(fmt.Errorf("containerd at %s does not answer: %w", c.Address, err), cl.Close())
-	}
-	return cl, cl.Close, nil
 }

@@ -18,6 +18,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"sync"
+	"time"
 
 	runcoptions "github.com/containerd/containerd/api/types/runc/options"
 	"github.com/containerd/containerd/v2/client"
@@ -38,6 +39,7 @@ type Config struct {
 	Default     string            // name in Runtimes
 	Snapshotter string            // "overlayfs"
 	Proxies     map[string]string // further snapshotters of the embedded one: name → socket that serves it
+	Patience    time.Duration     // for an existing one that is not there yet; 0 is DefaultPatience
 	Debug       bool              // containerd logs what it does, not only what goes wrong
 }
 
@@ -63,7 +65,7 @@ type conn struct {
 }
 
 // Open starts the embedded containerd, or dials the existing one: Unavailable
-// when that does not answer. A process can embed one containerd at a time,
+// when that does not answer in time. A process can embed one containerd at a time,
 // since its plugin registry belongs to the process.
 func Open(ctx context.Context, c Config) (*Runtime, error) {
 	if err := c.check(); err != nil {
