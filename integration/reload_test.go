@@ -27,17 +27,17 @@ func TestReload(t *testing.T) {
 	labels := func() string {
 		return d.Berth("info", "-f", "{{.Labels}} {{.RegistryConfig.InsecureRegistryCIDRs}}").OK(t)
 	}
-	hangUp(`{"labels":["rack=7"],"insecure-registries":["192.0.2.0/24"],"default-shm-size":"8m"}`)
+	hangUp(`{"labels":["rack=7"],"insecure-registries":["192.0.2.0/24"],"default-shm-size":"8m","max-concurrent-downloads":7}`)
 	await(t, "the labels change", func() bool {
 		return strings.HasPrefix(labels(), "[rack=7]") && strings.Contains(labels(), "192.0.2.0/24")
 	})
 	await(t, "what has to wait is named", func() bool {
-		return strings.Contains(d.Log(), "these settings change with the next start") && strings.Contains(d.Log(), "settings=Containers")
+		return strings.Contains(d.Log(), "these settings change with the next start") && strings.Contains(d.Log(), "settings=default-shm-size")
 	})
 	// It still waits when the file is read again.
 	hangUp(`{"labels":["rack=7"],"insecure-registries":["192.0.2.0/24"],"default-shm-size":"8m"}`)
 	await(t, "what has to wait is named again", func() bool {
-		return strings.Count(d.Log(), "settings=Containers") == 2
+		return strings.Count(d.Log(), "settings=default-shm-size") == 2
 	})
 	await(t, "the event", func() bool {
 		return d.Berth("events", "--since", "10m", "--until", "0s", "--filter", "type=daemon", "--format", "{{.Action}} {{.Actor.Attributes.labels}}").OK(t) == "reload rack=7\nreload rack=7"

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -54,6 +55,7 @@ type parts struct {
 	runtime    *runtime.Runtime
 	images     *images.Store
 	registries *remote.Registries
+	transfers  images.Bounds
 	networks   *net.Manager
 	volumes    *volumes.Store
 	engine     *engine.Engine
@@ -85,10 +87,11 @@ func assemble(ctx context.Context, cfg *config.Config, db *store.DB, log *slog.L
 		CertsDirs: []string{"/etc/berth/certs.d", "/etc/docker/certs.d"}, Insecure: cfg.InsecureRegistries, Mirrors: cfg.RegistryMirrors,
 		Proxies: remote.Proxies{HTTP: cfg.Proxies.HTTP, HTTPS: cfg.Proxies.HTTPS, No: cfg.Proxies.No},
 	})
+	p.transfers.Set(transfers(cfg))
 	if p.images, err = images.Open(ctx, images.Config{
 		Client: p.runtime.Client(), Namespace: cfg.ContainerdNamespace, Snapshotter: cfg.StorageDriver,
 		Registries: p.registries,
-		Transfers:  images.Transfers{Downloads: cfg.MaxDownloads, Uploads: cfg.MaxUploads, Attempts: cfg.MaxDownloadAttempts},
+		Transfers:  &p.transfers,
 		Disk:       images.Disk{Policy: cfg.ImageGC, Root: cfg.DataRoot, Discard: cfg.DiscardLayers},
 		Events:     p.bus.Publish, InUse: p.imageUsers, Logger: log,
 	}); err != nil {
@@ -104,7 +107,7 @@ func assemble(ctx context.Context, cfg *config.Config, db *store.DB, log *slog.L
 		return nil, err
 	}
 	if p.engine, err = engine.New(ctx, engine.Config{
-		DataRoot: cfg.DataRoot, ExecRoot: cfg.ExecRoot, Init: bin.init,
+		DataRoot: cfg.DataRoot, ExecRoot: cfg.ExecRoot, Init: cmp.Or(cfg.InitPath, bin.init),
 		Runtimes: slices.Sorted(maps.Keys(runtimes)), Defaults: containerDefaults(cfg), Host: host,
 		Devices: cfg.CDISpecDirs, LinkEnv: os.Getenv("DOCKER_KEEP_DEPRECATED_LEGACY_LINKS_ENV_VARS") == "1",
 		Tasks: p.runtime, Images: committer{p.images, p.images.Catalog()}, Networks: p.networks, Names: p.networks.Names, Volumes: p.volumes, Store: db, Events: p.bus,

@@ -6,13 +6,12 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"reflect"
-	"slices"
 	"strings"
 	"sync"
 	"syscall"
 
 	"github.com/berth-engine/berth/pkg/config"
+	"github.com/berth-engine/berth/pkg/images"
 	"github.com/berth-engine/berth/pkg/system"
 	"github.com/berth-engine/berth/pkg/trace"
 	"github.com/moby/moby/api/types/events"
@@ -25,18 +24,19 @@ type live struct {
 	level *slog.LevelVar
 	log   *slog.Logger
 	parts *parts
-	began config.Config // what all but reloaded still is
+	began *config.Config // what holds of all that a reload does not apply
 
 	mu      sync.Mutex // guards the rest
 	cfg     *config.Config
 	tracing func() // ends it; nil when it is off
 }
 
-// reloaded are the fields of the configuration that a reload applies.
-var reloaded = []string{"Debug", "LogLevel", "Labels", "InsecureRegistries", "RegistryMirrors", "ShutdownTimeout"}
-
 func settings(cfg *config.Config) system.Settings {
 	return system.Settings{Labels: cfg.Labels, Debug: cfg.Debug, Insecure: cfg.InsecureRegistries, Mirrors: cfg.RegistryMirrors}
+}
+
+func transfers(cfg *config.Config) images.Transfers {
+	return images.Transfers{Downloads: cfg.MaxDownloads, Uploads: cfg.MaxUploads, Attempts: cfg.MaxDownloadAttempts}
 }
 
 // watch reloads at each SIGHUP until stop is called.
@@ -70,30 +70,19 @@ func (l *live) reload(args []string) {
 		return
 	}
 	l.mu.Lock()
-	waiting := changed(l.began, *next)
+	waiting := l.began.Waiting(next)
 	l.cfg = next
 	l.mu.Unlock()
 	l.level.Set(next.LogLevel)
 	l.debug(next.Debug)
 	l.parts.system.Set(settings(next))
+	l.parts.transfers.Set(transfers(next))
 	l.parts.registries.Trust(next.InsecureRegistries, next.RegistryMirrors)
 	l.log.Info("the configuration is reloaded", "file", next.File)
 	if len(waiting) > 0 {
 		l.log.Warn("these settings change with the next start of berthd", "settings", strings.Join(waiting, ", "))
 	}
 	l.parts.bus.Publish(events.Message{Type: events.DaemonEventType, Action: events.ActionReload, Actor: l.parts.system.Actor()})
-}
-
-// changed names the fields that differ and that a reload does not apply.
-func changed(a, b config.Config) (names []string) {
-	x, y := reflect.ValueOf(a), reflect.ValueOf(b)
-	for i := range x.NumField() {
-		name := x.Type().Field(i).Name
-		if !reflect.DeepEqual(x.Field(i).Interface(), y.Field(i).Interface()) && !slices.Contains(reloaded, name) {
-			names = append(names, name)
-		}
-	}
-	return names
 }
 
 // debug turns the spans of requests on or off.

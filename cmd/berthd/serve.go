@@ -21,7 +21,7 @@ import (
 // serve runs the daemon until ctx ends.
 func serve(ctx context.Context, cfg *config.Config, level *slog.LevelVar, log *slog.Logger) error {
 	began := time.Now()
-	live := &live{cfg: cfg, began: *cfg, level: level, log: log}
+	live := &live{cfg: cfg, began: cfg, level: level, log: log}
 	defer live.end()
 	live.debug(cfg.Debug)
 	if err := logs.Validate(cfg.LogDriver, cfg.LogOpts); err != nil {

@@ -91,11 +91,14 @@ type Config struct {
 
 	ShowVersion bool // --version: print and leave; nothing else is checked
 	Validate    bool // --validate: say whether the configuration is good and leave
+
+	said map[string]string // what flags and file say, by key
 }
 
 // Containers are defaults of containers.
 type Containers struct {
-	Init            bool // an init as PID 1
+	Init            bool   // an init as PID 1
+	InitPath        string // "": Berth's
 	LogDriver       string
 	LogOpts         map[string]string
 	ShmSize         int64  // bytes; 0: Docker's
@@ -157,7 +160,8 @@ func Parse(args []string, out io.Writer) (*Config, error) {
 		return nil, fmt.Errorf("invalid configuration: %w", err)
 	}
 	c.File = file
-	return c, nil
+	c.said, err = s.said()
+	return c, err
 }
 
 // resolve applies what one setting implies for another and checks the whole.
@@ -171,7 +175,7 @@ func (s *settings) resolve() (*Config, error) {
 	}
 	steps := []func(*Config) error{
 		s.resolvePaths, s.resolveLog, s.resolveTLS, s.resolveHosts,
-		s.resolveNetwork, s.resolveTraffic, s.resolveRuntimes, s.resolveContainerd, s.resolveContainers, s.resolveBuilder, s.resolveRegistries, s.resolveImages, s.resolveRest,
+		s.resolveNetwork, s.resolveTraffic, s.resolveRuntimes, s.resolveContainerd, s.resolveContainers, s.resolveBuilder, s.resolveRegistries, s.resolveImages, s.resolveRest, s.resolveFeatures,
 	}
 	for _, step := range steps {
 		if err := step(c); err != nil {

@@ -35,7 +35,7 @@ func TestDefaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.File = ""
+	c.File, c.said = "", nil
 	want := &Config{
 		Hosts:    []Host{{Proto: "unix", Addr: "/run/berth/berth.sock"}},
 		DataRoot: "/var/lib/berth", ExecRoot: "/run/berth", Pidfile: "/run/berth/berthd.pid",
@@ -100,7 +100,7 @@ func TestEveryOptionIsReachable(t *testing.T) {
 	flags := map[string]bool{}
 	for _, o := range s.options {
 		if o.flag == "" && o.key != "" {
-			continue // has too many parts for a flag
+			continue // has too many parts for a flag, or is an old name
 		}
 		if o.usage == "" || o.flag == "" || flags[o.flag] {
 			t.Errorf("option %q: no usage, no name, or a name used twice", o.flag)
@@ -190,6 +190,44 @@ func TestImplied(t *testing.T) {
 	}
 }
 
+// TestOfDockerd takes over what a configuration of dockerd says that is so.
+func TestOfDockerd(t *testing.T) {
+	c, err := parse(t, `{"iptables":true,"ip6tables":true,"firewall-backend":"nftables","bridge-accept-fwmark":"","userland-proxy-path":"",
+		"selinux-enabled":false,"userns-remap":"","storage-opts":[ ],"authorization-plugins":[],"experimental":false,"raw-logs":true,
+		"swarm-default-advertise-addr":"","node-generic-resources":[],"network-control-plane-mtu":1500,"containerd-plugins-namespace":"plugins.moby",
+		"features":{"containerd-snapshotter":true,"buildkit":true,"cdi":false},"host-gateway-ip":"192.0.2.1","init-path":"/sbin/tini"}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(c.HostGateways) != 1 || c.InitPath != "/sbin/tini" || c.CDISpecDirs != nil {
+		t.Errorf("got %+v", c)
+	}
+	if _, err := parse(t, "", "--iptables", "--ip6tables=1", "--experimental=false", "--raw-logs", "--firewall-backend", "nftables", "--feature", "buildkit", "--feature", "cdi=true"); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestWaiting(t *testing.T) {
+	began, err := parse(t, `{"labels":["a=b"],"mtu":1400}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for file, want := range map[string][]string{
+		`{"labels":["a=b"],"mtu":1400,"icc":true}`: nil, // the default
+		`{"labels":["a=c"],"mtu":1400,"debug":true,"log-level":"warn","insecure-registries":["x"],"registry-mirrors":["https://x"],"shutdown-timeout":3,
+			"max-concurrent-downloads":1,"max-concurrent-uploads":1,"max-download-attempts":1}`: nil,
+		`{"default-shm-size":"8m","proxies":{"no-proxy":"x"},"builder":{"gc":{"enabled":false}},"raw-logs":true}`: {"mtu", "default-shm-size", "proxies.no-proxy", "builder"},
+	} {
+		next, err := parse(t, file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := began.Waiting(next); !slices.Equal(slices.Sorted(slices.Values(got)), slices.Sorted(slices.Values(want))) {
+			t.Errorf("%s: %q, want %q", file, got, want)
+		}
+	}
+}
+
 func TestRefused(t *testing.T) {
 	for _, c := range []struct {
 		file string
@@ -209,6 +247,21 @@ func TestRefused(t *testing.T) {
 		{`{"default-address-pools": [{"base": 1}]}`, nil, "default-address-pools"},
 		{"{\n\"mtu\": 1400,\n}", nil, "line 3"},
 		{`[]`, nil, "an object expected"},
+		{`{"iptables": false}`, nil, "iptables: false is not possible: the firewall is always nftables'"},
+		{`{"iptables": "true"}`, nil, "iptables: \"true\" is not possible"},
+		{`{"storage-opts": ["size=1G"]}`, nil, `storage-opts: ["size=1G"] is not possible`},
+		{`{"raw-logs": 3}`, nil, "raw-logs: 3 is not possible: there is true and false"},
+		{`{"iptables": true}`, []string{"--iptables"}, "iptables: (from flag: true, from file: true)"},
+		{``, []string{"--userns-remap", "default"}, `"default" is not possible`},
+		{``, []string{"--storage-opt", "a=b"}, `["a=b"] is not possible`},
+		{``, []string{"--network-control-plane-mtu", "9000"}, "9000 is not possible: there is no swarm"},
+		{``, []string{"--iptables=x"}, "neither true nor false"},
+		{`{"features": {"nope": true}}`, nil, `there is no feature "nope"`},
+		{`{"features": {"containerd-snapshotter": false}}`, nil, "containerd-snapshotter cannot be turned off"},
+		{`{"features": {"cdi": "yes"}}`, nil, "features: an object of true and false expected"},
+		{``, []string{"--feature", "cdi=perhaps"}, "neither true nor false"},
+		{`{"host-gateway-ip": "192.0.2.1", "host-gateway-ips": ["192.0.2.2"]}`, nil, "given both"},
+		{``, []string{"--init-path", "tini"}, "not an absolute path"},
 		{`{} {}`, nil, "line 1"},
 		{``, []string{"--nope"}, "unknown flag: --nope"},
 		{``, []string{"start"}, "berthd takes no arguments"},

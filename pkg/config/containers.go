@@ -16,7 +16,7 @@ import (
 // request would be refused for is refused of the daemon, too.
 func (s *settings) resolveContainers(c *Config) (err error) {
 	c.Containers = Containers{
-		Init: s.init, LogDriver: s.logDriver, LogOpts: s.logOpts, ShmSize: int64(s.shmSize), IpcMode: s.ipcMode, CgroupnsMode: s.cgroupnsMode,
+		Init: s.init, InitPath: s.initPath, LogDriver: s.logDriver, LogOpts: s.logOpts, ShmSize: int64(s.shmSize), IpcMode: s.ipcMode, CgroupnsMode: s.cgroupnsMode,
 		CgroupParent: s.cgroupParent, NoNewPrivileges: s.noNewPrivileges, DNSSearch: s.dnsSearch, DNSOptions: s.dnsOptions,
 	}
 	switch {
@@ -26,6 +26,8 @@ func (s *settings) resolveContainers(c *Config) (err error) {
 		return fmt.Errorf("IPC mode %q is not supported: there are private and shareable", s.ipcMode)
 	case s.cgroupnsMode != "" && s.cgroupnsMode != "private" && s.cgroupnsMode != "host":
 		return fmt.Errorf("default cgroup namespace mode %q is invalid: there are host and private", s.cgroupnsMode)
+	case s.initPath != "" && !path.IsAbs(s.initPath):
+		return fmt.Errorf("init-path: %q is not an absolute path", s.initPath)
 	case s.cgroupParent != "" && !path.IsAbs(s.cgroupParent):
 		return fmt.Errorf("cgroup-parent: %q is not an absolute path", s.cgroupParent)
 	}
@@ -37,6 +39,12 @@ func (s *settings) resolveContainers(c *Config) (err error) {
 	}
 	if c.DNS, err = addresses("dns", s.dns); err != nil {
 		return err
+	}
+	if s.hostGateway != "" {
+		if len(s.hostGateways) > 0 {
+			return errors.New("host-gateway-ip and host-gateway-ips are given both")
+		}
+		s.hostGateways = []string{s.hostGateway}
 	}
 	if c.HostGateways, err = addresses("host-gateway-ips", s.hostGateways); err != nil {
 		return err

@@ -168,6 +168,8 @@ func (o *option) shape() string {
 		return "a whole number"
 	case *[]string:
 		return "a list of strings"
+	case *map[string]bool:
+		return "an object of true and false"
 	case *[]Pool:
 		return `a list of {"base": "PREFIX", "size": BITS}`
 	case *map[string]string:

@@ -47,7 +47,10 @@ type settings struct {
 	tls, tlsVerify               bool
 	tlsCACert, tlsCert, tlsKey   string
 
-	builder Builder
+	builder     Builder
+	features    map[string]bool
+	initPath    string
+	hostGateway string
 
 	options []*option
 }
@@ -60,6 +63,7 @@ type option struct {
 	dst         any // what both write to
 	given       bool
 	merge       bool // flag and file add up (dockerd's rule for runtimes)
+	live        bool // a reload applies it
 }
 
 func newSettings() *settings {
@@ -72,10 +76,10 @@ func newSettings() *settings {
 		downloads: 3, uploads: 5, attempts: 5,
 		tlsCACert: defaultCertDir + "/ca.pem", tlsCert: defaultCertDir + "/cert.pem",
 		tlsKey:   defaultCertDir + "/key.pem",
-		runtimes: map[string]Runtime{}, logOpts: map[string]string{}, snapshotters: map[string]string{}, ulimits: ulimits{},
+		runtimes: map[string]Runtime{}, logOpts: map[string]string{}, snapshotters: map[string]string{}, ulimits: ulimits{}, features: map[string]bool{},
 	}
 	s.options = slices.Concat(s.daemonOptions(), s.containerOptions(), s.accessOptions())
-	s.options = append(s.options, s.traffic.options(&s.hostIP)...)
+	s.options = slices.Concat(s.options, s.traffic.options(&s.hostIP), fixedOptions())
 	return s
 }
 
@@ -104,6 +108,10 @@ func (s *settings) flagSet(out io.Writer) *pflag.FlagSet {
 			fs.VarP((*poolsValue)(dst), o.flag, o.short, o.usage)
 		case *map[string]string:
 			fs.VarP((*mapValue)(dst), o.flag, o.short, o.usage)
+		case *map[string]bool:
+			fs.VarP((*boolsValue)(dst), o.flag, o.short, o.usage)
+		case *fixed:
+			dst.bind(fs, o.flag, o.usage)
 		case *map[string]Runtime:
 			fs.VarP((*runtimesValue)(dst), o.flag, o.short, o.usage)
 		case pflag.Value:
@@ -134,11 +142,11 @@ func (s *settings) daemonOptions() []*option {
 		{flag: "exec-root", key: "exec-root", dst: &s.execRoot, usage: "Root directory of state that is valid until reboot"},
 		{flag: "pidfile", short: "p", key: "pidfile", dst: &s.pidfile, usage: "Path of the PID file (default EXEC-ROOT/berthd.pid)"},
 		{flag: "config-file", dst: &s.file, usage: "Configuration file"},
-		{flag: "debug", short: "D", key: "debug", dst: &s.debug, usage: "Log at debug level, with the spans of each request"},
-		{flag: "log-level", short: "l", key: "log-level", dst: &s.logLevel, usage: `Level of berthd's log ("debug"|"info"|"warn"|"error")`},
+		{flag: "debug", short: "D", key: "debug", live: true, dst: &s.debug, usage: "Log at debug level, with the spans of each request"},
+		{flag: "log-level", short: "l", key: "log-level", live: true, dst: &s.logLevel, usage: `Level of berthd's log ("debug"|"info"|"warn"|"error")`},
 		{flag: "log-format", key: "log-format", dst: &s.logFormat, usage: `Format of berthd's log ("text"|"json")`},
 		{flag: "group", short: "G", key: "group", dst: &s.group, usage: `Group of the unix socket (default "berth" where it exists)`},
-		{flag: "label", key: "labels", dst: &s.labels, usage: "Label of the daemon, KEY=VALUE (repeatable)"},
+		{flag: "label", key: "labels", live: true, dst: &s.labels, usage: "Label of the daemon, KEY=VALUE (repeatable)"},
 		{flag: "bridge", short: "b", key: "bridge", dst: &s.bridge, usage: `Bridge of the default network, made when absent; "none" for no such network`},
 		{flag: "bip", key: "bip", dst: &s.bip, usage: "Address of that bridge with its subnet, such as 172.20.0.1/16 (default: a subnet that no route of the host meets)"},
 		{flag: "mtu", key: "mtu", dst: &s.mtu, usage: "MTU of container links (default: the default route's)"},
@@ -163,6 +171,7 @@ func (s *settings) daemonOptions() []*option {
 func (s *settings) containerOptions() []*option {
 	return []*option{
 		{flag: "init", key: "init", dst: &s.init, usage: "Run an init as PID 1 of each container"},
+		{flag: "init-path", key: "init-path", dst: &s.initPath, usage: "Program to use as that init (default berth-init, which comes with berthd)"},
 		{flag: "log-driver", key: "log-driver", dst: &s.logDriver, usage: "Log driver of containers that name none"},
 		{flag: "log-opt", key: "log-opts", dst: &s.logOpts, usage: "Option of the default log driver, KEY=VALUE (repeatable)"},
 		{flag: "default-shm-size", key: "default-shm-size", dst: &s.shmSize, usage: "Size of /dev/shm of containers that name none (default 64MiB)"},
@@ -176,6 +185,7 @@ func (s *settings) containerOptions() []*option {
 		{flag: "dns-opt", key: "dns-opts", dst: &s.dnsOptions, usage: "DNS option of containers that name none (repeatable)"},
 		{flag: "dns-search", key: "dns-search", dst: &s.dnsSearch, usage: "DNS search domain of containers that name none (repeatable)"},
 		{flag: "host-gateway-ip", key: "host-gateway-ips", dst: &s.hostGateways, usage: "What host-gateway in --add-host stands for (repeatable, one of each family; default: the default bridge's address)"},
+		{key: "host-gateway-ip", dst: &s.hostGateway, usage: "One of host-gateway-ips, by the name that it had in older files"},
 		{flag: "exec-opt", key: "exec-opts", dst: &s.execOptions, usage: "Only native.cgroupdriver=cgroupfs, which is so"},
 		{flag: "cdi-spec-dir", key: "cdi-spec-dirs", dst: &s.cdiDirs, usage: "Folder of CDI descriptions of devices (repeatable; default /etc/cdi and /var/run/cdi; \"\" for none)"},
 	}
@@ -184,22 +194,23 @@ func (s *settings) containerOptions() []*option {
 // accessOptions are about registries and clients.
 func (s *settings) accessOptions() []*option {
 	return []*option{
-		{flag: "insecure-registry", key: "insecure-registries", dst: &s.insecure, usage: "Registry that may speak plain HTTP or show any certificate: HOST[:PORT] or CIDR (repeatable)"},
-		{flag: "registry-mirror", key: "registry-mirrors", dst: &s.mirrors, usage: "Mirror of Docker Hub, URL (repeatable); those of other registries are configured in certs.d/HOST/hosts.toml"},
-		{flag: "max-concurrent-downloads", key: "max-concurrent-downloads", dst: &s.downloads, usage: "Layers of one pull that are fetched at the same time"},
-		{flag: "max-concurrent-uploads", key: "max-concurrent-uploads", dst: &s.uploads, usage: "Layers of one push that are sent at the same time"},
-		{flag: "max-download-attempts", key: "max-download-attempts", dst: &s.attempts, usage: "Attempts to transfer a layer before the pull or push fails"},
+		{flag: "insecure-registry", key: "insecure-registries", live: true, dst: &s.insecure, usage: "Registry that may speak plain HTTP or show any certificate: HOST[:PORT] or CIDR (repeatable)"},
+		{flag: "registry-mirror", key: "registry-mirrors", live: true, dst: &s.mirrors, usage: "Mirror of Docker Hub, URL (repeatable); those of other registries are configured in certs.d/HOST/hosts.toml"},
+		{flag: "max-concurrent-downloads", key: "max-concurrent-downloads", live: true, dst: &s.downloads, usage: "Layers of one pull that are fetched at the same time"},
+		{flag: "max-concurrent-uploads", key: "max-concurrent-uploads", live: true, dst: &s.uploads, usage: "Layers of one push that are sent at the same time"},
+		{flag: "max-download-attempts", key: "max-download-attempts", live: true, dst: &s.attempts, usage: "Attempts to transfer a layer before the pull or push fails"},
 		{flag: "http-proxy", key: "proxies.http-proxy", dst: &s.proxies.HTTP, usage: "Proxy for plain HTTP registries (default HTTP_PROXY of the environment)"},
 		{flag: "https-proxy", key: "proxies.https-proxy", dst: &s.proxies.HTTPS, usage: "Proxy for HTTPS registries (default HTTPS_PROXY of the environment)"},
 		{flag: "no-proxy", key: "proxies.no-proxy", dst: &s.proxies.No, usage: "Hosts and networks that are reached without a proxy, separated by commas (default NO_PROXY of the environment)"},
-		{key: "builder", dst: &s.builder},
+		{key: "builder", dst: &s.builder, usage: "Builder's cache, entitlements and frontends: see build.md"},
 		{flag: "tls", key: "tls", dst: &s.tls, usage: "Use TLS on tcp hosts; implied by --tlsverify. An explicit --tls=false allows tcp without any protection"},
 		{flag: "tlsverify", key: "tlsverify", dst: &s.tlsVerify, usage: "Use TLS and demand a certificate of clients"},
 		{flag: "tlscacert", key: "tlscacert", dst: &s.tlsCACert, usage: "CA that clients' certificates are checked against"},
 		{flag: "tlscert", key: "tlscert", dst: &s.tlsCert, usage: "Certificate of the server"},
 		{flag: "tlskey", key: "tlskey", dst: &s.tlsKey, usage: "Key of the server"},
+		{flag: "feature", key: "features", dst: &s.features, usage: "dockerd's features, NAME=BOOL: containerd-snapshotter and buildkit are always on, cdi may be off (repeatable)"},
 		{flag: "metrics-addr", key: "metrics-addr", dst: &s.metricsAddr, usage: "HOST:PORT to serve metrics for Prometheus at, under /metrics"},
-		{flag: "shutdown-timeout", key: "shutdown-timeout", dst: &s.shutdownTimeout, usage: "Seconds that requests get to finish at shutdown, -1 for no end; containers go on"},
+		{flag: "shutdown-timeout", key: "shutdown-timeout", live: true, dst: &s.shutdownTimeout, usage: "Seconds that requests get to finish at shutdown, -1 for no end; containers go on"},
 		{flag: "live-restore", key: "live-restore", dst: &s.liveRestore, usage: "Containers outlive the daemon: always so, accepted for dockerd's configurations"},
 		{flag: "validate", dst: &s.validate, usage: "Check the configuration and exit"},
 		{flag: "version", short: "v", dst: &s.version, usage: "Print the version and exit"},

@@ -224,7 +224,7 @@ func TestPullGoesOn(t *testing.T) {
 func TestPullRetries(t *testing.T) {
 	f, b := startFaulty(t), newBench(t)
 	f.registry.push("x", "1", archive.Options{})
-	b.cfg.Transfers.RetryDelay = time.Second
+	b.cfg.Transfers.Set(Transfers{RetryDelay: time.Second})
 	f.is(&failure{method: http.MethodGet, path: f.layer("x", "1").Digest.String(), times: 2, status: http.StatusBadGateway})
 	out, err := b.fetched(f.host+"/x:1", PullOptions{})
 	if err != nil {

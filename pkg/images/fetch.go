@@ -32,7 +32,7 @@ func (p *pull) fetch(ctx context.Context, ref reference.Named, out *progress.Rep
 	if !images.IsManifestType(desc.MediaType) && !images.IsIndexType(desc.MediaType) {
 		return desc, errdefs.ErrNotImplemented.WithMessage(fmt.Sprintf("%s is not an image: media type %q is not supported", reference.FamiliarString(ref), desc.MediaType))
 	}
-	u, err := s.layers.Begin(ctx, out.Applier(s.client.DiffService()), int64(s.cfg.Transfers.Downloads))
+	u, err := s.layers.Begin(ctx, out.Applier(s.client.DiffService()), int64(s.cfg.Transfers.get().Downloads))
 	if err != nil {
 		return desc, err
 	}
@@ -113,7 +113,7 @@ func (f *fetch) document(ctx context.Context, desc ocispec.Descriptor) ([]ocispe
 
 // blob fetches one, again after a while when the network or the registry fail.
 func (f *fetch) blob(ctx context.Context, desc ocispec.Descriptor) error {
-	t := f.s.cfg.Transfers
+	t := f.s.cfg.Transfers.get()
 	for attempt := 1; ; attempt++ {
 		err := f.once(ctx, desc)
 		if err == nil || attempt >= t.Attempts || !remote.Transient(err) {
@@ -244,6 +244,6 @@ func (f *fetch) manifest(ctx context.Context, children []ocispec.Descriptor) err
 		}
 		here[c.Digest] = err == nil
 	}
-	f.out.Announce(children, func(id digest.Digest) bool { return here[id] }, f.s.cfg.Transfers.Downloads)
+	f.out.Announce(children, func(id digest.Digest) bool { return here[id] }, f.s.cfg.Transfers.get().Downloads)
 	return nil
 }

@@ -84,9 +84,11 @@ func openBench(t *testing.T, namespace string, r remote.Config) *bench {
 func openClient(t *testing.T, c *client.Client, namespace string, r remote.Config) *bench {
 	t.Helper()
 	b := &bench{t: t, ctx: namespaces.WithNamespace(t.Context(), namespace)}
+	bounds := &Bounds{}
+	bounds.Set(Transfers{RetryDelay: time.Millisecond})
 	s, err := Open(t.Context(), Config{
 		Client: c, Namespace: namespace, Snapshotter: engine.Snapshotter(), Registries: remote.New(r),
-		Transfers: Transfers{RetryDelay: time.Millisecond},
+		Transfers: bounds,
 		Events: func(m events.Message) {
 			b.mu.Lock()
 			defer b.mu.Unlock()

@@ -155,7 +155,7 @@ func (p *push) send(ctx context.Context, ref reference.Named, desc ocispec.Descr
 	}
 	put := remotes.PushHandler(out.Pusher(pusher, tracker), store)
 	group, gctx := errgroup.WithContext(ctx)
-	group.SetLimit(p.s.cfg.Transfers.Uploads)
+	group.SetLimit(p.s.cfg.Transfers.get().Uploads)
 	for _, d := range blobs {
 		group.Go(func() error {
 			d, err := withSources(gctx, store, d)
@@ -178,7 +178,7 @@ func (p *push) send(ctx context.Context, ref reference.Named, desc ocispec.Descr
 
 // blob sends one, again after a while when the network or the registry fail.
 func (p *push) blob(ctx context.Context, desc ocispec.Descriptor, put images.HandlerFunc, out *progress.Reporter) error {
-	t := p.s.cfg.Transfers
+	t := p.s.cfg.Transfers.get()
 	for attempt := 1; ; attempt++ {
 		_, err := put(ctx, desc)
 		if err == nil {

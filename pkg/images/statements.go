@@ -14,7 +14,7 @@ import (
 // belongs to the image, but there is nothing to unpack. A registry that lacks it, as
 // mirrors and copies of single platforms do, does not make the pull fail.
 func (f *fetch) statements(ctx context.Context) error {
-	limit := semaphore.NewWeighted(int64(f.s.cfg.Transfers.Downloads))
+	limit := semaphore.NewWeighted(int64(f.s.cfg.Transfers.get().Downloads))
 	return images.Dispatch(ctx, images.HandlerFunc(func(ctx context.Context, desc ocispec.Descriptor) ([]ocispec.Descriptor, error) {
 		children, err := f.document(ctx, desc)
 		if errdefs.IsNotFound(err) {

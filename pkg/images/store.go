@@ -21,6 +21,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/berth-engine/berth/pkg/images/catalog"
@@ -39,7 +40,7 @@ type Config struct {
 	Namespace   string             // containerd namespace of the images
 	Snapshotter string             // containerd snapshotter that layers are unpacked for
 	Registries  *remote.Registries // nil: with a configuration that says nothing
-	Transfers   Transfers
+	Transfers   *Bounds            // nil: dockerd's defaults
 	Disk        Disk
 
 	// Events receives Docker's image events, one call at a time for each
@@ -64,6 +65,22 @@ func (t Transfers) withDefaults() Transfers {
 		Downloads: cmp.Or(t.Downloads, 3), Uploads: cmp.Or(t.Uploads, 5),
 		Attempts: cmp.Or(t.Attempts, 5), RetryDelay: cmp.Or(t.RetryDelay, 5*time.Second),
 	}
+}
+
+// Bounds are Transfers that may be changed.
+type Bounds struct{ now atomic.Pointer[Transfers] }
+
+// Set changes the bounds for operations that begin from now on.
+func (b *Bounds) Set(t Transfers) {
+	t = t.withDefaults()
+	b.now.Store(&t)
+}
+
+func (b *Bounds) get() Transfers {
+	if t := b.now.Load(); t != nil {
+		return *t
+	}
+	return Transfers{}.withDefaults()
 }
 
 // Store is the images of one containerd namespace. Its methods may be called
@@ -95,10 +112,12 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
 	}
+	if cfg.Transfers == nil {
+		cfg.Transfers = &Bounds{}
+	}
 	if cfg.Registries == nil {
 		cfg.Registries = remote.New(remote.Config{})
 	}
-	cfg.Transfers = cfg.Transfers.withDefaults()
 	run, stop := context.WithCancel(namespaces.WithNamespace(context.WithoutCancel(ctx), cfg.Namespace))
 	s := &Store{
 		cfg: cfg, client: cfg.Client, log: cfg.Logger,
