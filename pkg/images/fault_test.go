@@ -138,7 +138,7 @@ func TestPullResumes(t *testing.T) {
 		"stall": {method: http.MethodGet, times: 3, stall: true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := openBench(t, b.cfg.Namespace+name, remote.Config{Patience: 200 * time.Millisecond})
+			b := openBench(t, b.cfg.Namespace+name, remote.Config{Patience: time.Second})
 			layer := f.layer("x", name)
 			c.path, c.cut = layer.Digest.String(), layer.Size/10
 			f.is(c)
