@@ -75,7 +75,7 @@ var outside = map[string][]string{
 	"github.com/docker/cli":          {"cmd/berth", "test"},
 	"github.com/spf13/cobra":         {"cmd/berth"},
 	"go.etcd.io/bbolt":               {"pkg/store", "pkg/runtime"}, // the embedded containerd's database is one too
-	"github.com/google/nftables":     {"pkg/net", "pkg/shim", "test"},
+	"github.com/google/nftables":     {"pkg/net", "pkg/shim", "cmd/berth", "test"},
 	"github.com/opencontainers/runc": {"cmd/containerd-shim-berth-v2", "pkg/shim"},
 	// Tasks are called in pkg/runtime alone; images and build take its client.
 	"github.com/containerd/containerd/v2/client":         {"pkg/runtime", "pkg/images", "pkg/build", "test"},

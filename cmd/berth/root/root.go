@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/berth-engine/berth/cmd/berth/build"
+	"github.com/berth-engine/berth/cmd/berth/doctor"
 	"github.com/berth-engine/berth/cmd/berth/volumes"
 	"github.com/berth-engine/berth/pkg/config"
 	"github.com/berth-engine/berth/pkg/version"
@@ -64,6 +65,7 @@ func New(dockerCLI *command.DockerCli, name string) (*cobra.Command, *cliflags.C
 	root.Flags().BoolP("version", "v", false, "Print version information and quit")
 	commands.AddCommands(root, dockerCLI)
 	replaceBuild(root, dockerCLI)
+	root.AddCommand(doctor.NewCommand(dockerCLI))
 	if volume, _, err := root.Find([]string{"volume"}); err == nil {
 		volume.AddCommand(volumes.Commands(dockerCLI)...)
 	}
