@@ -45,7 +45,7 @@ func (g *gate) wait(ctx context.Context) error {
 // asked for.
 func TestPullParallel(t *testing.T) {
 	r, b := startRegistry(t, false), newBench(t)
-	b.cfg.Transfers.Downloads = 3
+	b.cfg.Transfers.Set(Transfers{Downloads: 3})
 	r.push("x", "1", archive.Options{Layers: 3, LayerSize: 200000 + int(namespaceCount.Add(1))})
 	layers := map[string]bool{}
 	for _, l := range r.layers("x", "1") {
