@@ -5,6 +5,7 @@ package filters
 import (
 	"encoding/json"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -63,6 +64,18 @@ func (a Args) Match(key, value string) bool {
 // not given.
 func (a Args) MatchFunc(key string, f func(string) bool) bool {
 	return !a.Has(key) || slices.ContainsFunc(a[key], f)
+}
+
+// MatchPattern is Match with regular expressions, as Docker takes names: one of the
+// key's values is value, or is found in it. What is no expression finds nothing.
+func (a Args) MatchPattern(key, value string) bool {
+	return a.MatchFunc(key, func(want string) bool {
+		if want == value {
+			return true
+		}
+		re, err := regexp.Compile(want)
+		return err == nil && re.MatchString(value)
+	})
 }
 
 // MatchLabels says whether all of the key's values, "name" or "name=value",

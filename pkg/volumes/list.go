@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
-	"strings"
 
 	"github.com/berth-engine/berth/pkg/filters"
 	"github.com/containerd/errdefs"
@@ -28,7 +27,7 @@ func (s *Store) List(f filters.Args) ([]volume.Volume, error) {
 	for _, e := range s.catalog.choose(func(e *entry) bool {
 		return (!f.Has("dangling") || dangling == (len(e.refs) == 0)) &&
 			f.Match("driver", e.meta.Driver) && f.MatchLabels("label", e.meta.Labels) &&
-			f.MatchFunc("name", func(v string) bool { return strings.Contains(e.meta.Name, v) })
+			f.MatchPattern("name", e.meta.Name)
 	}) {
 		out = append(out, e.describe())
 	}

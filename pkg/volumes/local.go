@@ -45,7 +45,10 @@ func (m *mounter) useEntry(ctx context.Context, id string, e *entry) (bool, erro
 	if err != nil || on {
 		return true, err
 	}
-	return true, e.mount(ctx)
+	if err := e.mount(ctx); err != nil {
+		return true, fmt.Errorf("error while mounting volume '%s': %w", e.data(), err)
+	}
+	return true, nil
 }
 
 // Unmount says that a container has stopped: volumes with a device that nobody
@@ -101,9 +104,20 @@ func (e *entry) mount(ctx context.Context) error {
 	}
 	flags, data := mountFlags(options)
 	if err := mountAt(device, e.data(), kind, flags, data); err != nil {
-		return fmt.Errorf("failed to mount local volume: mount %s:%s, flags: %#x, data: %s: %w", device, e.data(), flags, redact(data), err)
+		return fmt.Errorf("failed to mount local volume: mount %s:%s%s: %w", device, e.data(), mountDetails(flags, data), err)
 	}
 	return nil
+}
+
+// mountDetails are what Docker's message of a mount that failed tells besides.
+func mountDetails(flags uintptr, data string) (out string) {
+	if flags != 0 {
+		out += fmt.Sprintf(", flags: %#x", flags)
+	}
+	if data != "" {
+		out += ", data: " + redact(data)
+	}
+	return out
 }
 
 // mountAt mounts, and then once more for what a bind takes only when remounted

@@ -90,8 +90,9 @@ func TestDeviceBind(t *testing.T) {
 
 	_, err = s.Create(ctx, volume.CreateRequest{Name: "bad", DriverOpts: map[string]string{"type": "none", "device": "/nonexistent/device", "o": "bind"}})
 	must(t, err)
-	if _, err = s.Mounts(ctx, "c1", &container.Config{}, &container.HostConfig{Binds: []string{"bad:/a"}}, nil); err == nil {
-		t.Error("a device that is not there")
+	want := "error while mounting volume '" + s.catalog.root + "/bad/_data': failed to mount local volume: mount /nonexistent/device:" + s.catalog.root + "/bad/_data, flags: 0x1000: no such file or directory"
+	if _, err = s.Mounts(ctx, "c1", &container.Config{}, &container.HostConfig{Binds: []string{"bad:/a"}}, nil); err == nil || err.Error() != want {
+		t.Errorf("a device that is not there: %v, want %s", err, want)
 	}
 	if got := s.catalog.usedBy("c1"); len(got) != 0 {
 		t.Error("a failed start left a volume in use")

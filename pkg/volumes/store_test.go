@@ -83,7 +83,7 @@ func TestStore(t *testing.T) {
 	if got := names(t, s, nil); got != anonymous.Name+" data" && got != "data "+anonymous.Name {
 		t.Errorf("list %q", got)
 	}
-	for filter, want := range map[string]string{"name=dat": "data", "label=a=1": "data", "label=b": "", "driver=other": "", "name=x": ""} {
+	for filter, want := range map[string]string{"name=dat": "data", "name=^d.*a$": "data", "name=^ata": "", "name=*": "", "label=a=1": "data", "label=b": "", "driver=other": "", "name=x": ""} {
 		k, v, _ := strings.Cut(filter, "=")
 		if got := names(t, s, filters.Args{k: {v}}); got != want {
 			t.Errorf("%s: %q", filter, got)

@@ -13,6 +13,9 @@ func (h handlers) create(w http.ResponseWriter, r *api.Request) error {
 	if err := r.ReadJSON(&q); err != nil {
 		return err
 	}
+	if r.Version < api.V1(42) { // unknown before
+		q.ClusterVolumeSpec = nil
+	}
 	v, err := h.backend.Create(r.Context(), q)
 	if err != nil {
 		return err

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"strings"
 
+	"github.com/berth-engine/berth/pkg/engine/container"
 	"github.com/berth-engine/berth/pkg/engine/spec"
 	"github.com/berth-engine/berth/pkg/engine/unit"
 	"github.com/berth-engine/berth/pkg/instructions"
@@ -44,6 +45,20 @@ type CommitOptions struct {
 	Config          *ctypes.Config // over the container's; nil is none
 }
 
+// present refuses, in Docker's words, what a verb cannot take any more. Conflict.
+func present(u *unit.Unit, verb string) error {
+	is := ""
+	switch u.Status().State {
+	case container.Dead:
+		is = "Dead"
+	case container.Removing:
+		is = "being removed"
+	default:
+		return nil
+	}
+	return errdefs.ErrConflict.WithMessage(fmt.Sprintf("You cannot %s container %s which is %s", verb, u.ID, is))
+}
+
 // Commit makes an image of what a container changed, and returns its ID. Conflict:
 // it is being removed. InvalidArgument: of what is asked for.
 func (c *Contents) Commit(ctx context.Context, ref string, o CommitOptions) (id string, err error) {
@@ -51,8 +66,8 @@ func (c *Contents) Commit(ctx context.Context, ref string, o CommitOptions) (id 
 	if err != nil {
 		return "", err
 	}
-	if u.Status().Gone() {
-		return "", errdefs.ErrConflict.WithMessage(fmt.Sprintf("You cannot commit container %s which is being removed", u.ID))
+	if err := present(u, "commit"); err != nil {
+		return "", err
 	}
 	r := u.View().Record
 	config := imageConfig(r.Config)

@@ -209,9 +209,13 @@ func (c *Contents) ReadArchive(ctx context.Context, ref, name string, open func(
 }
 
 // Export writes the root filesystem as a tar stream: without what is mounted in it.
+// Conflict: it is being removed.
 func (c *Contents) Export(ctx context.Context, ref string, open func() (io.Writer, error)) error {
 	u, err := c.Units.Find(ref)
 	if err != nil {
+		return err
+	}
+	if err := present(u, "export"); err != nil {
 		return err
 	}
 	err = held(ctx, u, func(ctx context.Context) error {

@@ -109,3 +109,18 @@ func TestHeld(t *testing.T) {
 		t.Errorf("of one that is gone: %v", err)
 	}
 }
+
+// What is on its way out is not read any more.
+func TestPresent(t *testing.T) {
+	for state, want := range map[container.State]string{
+		container.Removing: "You cannot export container x which is being removed", container.Dead: "You cannot export container x which is Dead",
+		container.Created: "", container.Running: "", container.Exited: "",
+	} {
+		u := unit.New(&container.Record{ID: "x"}, container.Status{State: state})
+		t.Cleanup(func() { u.Close(errdefs.ErrUnavailable); u.Wait() })
+		err := present(u, "export")
+		if want == "" && err != nil || want != "" && (!errdefs.IsConflict(err) || err.Error() != want) {
+			t.Errorf("%s: %v", state, err)
+		}
+	}
+}

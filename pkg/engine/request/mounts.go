@@ -44,13 +44,17 @@ func asked(hc *ctypes.HostConfig, dest string) bool {
 	return slices.ContainsFunc(hc.Mounts, func(m mount.Mount) bool { return path.Clean(m.Target) == dest })
 }
 
-// inherit takes over the mounts of the containers of --volumes-from, "REF[:ro|rw]",
+// inherit takes over the mounts of the containers of --volumes-from, "REF[:MODE]",
 // and tells of their images what they are, by destination.
 func (p *Plan) inherit(r *container.Record) (map[string]container.MountedImage, error) {
 	images := map[string]container.MountedImage{}
 	for _, ref := range r.HostConfig.VolumesFrom {
 		name, mode, _ := strings.Cut(ref, ":")
-		if mode != "" && mode != "ro" && mode != "rw" && mode != "z" && mode != "Z" {
+		if ref == "" {
+			return nil, errdefs.ErrInvalidArgument.WithMessage("volumes-from specification cannot be an empty string")
+		}
+		readonly, ok := sharedMode(mode)
+		if !ok {
 			return nil, errdefs.ErrInvalidArgument.WithMessage("invalid mode: " + mode)
 		}
 		u, err := p.Units.Find(name)
@@ -69,9 +73,28 @@ func (p *Plan) inherit(r *container.Record) (map[string]container.MountedImage, 
 				images[m.Target] = from.Images[n]
 				n++
 			}
-			m.ReadOnly = m.ReadOnly || mode == "ro"
+			m.ReadOnly = m.ReadOnly || readonly
 			r.Shared = append(r.Shared, m)
 		}
 	}
 	return images, nil
+}
+
+// sharedMode reads the mode of a --volumes-from: of each kind one at most. Labels and
+// consistency are taken, and do nothing.
+func sharedMode(mode string) (readonly, ok bool) {
+	if mode == "" {
+		return false, true
+	}
+	kinds := map[string]string{"ro": "rw", "rw": "rw", "z": "label", "Z": "label", "consistent": "consistency", "cached": "consistency", "delegated": "consistency"}
+	seen := map[string]bool{}
+	for o := range strings.SplitSeq(mode, ",") {
+		kind := kinds[o]
+		if kind == "" || seen[kind] {
+			return false, false
+		}
+		seen[kind] = true
+		readonly = readonly || o == "ro"
+	}
+	return readonly, true
 }
