@@ -28,7 +28,7 @@ type catalog struct {
 
 	turn turn // held to make, rename away or fill in the entry of a volume
 
-	mu      sync.Mutex        // guards the maps, and refs and users of each entry
+	mu      sync.Mutex        // guards the maps, and unborn, refs and users of each entry
 	volumes map[string]*entry // by name
 	running map[string]bool   // containers that were found running at boot
 }
@@ -39,8 +39,11 @@ type entry struct {
 	dir  string   // holds the metadata and data
 	turn turn     // held to mount, unmount and copy into the volume
 
-	refs  map[string]bool // containers that were made with it
-	users map[string]bool // containers that have it mounted
+	// unborn is the container whose creation made it, for as long as nobody else has
+	// asked for it and that one is not there: it goes with a creation that fails.
+	unborn string
+	refs   map[string]bool // containers that were made with it
+	users  map[string]bool // containers that have it mounted
 }
 
 func newEntry(dir string, m metadata) *entry {
@@ -100,8 +103,9 @@ func (c *catalog) find(name string) (*entry, error) {
 }
 
 // obtain gives the volume of m's name, which it makes when there is none, and
-// notes that container ref uses it ("" is nobody).
-func (c *catalog) obtain(ctx context.Context, m metadata, ref string) (*entry, error) {
+// notes that container ref uses it ("" is nobody). unborn says that ref is only being
+// created.
+func (c *catalog) obtain(ctx context.Context, m metadata, ref string, unborn bool) (*entry, error) {
 	if err := m.check(); err != nil {
 		return nil, err
 	}
@@ -118,6 +122,9 @@ func (c *catalog) obtain(ctx context.Context, m metadata, ref string) (*entry, e
 	e, err := c.make(m)
 	if err != nil {
 		return nil, fmt.Errorf("create %s: %w", m.Name, err)
+	}
+	if unborn {
+		e.unborn = ref
 	}
 	c.add(e, ref)
 	return e, nil
@@ -138,8 +145,14 @@ func (c *catalog) existing(name, ref string) *entry {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	e := c.volumes[name]
-	if e != nil && ref != "" {
+	if e == nil {
+		return nil
+	}
+	if ref != "" {
 		e.refs[ref] = true
+	}
+	if ref != e.unborn {
+		e.unborn = ""
 	}
 	return e
 }

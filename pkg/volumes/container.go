@@ -99,7 +99,7 @@ func (s *Store) Prepare(ctx context.Context, id string, cfg *container.Config, h
 		if p.Type != mount.TypeVolume {
 			continue
 		}
-		e, err := s.catalog.obtain(ctx, wanted(p, id), id)
+		e, err := s.catalog.obtain(ctx, wanted(p, id), id, true)
 		if err != nil {
 			return err
 		}
@@ -136,8 +136,9 @@ func (s *Store) Reserve(id string, cfg *container.Config, hc *container.HostConf
 	return nil
 }
 
-// Release forgets a container that is removed. anonymous removes its volumes
-// without a name that no other container has.
+// Release forgets a container that is removed, or whose creation failed. anonymous
+// removes its volumes without a name that no other container has, and those that a
+// failed creation made.
 func (s *Store) Release(ctx context.Context, id string, anonymous bool) error {
 	if err := s.Unmount(ctx, id); err != nil {
 		return err

@@ -20,7 +20,7 @@ func (m *metadata) mounted() bool { return m.Options["type"] != "" || m.Options[
 // use obtains a volume for a user, mounted if it has to be.
 func (m *mounter) use(ctx context.Context, u user, want metadata) (*entry, error) {
 	for {
-		e, err := m.catalog.obtain(ctx, want, u.ref)
+		e, err := m.catalog.obtain(ctx, want, u.ref, false)
 		if err != nil {
 			return nil, err
 		}

@@ -196,13 +196,28 @@ func TestContainerLife(t *testing.T) {
 
 func TestPrepareUndoes(t *testing.T) {
 	s := open(t, t.TempDir())
-	hc := &container.HostConfig{Binds: []string{"/one", "named:/two"}, Mounts: []mount.Mount{{Type: "volume", Source: "x", Target: "/three"}}}
-	err := s.Prepare(context.Background(), "c1", &container.Config{}, hc, nil, nothing)
+	_, err := s.Create(context.Background(), volume.CreateRequest{Name: "there"})
+	must(t, err)
+	hc := &container.HostConfig{Binds: []string{"there:/zero", "/one", "named:/two", "wanted:/wanted"}, Mounts: []mount.Mount{{Type: "volume", Source: "x", Target: "/three"}}}
+	err = s.Prepare(context.Background(), "c1", &container.Config{}, hc, nil, func(p string) (*os.File, error) {
+		if p == "/wanted" { // by somebody else, too, meanwhile
+			_, err := s.Create(context.Background(), volume.CreateRequest{Name: "wanted"})
+			must(t, err)
+		}
+		return nothing(p)
+	})
 	if !errdefs.IsInvalidArgument(err) {
 		t.Fatal(err)
 	}
-	if got := names(t, s, nil); got != "named" || len(s.Users("named")) != 0 {
-		t.Errorf("left %q, users %v", got, s.Users("named"))
+	if got := names(t, s, nil); got != "there wanted" || len(s.Users("there")) != 0 || len(s.Users("wanted")) != 0 {
+		t.Errorf("left %q, users %v and %v", got, s.Users("there"), s.Users("wanted"))
+	}
+	hc.Mounts = nil
+	must(t, s.Prepare(context.Background(), "c2", &container.Config{}, hc, nil, nothing))
+	must(t, s.Born("c2"))
+	must(t, s.Release(context.Background(), "c2", true))
+	if got := names(t, s, nil); got != "named there wanted" {
+		t.Errorf("left %q by a container that was there", got)
 	}
 	missing := filepath.Join(t.TempDir(), "missing")
 	hc = &container.HostConfig{Mounts: []mount.Mount{{Type: "bind", Source: missing, Target: "/x"}}}

@@ -84,7 +84,10 @@ func anonymous(id string, all []points.Point) (names []string) {
 }
 
 // Born says that a container that Prepare was called for exists from now on.
-func (s *Store) Born(id string) error { return s.unborn.forget(id) }
+func (s *Store) Born(id string) error {
+	s.catalog.born(id)
+	return s.unborn.forget(id)
+}
 
 // Doom says that a container is about to be removed with its volumes without a name.
 func (s *Store) Doom(id string) error {

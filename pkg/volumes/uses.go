@@ -29,8 +29,8 @@ func (c *catalog) containers(name string) []string {
 	return sortedKeys(e.refs)
 }
 
-// forget takes a container off all volumes. It gives those without a name that
-// nobody has any more.
+// forget takes a container off all volumes. It gives those that nobody has any more
+// and that have no name, or that its creation made.
 func (c *catalog) forget(id string) (left []*entry) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -39,11 +39,22 @@ func (c *catalog) forget(id string) (left []*entry) {
 			continue
 		}
 		delete(e.refs, id)
-		if e.anonymous() && len(e.refs) == 0 {
+		if (e.anonymous() || e.unborn == id) && len(e.refs) == 0 {
 			left = append(left, e)
 		}
 	}
 	return left
+}
+
+// born says that a container exists: what its creation made is not its alone.
+func (c *catalog) born(id string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, e := range c.volumes {
+		if e.unborn == id {
+			e.unborn = ""
+		}
+	}
 }
 
 // begin notes that a container mounts a volume; false when the volume was

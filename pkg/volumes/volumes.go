@@ -87,7 +87,7 @@ func (s *Store) Create(ctx context.Context, r volume.CreateRequest) (volume.Volu
 		m.Name = anonymousName(unique(), "")
 		m.Labels = withAnonymous(m.Labels)
 	}
-	e, err := s.catalog.obtain(ctx, m, "")
+	e, err := s.catalog.obtain(ctx, m, "", false)
 	if err != nil {
 		return volume.Volume{}, err
 	}
