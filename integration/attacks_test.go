@@ -35,11 +35,15 @@ func TestAttacks(t *testing.T) {
 	}
 	before := pipe(t, nil, "tar", "-C", outside, "-cf", "-", ".")
 	for name, attack := range map[string]func(*testing.T, *harness.Daemon, string){
-		"links swapped while files are moved (CVE-2018-15664)":              swappedLinks,
-		"places of mounts swapped (CVE-2026-41568, -42306)":                 swappedPlaces,
-		"programs of the container (CVE-2019-14271, -2026-41567)":           plantedPrograms,
-		"working directory in the host's descriptors (CVE-2024-21626)":      leakedDescriptors,
-		"a volume's subpath, and its image's folder, are links to the host": linkedSubpaths,
+		"CVE-2018-15664: links swapped while files are copied":                swappedLinks,
+		"CVE-2019-14271: libraries of the container":                          plantedLibraries,
+		"CVE-2024-21626: working directory in the host's descriptors":         leakedDescriptors,
+		"CVE-2026-41567: decompressors of the container":                      plantedPrograms,
+		"CVE-2026-41568: places of mounts swapped before they are made":       swappedPlaces,
+		"CVE-2026-42306: places of mounts swapped before they are mounted on": redirectedMounts,
+		"links swapped while a layer is exported and committed":               swappedLayers,
+		"links swapped while an image's content is copied into a volume":      swappedCopyUp,
+		"a volume's subpath, and its image's folder, are links to the host":   linkedSubpaths,
 	} {
 		t.Run(name, func(t *testing.T) { attack(t, d, outside) })
 	}
@@ -72,6 +76,10 @@ func swappedLinks(t *testing.T, d *harness.Daemon, outside string) {
 			d.Berth("cp", evil, "restless:"+path)
 		}
 	}
+}
+
+func swappedLayers(t *testing.T, d *harness.Daemon, outside string) {
+	runRestless(t, d, outside)
 	for range attempts / 3 {
 		if got := d.Berth("export", "restless"); strings.Contains(got.Stdout, "host-only-7f3a") {
 			t.Fatal("export gave the host's file")
@@ -84,12 +92,143 @@ func swappedLinks(t *testing.T, d *harness.Daemon, outside string) {
 	d.Berth("rmi", "swapped").OK(t)
 }
 
+// swappedPlaces has mounts at places that are not there, or in the host, whenever they
+// are looked for.
 func swappedPlaces(t *testing.T, d *harness.Daemon, outside string) {
-	runRestless(t, d, outside, "-v", "/d/sub/made", "-v", outside+"/f:/d/mounted:ro")
+	runRestless(t, d, outside, "-v", "/d/sub/made", "-v", outside+"/f:/d/mounted:ro", "-v", "/d/new/deep/volume")
 	for range attempts {
 		d.Berth("cp", "restless:/d/sub/made", "-")
 		d.Berth("cp", outside+"/f", "restless:/d/sub/made/x")
+		d.Berth("cp", outside+"/f", "restless:/d/new/deep/volume/x")
+		for _, name := range []string{"sub/made", "mounted", "new"} {
+			if _, err := os.Lstat(filepath.Join(outside, name)); err == nil {
+				t.Fatalf("%s was made on the host", name)
+			}
+		}
 	}
+}
+
+// redirectedMounts has mounts whose places the host has, too.
+func redirectedMounts(t *testing.T, d *harness.Daemon, outside string) {
+	d.Berth("run", "--rm", "-v", "redirected:/v", image, "sh", "-c", "echo evil >/v/f").OK(t)
+	t.Cleanup(func() { d.Berth("volume", "rm", "redirected").OK(t) }) // after its container
+	runRestless(t, d, outside, "-v", "redirected:/d/sub")
+	stop, stopped := make(chan struct{}), make(chan error, 1)
+	go func() { stopped <- watchHost(d, outside, stop) }()
+	evil := filepath.Join(t.TempDir(), "evil")
+	if err := os.WriteFile(evil, []byte("evil"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for range attempts {
+		if got := d.Berth("cp", "restless:/d/sub", "-"); strings.Contains(got.Stdout, "host-only-7f3a") {
+			t.Error("cp gave the host's file")
+		}
+		d.Berth("cp", evil, "restless:/d/sub/f")
+		d.Berth("cp", evil, "restless:/d/sub/g")
+	}
+	close(stop)
+	if err := <-stopped; err != nil {
+		t.Error(err)
+	}
+}
+
+// watchHost looks all the time whether anything is mounted on a folder of the host, for
+// any thread of the daemon, or whether it reads otherwise.
+func watchHost(d *harness.Daemon, outside string, stop <-chan struct{}) error {
+	for {
+		tables, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/mountinfo", d.Pid()))
+		if err != nil {
+			return err
+		}
+		for _, table := range tables {
+			if b, err := os.ReadFile(table); err == nil && bytes.Contains(b, []byte(" "+outside)) {
+				return fmt.Errorf("%s has a mount at %s", table, outside)
+			}
+		}
+		if b, err := os.ReadFile(filepath.Join(outside, "sub/f")); err != nil || string(b) != "host-only-7f3a\n" {
+			return fmt.Errorf("the host's file reads %q, %w", b, err)
+		}
+		select {
+		case <-stop:
+			return nil
+		default:
+		}
+	}
+}
+
+// swappedCopyUp exchanges what comes into a volume that is in use for links, while it
+// is filled for another container.
+func swappedCopyUp(t *testing.T, d *harness.Daemon, outside string) {
+	d.Berth("run", "--name", "full", image, "sh", "-c", "for i in $(seq 40); do mkdir -p /full/$i/sub; for j in 1 2 3 4; do echo evil >/full/$i/f$j; echo evil >/full/$i/sub/f$j; done; done").OK(t)
+	d.Berth("commit", "full", "full").OK(t)
+	d.Berth("run", "-d", "--name", "swapping", "-v", "shared:/v", image, "sh", "-c",
+		`while :; do for x in /v/*/ /v/*/sub; do [ ! -L "${x%/}" ] && [ -d "$x" ] && mv "${x%/}" "/gone$((n=n+1))" && ln -s "$0" "${x%/}"; done; done 2>/dev/null`, outside).OK(t)
+	swapped := 0
+	for range attempts {
+		d.Berth("create", "--name", "filled", "-v", "shared:/full", "full") // fails or not
+		if got := d.Berth("volume", "export", "shared"); strings.Contains(got.Stdout, "host-only-7f3a") {
+			t.Error("the export has the host's file")
+		}
+		swapped += strings.Count(d.Berth("exec", "swapping", "sh", "-c", "ls -l /v /v/*").Stdout, " -> "+outside)
+		d.Berth("rm", "-f", "filled").OK(t)
+		d.Berth("exec", "swapping", "sh", "-c", "rm -rf /v/* /gone*; [ -z \"$(ls /v)\" ]")
+	}
+	if swapped == 0 {
+		t.Error("nothing was swapped: the attack does nothing")
+	}
+	d.Berth("rm", "-f", "swapping", "full").OK(t)
+	d.Berth("volume", "rm", "shared").OK(t)
+	d.Berth("rmi", "full").OK(t)
+}
+
+// plantedLibraries puts libraries that tell when they are loaded where a program that
+// looks up a user's name or unpacks something would look for its own.
+func plantedLibraries(t *testing.T, d *harness.Daemon, outside string) {
+	dir := t.TempDir()
+	source, library := filepath.Join(dir, "ran.c"), filepath.Join(dir, "ran.so")
+	text := fmt.Sprintf("#include <fcntl.h>\n__attribute__((constructor)) void ran(void) { open(\"/ran\", O_CREAT|O_WRONLY, 0644); open(\"%s/ran\", O_CREAT|O_WRONLY, 0644); }\n", outside)
+	if err := os.WriteFile(source, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	pipe(t, nil, "cc", "-shared", "-fPIC", "-o", library, source)
+	d.Berth("create", "--name", "planted", "-u", "planted:planted", image, "true").OK(t)
+	plant := filepath.Join(dir, "root")
+	for _, name := range []string{
+		"lib/libnss_files.so.2", "lib/x86_64-linux-gnu/libnss_files.so.2", "lib/x86_64-linux-gnu/libnss_dns.so.2", "lib64/libnss_files.so.2", "usr/lib/libnss_files.so.2",
+		"lib/x86_64-linux-gnu/libc.so.6", "lib/x86_64-linux-gnu/libz.so.1", "lib/x86_64-linux-gnu/liblzma.so.5",
+	} {
+		at := filepath.Join(plant, name)
+		b, err := os.ReadFile(library)
+		if err == nil {
+			err = os.MkdirAll(filepath.Dir(at), 0o755)
+		}
+		if err == nil {
+			err = os.WriteFile(at, b, 0o755)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.MkdirAll(filepath.Join(plant, "etc"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{"nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\n", "passwd": "planted:x:7:8::/:/bin/sh\n", "group": "planted:x:8:\n", "ld.so.preload": "/lib/libnss_files.so.2\n"} {
+		if err := os.WriteFile(filepath.Join(plant, "etc", name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d.Berth("cp", plant+"/.", "planted:/").OK(t)
+	d.Berth("cp", "-a", plant, "planted:/owned").OK(t)
+	stream := d.Berth("cp", "-a", "planted:/owned", "-").Stdout
+	d.Client(harness.BerthCLI(), bytes.NewReader(pipe(t, []byte(stream), "xz")), "cp", "-a", "-", "planted:/etc").OK(t)
+	d.Berth("export", "planted").OK(t)
+	d.Berth("commit", "planted", "planted").OK(t)
+	d.Berth("cp", "planted:/ran", "-").Fails(t, 1, "Could not find the file")
+	if _, err := os.Lstat(filepath.Join(outside, "ran")); err == nil {
+		t.Error("a library of the container was loaded")
+	}
+	d.Berth("rm", "planted").OK(t)
+	d.Berth("rmi", "planted").OK(t)
 }
 
 func plantedPrograms(t *testing.T, d *harness.Daemon, outside string) {
