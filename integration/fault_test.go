@@ -1,6 +1,8 @@
 package integration
 
 import (
+	"bytes"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -146,5 +148,131 @@ func TestKilledWhileHeld(t *testing.T) {
 	s.ok("rmi", "half:v1")
 	s.is("", "images", "-q", "--filter", "dangling=true", "--filter", "reference=half")
 	s.ok("volume", "rm", "data")
+	awaitClean(t, d)
+}
+
+// TestKilledVolumes kills berthd at each step of what makes, fills, exchanges and removes
+// a volume: it is whole, as it was, or absent, and nothing else is left.
+func TestKilledVolumes(t *testing.T) {
+	t.Parallel()
+	d := start(t, harness.Options{Binary: "berthd-faults"})
+	s := script{t, d, harness.BerthCLI()}
+	file := filepath.Join(t.TempDir(), "new.tar")
+	s.ok("run", "--rm", "-v", "made:/v", image, "sh", "-c", "echo new >/v/f; echo new >/v/g")
+	s.ok("volume", "export", "-o", file, "made")
+	s.ok("volume", "rm", "made")
+	s.ok("run", "--name", "maker", image, "sh", "-c", "mkdir /v; echo new >/v/f; echo new >/v/g")
+	s.ok("commit", "maker", "full:v1")
+	s.ok("rm", "maker")
+	old := func(s script) {
+		s.ok("run", "--rm", "-v", "vol:/v", image, "sh", "-c", "echo old >/v/f; echo old >/v/g")
+	}
+	for _, c := range []struct {
+		point string
+		setup func(script)
+		act   []string
+		want  string // what the volume holds afterwards; "": there is none, "-": it is empty
+	}{
+		{"volume.staged", nil, []string{"volume", "create", "vol"}, ""},
+		{"volume.placed", nil, []string{"volume", "create", "vol"}, "-"},
+		{"volume.gone", old, []string{"volume", "rm", "vol"}, ""},
+		{"copyup.copied", nil, []string{"create", "-v", "vol:/v", "full:v1"}, "-"},
+		{"copyup.placed", nil, []string{"create", "-v", "vol:/v", "full:v1"}, "newnew"},
+		{"volume.filled", nil, []string{"volume", "import", "-i", file, "vol"}, ""},
+		{"volume.placed", nil, []string{"volume", "import", "-i", file, "vol"}, "newnew"},
+		{"volume.filled", old, []string{"volume", "import", "--replace", "-i", file, "vol"}, "oldold"},
+		{"volume.exchanged", old, []string{"volume", "import", "--replace", "-i", file, "vol"}, "newnew"},
+	} {
+		t.Run(strings.Join(c.act[:2], " ")+" "+c.point, func(t *testing.T) {
+			s := script{t, d, s.client}
+			if c.setup != nil {
+				c.setup(s)
+			}
+			d.Terminate()
+			d.Run("BERTH_FAULT=" + c.point)
+			s.do(c.act...)
+			d.AwaitEnd()
+			d.Run()
+			if c.want == "" {
+				s.volumeNames("")
+			} else {
+				s.volumeNames("vol")
+				s.is(strings.Trim(c.want, "-"), "run", "--rm", "-v", "vol:/v:nocopy", image, "sh", "-c", "cat /v/f /v/g 2>/dev/null | tr -d '\\n'")
+			}
+			s.onlyVolumes()
+			s.ok("volume", "rm", "-f", "vol")
+			s.volumeNames("")
+			s.empty()
+			awaitClean(t, d)
+		})
+	}
+	s.ok("rmi", "full:v1")
+}
+
+// onlyVolumes: the folder of volumes has nothing half made or half removed.
+func (s script) onlyVolumes() {
+	s.t.Helper()
+	entries, err := os.ReadDir(filepath.Join(s.d.Data(), "volumes"))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	var names []string
+	for _, e := range entries {
+		if e.Name() != ".subpaths" && e.Name() != ".unborn" {
+			names = append(names, e.Name())
+		}
+	}
+	if got, want := strings.Join(names, " "), strings.Join(strings.Fields(s.ok("volume", "ls", "-q")), " "); got != want {
+		s.t.Errorf("the folder of volumes has %q, the volumes are %q", got, want)
+	}
+}
+
+// TestKilledWhileFed kills berthd while a client sends it an archive: what it was to
+// become is not there, and what was there still is.
+func TestKilledWhileFed(t *testing.T) {
+	t.Parallel()
+	d := start(t, harness.Options{})
+	s := script{t, d, harness.BerthCLI()}
+	var archive bytes.Buffer
+	if err := writeTree(&archive, 4000); err != nil {
+		t.Fatal(err)
+	}
+	s.ok("create", "--name", "box", "-v", "inbox:/v", image, "cat", "/etc/hostname")
+	s.ok("run", "--rm", "-v", "old:/v", image, "sh", "-c", "echo old >/v/f")
+	images := s.ok("images", "-qa")
+	for _, args := range [][]string{
+		{"volume", "import", "new"}, {"volume", "import", "--replace", "old"}, {"import", "-", "half:v1"}, {"load"}, {"cp", "-", "box:/v"}, {"cp", "-", "box:/"},
+	} {
+		t.Run(strings.Join(args, " "), func(t *testing.T) {
+			s := script{t, d, s.client}
+			cmd := d.Command(t.Context(), s.client, args...)
+			in, err := cmd.StdinPipe()
+			if err == nil {
+				err = cmd.Start()
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			// The half of it is more than pipes and sockets hold: berthd has begun.
+			if _, err := in.Write(archive.Bytes()[:archive.Len()/2]); err != nil {
+				t.Fatal(err)
+			}
+			d.Kill()
+			_ = in.Close() // some clients wait for it
+			if err := cmd.Wait(); err == nil {
+				t.Error("the client says that all is well")
+			}
+			d.Run()
+			s.volumeNames("inbox old")
+			s.onlyVolumes()
+			s.is("old", "run", "--rm", "-v", "old:/v", image, "cat", "/v/f")
+			s.is(images, "images", "-qa")
+			if got := s.ok("start", "-a", "box"); got != s.ok("inspect", "-f", "{{.Config.Hostname}}", "box") {
+				t.Errorf("the container prints %q", got)
+			}
+		})
+	}
+	s.ok("rm", "box")
+	s.ok("volume", "rm", "inbox", "old")
 	awaitClean(t, d)
 }

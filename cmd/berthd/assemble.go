@@ -103,6 +103,7 @@ func assemble(ctx context.Context, cfg *config.Config, db *store.DB, log *slog.L
 	if p.volumes, err = volumes.Open(volumes.Config{
 		Root: filepath.Join(cfg.DataRoot, "volumes"), DataRoot: cfg.DataRoot,
 		Publish: p.bus.Publish, Freeze: p.freeze, Images: p.runtime.OpenImage, Logger: log,
+		FaultPoint: faultPoint,
 	}); err != nil {
 		return nil, err
 	}

@@ -32,6 +32,27 @@ func copyTree(ctx context.Context, dst, src *os.File, clone bool) error {
 	return c.dir(int(dst.Fd()), int(src.Fd()), ".", 0)
 }
 
+// MoveTree moves what is in folder src into folder dst of the same file system, and
+// gives it src's owner, mode, times and extended attributes. What dst has already stays
+// as it is.
+func MoveTree(dst, src *os.File) error {
+	var st unix.Stat_t
+	if err := unix.Fstat(int(src.Fd()), &st); err != nil {
+		return &os.PathError{Op: "stat", Path: src.Name(), Err: err}
+	}
+	names, err := readNames(int(src.Fd()))
+	if err != nil {
+		return &os.PathError{Op: "readdir", Path: src.Name(), Err: err}
+	}
+	for _, name := range names {
+		err := unix.Renameat2(int(src.Fd()), name, int(dst.Fd()), name, unix.RENAME_NOREPLACE)
+		if err != nil && !errors.Is(err, unix.EEXIST) {
+			return &os.PathError{Op: "rename", Path: name, Err: err}
+		}
+	}
+	return (&copier{}).attributes(fdPath(int(dst.Fd()), ""), fdPath(int(src.Fd()), ""), ".", &st)
+}
+
 type copier struct {
 	ctx   context.Context
 	root  int              // the destination's folder

@@ -106,3 +106,36 @@ func TestCloneTree(t *testing.T) {
 		t.Errorf("the clone took %d blocks of %d bytes", before.Bfree-after.Bfree, after.Bsize)
 	}
 }
+
+// What is moved arrives as a whole, and takes nobody's place.
+func TestMoveTree(t *testing.T) {
+	base := t.TempDir()
+	open := func(name string, mode os.FileMode) *os.File {
+		t.Helper()
+		at := filepath.Join(base, name)
+		check(t, os.Mkdir(at, 0o700))
+		check(t, os.Chmod(at, mode))
+		f, err := os.Open(at)
+		check(t, err)
+		t.Cleanup(func() { f.Close() })
+		return f
+	}
+	write := func(name, content string) {
+		t.Helper()
+		check(t, os.MkdirAll(filepath.Dir(filepath.Join(base, name)), 0o755))
+		check(t, os.WriteFile(filepath.Join(base, name), []byte(content), 0o600))
+	}
+	dst, src := open("dst", 0o700), open("src", 0o751)
+	write("src/dir/f", "moved")
+	write("src/there", "new")
+	write("dst/there", "old")
+	check(t, MoveTree(dst, src))
+	for name, want := range map[string]string{"dst/dir/f": "moved", "dst/there": "old", "src/there": "new"} {
+		if got, err := os.ReadFile(filepath.Join(base, name)); err != nil || string(got) != want {
+			t.Errorf("%s: %q, %v", name, got, err)
+		}
+	}
+	if info, err := dst.Stat(); err != nil || info.Mode().Perm() != 0o751 {
+		t.Errorf("%v, %v", info, err)
+	}
+}

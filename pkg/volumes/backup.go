@@ -174,6 +174,7 @@ func (b *Backups) staged(ctx context.Context, m metadata, fill func(data string)
 	if err := errors.Join(fill(data), syncfs(data)); err != nil {
 		return v, fmt.Errorf("volume %s: %w", m.Name, err)
 	}
+	b.catalog.fault("volume.filled")
 	if err := b.catalog.turn.take(ctx); err != nil {
 		return v, err
 	}
@@ -225,6 +226,7 @@ func (b *Backups) exchange(ctx context.Context, e *entry, data string, replace b
 	if err := unix.Renameat2(unix.AT_FDCWD, data, unix.AT_FDCWD, e.data(), unix.RENAME_EXCHANGE); err != nil {
 		return &os.PathError{Op: "rename", Path: e.data(), Err: err}
 	}
+	b.catalog.fault("volume.exchanged")
 	return syncDir(e.dir)
 }
 

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"maps"
 	"os"
 	"path/filepath"
@@ -23,8 +22,9 @@ import (
 // catalog knows which volumes there are and brings them into being and away.
 // uses.go has who uses them.
 type catalog struct {
-	root string
-	news teller
+	root  string
+	news  teller
+	fault func(name string)
 
 	turn turn // held to make, rename away or fill in the entry of a volume
 
@@ -66,8 +66,9 @@ func (e *entry) describe() volume.Volume {
 }
 
 // openCatalog reads the volumes in root and sweeps what a killed daemon left.
-func openCatalog(root string, news teller, logger *slog.Logger) (*catalog, error) {
-	c := &catalog{root: root, news: news, turn: make(turn, 1), volumes: map[string]*entry{}, running: map[string]bool{}}
+func openCatalog(cfg Config) (*catalog, error) {
+	root, logger := cfg.Root, cfg.Logger
+	c := &catalog{root: root, news: cfg.Publish, fault: cfg.FaultPoint, turn: make(turn, 1), volumes: map[string]*entry{}, running: map[string]bool{}}
 	entries, err := os.ReadDir(root)
 	if err != nil {
 		return nil, err
@@ -187,6 +188,7 @@ func (c *catalog) stage(m metadata) (tmp string, _ metadata, err error) {
 	if err := fill(tmp, m); err != nil {
 		return "", m, errors.Join(err, sweep(tmp))
 	}
+	c.fault("volume.staged")
 	return tmp, m, nil
 }
 
@@ -197,6 +199,7 @@ func (c *catalog) place(tmp string, m metadata) (*entry, error) {
 		// EEXIST: a folder that is no volume of ours; it is not touched.
 		return nil, errors.Join(&os.PathError{Op: "rename", Path: dir, Err: err}, sweep(tmp))
 	}
+	c.fault("volume.placed")
 	return newEntry(dir, m), syncDir(c.root)
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/volume"
 	"golang.org/x/sys/unix"
 )
 
@@ -151,6 +152,24 @@ func TestCopyUp(t *testing.T) {
 		t.Error("a running container's volume was exchanged")
 	}
 	checkCopy(t, src, data("other"))
+	// One with a device is filled in place, or not at all.
+	device := t.TempDir()
+	must(t, unix.Mount("tmpfs", device, "tmpfs", 0, "size=64k"))
+	t.Cleanup(func() { must(t, unix.Unmount(device, unix.MNT_DETACH)) })
+	_, err = s.Create(ctx, volume.CreateRequest{Name: "small", DriverOpts: map[string]string{"type": "none", "device": device, "o": "bind"}})
+	must(t, err)
+	large := t.TempDir()
+	must(t, os.WriteFile(filepath.Join(large, "a"), []byte("a"), 0o600))
+	must(t, os.WriteFile(filepath.Join(large, "b"), make([]byte, 1<<20), 0o600))
+	fill := func() error {
+		return s.Prepare(ctx, "c6", &container.Config{}, &container.HostConfig{Binds: []string{"small:/data"}}, nil, func(string) (*os.File, error) { return os.Open(large) })
+	}
+	if err := fill(); !errors.Is(err, unix.ENOSPC) {
+		t.Errorf("more than the device holds: %v", err)
+	}
+	if left, err := os.ReadDir(device); err != nil || len(left) != 0 {
+		t.Errorf("half of it is left: %v, %v", left, err)
+	}
 	entries, _ := os.ReadDir(root)
 	for _, e := range entries {
 		if e.Name()[0] == '.' {

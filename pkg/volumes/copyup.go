@@ -15,9 +15,8 @@ import (
 )
 
 // copyUp fills an empty volume with what the container's image has at dest, and
-// gives it that folder's owner and mode. A volume that nobody else uses gets it
-// all at once, by a rename: a kill leaves it empty, and the next container
-// copies again.
+// gives it that folder's owner and mode: all at once, by renames, so that a kill or a
+// full disk leaves it empty, and the next container copies again.
 func (s *Store) copyUp(ctx context.Context, e *entry, dest string, open OpenDir) error {
 	if err := e.turn.take(ctx); err != nil {
 		return err
@@ -69,38 +68,68 @@ func (s *Store) fillEmpty(ctx context.Context, e *entry, dest string, open OpenD
 		return fmt.Errorf("container's %s: %w", dest, err)
 	}
 	defer src.Close()
-	if s.catalog.busy(e) || e.meta.mounted() {
-		return files.CopyTree(ctx, data, src)
+	if e.meta.mounted() {
+		return s.fillDevice(ctx, e, data, src)
 	}
-	return copyStaged(ctx, e, src)
+	return s.fillStaged(ctx, e, data, src)
 }
 
-// copyStaged copies beside the data folder and exchanges the two.
-func copyStaged(ctx context.Context, e *entry, src *os.File) error {
+// fillDevice copies into a file system of its own, where nothing can be put in place
+// at once. What fails is taken away again, unless somebody writes there besides.
+func (s *Store) fillDevice(ctx context.Context, e *entry, data, src *os.File) error {
+	err := files.CopyTree(ctx, data, src)
+	if err != nil && !s.catalog.busy(e) {
+		err = errors.Join(err, wipe(e.data()))
+	}
+	return err
+}
+
+func wipe(dir string) error {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	entries, err := fs.ReadDir(root.FS(), ".")
+	for _, entry := range entries {
+		err = errors.Join(err, root.RemoveAll(entry.Name()))
+	}
+	return err
+}
+
+// fillStaged copies beside the data folder and exchanges the two. A folder that a
+// container has mounted gets what was copied instead, when all of it is there.
+func (s *Store) fillStaged(ctx context.Context, e *entry, data, src *os.File) error {
 	stage := filepath.Join(filepath.Dir(e.dir), newPrefix+unique())
 	if err := os.Mkdir(stage, 0o700); err != nil {
 		return err
 	}
-	if err := stageAndSwap(ctx, e, filepath.Join(stage, dataDir), src); err != nil {
+	copied, err := copyTo(ctx, filepath.Join(stage, dataDir), src)
+	if err != nil {
 		return errors.Join(err, sweep(stage))
 	}
-	return sweep(stage)
+	defer copied.Close()
+	s.fault("copyup.copied")
+	if s.catalog.busy(e) {
+		err = files.MoveTree(data, copied)
+	} else {
+		err = unix.Renameat2(unix.AT_FDCWD, copied.Name(), unix.AT_FDCWD, e.data(), unix.RENAME_EXCHANGE)
+	}
+	s.fault("copyup.placed")
+	return errors.Join(err, sweep(stage))
 }
 
-func stageAndSwap(ctx context.Context, e *entry, stage string, src *os.File) error {
-	if err := os.Mkdir(stage, 0o700); err != nil {
-		return err
+// copyTo makes a folder with all that src has, on the disk.
+func copyTo(ctx context.Context, dir string, src *os.File) (*os.File, error) {
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return nil, err
 	}
-	dst, err := os.OpenFile(stage, unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
+	dst, err := os.OpenFile(dir, unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer dst.Close()
-	if err := files.CopyTree(ctx, dst, src); err != nil {
-		return err
+	if err := errors.Join(files.CopyTree(ctx, dst, src), syncfs(dir)); err != nil {
+		return nil, errors.Join(err, dst.Close())
 	}
-	if err := syncfs(stage); err != nil {
-		return err
-	}
-	return unix.Renameat2(unix.AT_FDCWD, stage, unix.AT_FDCWD, e.data(), unix.RENAME_EXCHANGE)
+	return dst, nil
 }

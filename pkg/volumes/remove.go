@@ -34,6 +34,7 @@ func (c *catalog) remove(ctx context.Context, name string, force bool) error {
 		return fmt.Errorf("remove %s: %w", name, err)
 	}
 	// From here on the volume does not exist, whatever happens.
+	c.fault("volume.gone")
 	c.news.tell(events.ActionDestroy, e.meta, nil)
 	if err := sweep(gone); err != nil {
 		return fmt.Errorf("remove %s: %w", name, err)

@@ -40,6 +40,8 @@ type Config struct {
 	Freeze   Freeze // pauses containers, while their volumes are copied
 	Images   OpenImage
 	Logger   *slog.Logger
+	// FaultPoint is called at each step whose interruption tests cover; optional.
+	FaultPoint func(name string)
 }
 
 // OpenImage opens what the n-th image that is mounted into a container (from 0, in
@@ -55,6 +57,7 @@ type Store struct {
 	unborn  unborn
 	news    teller
 	logger  *slog.Logger
+	fault   func(name string)
 }
 
 // Open reads the volumes below c.Root, which it makes when it is not there, and
@@ -63,7 +66,10 @@ func Open(c Config) (*Store, error) {
 	if err := os.MkdirAll(c.Root, 0o711); err != nil {
 		return nil, fmt.Errorf("volumes: %w", err)
 	}
-	all, err := openCatalog(c.Root, c.Publish, c.Logger)
+	if c.FaultPoint == nil {
+		c.FaultPoint = func(string) {}
+	}
+	all, err := openCatalog(c)
 	if err != nil {
 		return nil, fmt.Errorf("volumes: %w", err)
 	}
@@ -73,7 +79,7 @@ func Open(c Config) (*Store, error) {
 		recursiveReadonly: !errors.Is(unix.MountSetattr(-1, "", unix.AT_EMPTY_PATH, &unix.MountAttr{}), unix.ENOSYS),
 	}
 	b := &Backups{catalog: all, mounter: m, freeze: c.Freeze}
-	return &Store{catalog: all, parser: points.Parser{DataRoot: c.DataRoot}, mounter: m, backups: b, unborn: unborn(filepath.Join(c.Root, unbornDir)), news: c.Publish, logger: c.Logger}, nil
+	return &Store{catalog: all, parser: points.Parser{DataRoot: c.DataRoot}, mounter: m, backups: b, unborn: unborn(filepath.Join(c.Root, unbornDir)), news: c.Publish, logger: c.Logger, fault: c.FaultPoint}, nil
 }
 
 // Create makes a volume; one of that name that exists is returned as it is.
