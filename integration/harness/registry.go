@@ -9,6 +9,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/crypto/bcrypt"
 )
 
 // Registry is Debian's docker-registry on a loopback port of its own.
@@ -19,6 +21,25 @@ type Registry struct {
 
 // StartRegistry runs one until the end of the test.
 func StartRegistry(t *testing.T) *Registry {
+	t.Helper()
+	return startRegistry(t, "")
+}
+
+// StartPrivateRegistry runs one that knows a single user.
+func StartPrivateRegistry(t *testing.T, user, password string) *Registry {
+	t.Helper()
+	hash, err := bcrypt.GenerateFromPassword([]byte(password), bcrypt.MinCost)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "htpasswd")
+	if err := os.WriteFile(file, fmt.Appendf(nil, "%s:%s\n", user, hash), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return startRegistry(t, fmt.Sprintf("auth: {htpasswd: {realm: private, path: %q}}\n", file))
+}
+
+func startRegistry(t *testing.T, more string) *Registry {
 	t.Helper()
 	// The registry cannot be told to choose a port itself.
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -31,7 +52,7 @@ func StartRegistry(t *testing.T) *Registry {
 	}
 	dir, log := t.TempDir(), &logBuffer{}
 	config := filepath.Join(dir, "config.yml")
-	text := fmt.Sprintf("version: 0.1\nstorage: {filesystem: {rootdirectory: %q}}\nhttp: {addr: %q}\n", filepath.Join(dir, "data"), r.Address)
+	text := fmt.Sprintf("version: 0.1\nstorage: {filesystem: {rootdirectory: %q}}\nhttp: {addr: %q}\n", filepath.Join(dir, "data"), r.Address) + more
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -60,11 +81,12 @@ func StartRegistry(t *testing.T) *Registry {
 }
 
 // Push copies an archive made by docker save to a repository of the registry,
-// with another engine's client. It gives the image's name.
-func (r *Registry) Push(archive, repository string) string {
+// with another engine's client, and its flags. It gives the image's name.
+func (r *Registry) Push(archive, repository string, flags ...string) string {
 	r.t.Helper()
 	name := r.Address + "/" + repository
-	cmd := exec.Command("skopeo", "copy", "--quiet", "--insecure-policy", "--dest-tls-verify=false", "docker-archive:"+archive, "docker://"+name)
+	args := append([]string{"copy", "--quiet", "--insecure-policy", "--dest-tls-verify=false"}, flags...)
+	cmd := exec.Command("skopeo", append(args, "docker-archive:"+archive, "docker://"+name)...)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		r.t.Fatalf("skopeo (hack/deps test): %v: %s", err, out)
 	}

@@ -6,6 +6,10 @@ import docker
 options = {"rm": True, "buildargs": {}, "labels": {}, "extra_hosts": {}}
 args = sys.argv[1:]
 while len(args) > 1:
+    if args[0] in ("--no-cache", "--pull", "-q"):
+        options[{"--no-cache": "nocache", "--pull": "pull", "-q": "quiet"}[args[0]]] = True
+        args = args[1:]
+        continue
     flag, value, args = args[0], args[1], args[2:]
     key, _, rest = value.partition("=")
     if flag in ("-t", "--tag"):
@@ -21,6 +25,16 @@ while len(args) > 1:
         options["extra_hosts"][host] = ip
     elif flag == "-f":
         options["dockerfile"] = value
+    elif flag == "--platform":
+        options["platform"] = value
+    elif flag == "--network":
+        options["network_mode"] = value
+    elif flag == "--shm-size":
+        options["shmsize"] = value
+    elif flag == "--memory":
+        options["container_limits"] = {"memory": int(value)}
+    elif flag == "--cache-from":
+        options["cache_from"] = [value]
     else:
         sys.exit("build.py does not know " + flag)
 try:

@@ -13,16 +13,19 @@ func (h handlers) prune(w http.ResponseWriter, r *api.Request) error {
 		return err
 	}
 	o := build.PruneOptions{All: r.Bool("all"), Filters: f}
-	for key, to := range map[string]*int64{
-		"reserved-space": &o.ReservedSpace, "max-used-space": &o.MaxUsedSpace, "min-free-space": &o.MinFreeSpace,
-		"keep-storage": &o.ReservedSpace, // its name before API 1.48
+	for _, p := range []struct {
+		key string
+		to  *int64
+	}{
+		{"keep-storage", &o.ReservedSpace}, // the next one's name before API 1.48
+		{"reserved-space", &o.ReservedSpace}, {"max-used-space", &o.MaxUsedSpace}, {"min-free-space", &o.MinFreeSpace},
 	} {
-		n, err := r.Int(key)
+		n, err := r.Int(p.key)
 		if err != nil {
 			return err
 		}
 		if n != nil && *n > 0 {
-			*to = int64(*n)
+			*p.to = int64(*n)
 		}
 	}
 	report, err := h.Builder.Prune(r.Context(), o)

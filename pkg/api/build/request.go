@@ -7,6 +7,7 @@ import (
 
 	"github.com/berth-engine/berth/pkg/api"
 	"github.com/berth-engine/berth/pkg/build/classic"
+	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/registry"
 )
 
@@ -26,22 +27,32 @@ func request(r *api.Request) (classic.Request, error) {
 	case "2":
 		out.Version2 = true
 	default:
-		return out, api.Invalid("invalid version %s", v)
+		return out, api.Invalid("invalid version %q", v)
 	}
 	if r.Bool("squash") {
 		return out, api.Invalid("squash is only supported with experimental mode")
 	}
 	if len(nonempty(q["securityopt"])) > 0 {
-		return out, api.Invalid("The daemon on this platform does not support setting security options on build")
+		return out, api.Invalid("security options are not supported on linux")
+	}
+	if i := container.Isolation(q.Get("isolation")); !i.IsDefault() {
+		return out, api.Invalid("unsupported isolation: %q", i)
 	}
 	if err := numbers(r, &out); err != nil {
 		return out, err
 	}
-	for key, to := range map[string]any{
-		"buildargs": &out.BuildArgs, "labels": &out.Labels, "cachefrom": &out.CacheFrom, "ulimits": &out.Ulimits, "outputs": &out.Outputs,
+	for _, p := range []struct {
+		key, wrong string // Docker's words
+		to         any
+	}{
+		{"outputs", "invalid outputs specified", &out.Outputs},
+		{"ulimits", "error reading ulimit settings", &out.Ulimits},
+		{"buildargs", "error reading build args", &out.BuildArgs},
+		{"labels", "error reading labels", &out.Labels},
+		{"cachefrom", "error reading cache-from", &out.CacheFrom},
 	} {
-		if err := decode(q.Get(key), to); err != nil {
-			return out, api.Invalid("error reading %s: %v", key, err)
+		if err := decode(q.Get(p.key), p.to); err != nil {
+			return out, api.Invalid("%s: %v", p.wrong, err)
 		}
 	}
 	out.Auth = registries(r.Header.Get("X-Registry-Config"))

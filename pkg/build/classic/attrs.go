@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/containerd/errdefs"
+	"github.com/containerd/platforms"
 	bkclient "github.com/moby/buildkit/client"
 )
 
@@ -41,6 +42,11 @@ func (r *Request) attrs(gateway string) (out map[string]string, allow []string, 
 	set("filename", r.Dockerfile)
 	set("context", r.Remote)
 	set("target", r.Target)
+	for p := range strings.SplitSeq(r.Platform, ",") {
+		if _, err := platforms.Parse(p); p != "" && err != nil {
+			return nil, nil, invalid("invalid platform %q: %v", p, err)
+		}
+	}
 	set("platform", r.Platform)
 	set("cgroup-parent", r.CgroupParent)
 	r.limits(set)

@@ -32,6 +32,8 @@ func TestAttributes(t *testing.T) {
 		{name: "no network", r: Request{Network: "none"}, want: map[string]string{"force-network-mode": "none"}},
 		{name: "default network", r: Request{Network: "default"}},
 		{name: "another network", r: Request{Network: "mine"}, err: `network mode "mine" not supported by buildkit`},
+		{name: "platforms", r: Request{Platform: "linux/amd64,linux/arm64/v8"}, want: map[string]string{"platform": "linux/amd64,linux/arm64/v8"}},
+		{name: "no platform", r: Request{Platform: "a/b/c/d/e"}, err: `invalid platform "a/b/c/d/e"`},
 		{name: "cache", r: Request{Pull: true, NoCache: true}, want: map[string]string{"image-resolve-mode": "pull", "no-cache": ""}},
 	} {
 		got, allow, err := c.r.attrs("10.0.0.1")

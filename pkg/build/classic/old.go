@@ -39,7 +39,10 @@ func old(ctx context.Context, client *bkclient.Client, r Request, body io.Reader
 	}
 	opt := bkclient.SolveOpt{
 		FrontendAttrs: attrs, Exports: exports, CacheImports: r.imports(), AllowedEntitlements: allow,
-		Session: []session.Attachable{credentials{auth: r.Auth}},
+		// The first builder found the steps of any image that cachefrom names: the
+		// image must say which they were.
+		CacheExports: []bkclient.CacheOptionsEntry{{Type: "inline"}},
+		Session:      []session.Attachable{credentials{auth: r.Auth}},
 	}
 	if r.Remote == "" {
 		// Unpacked here and not by a program that BuildKit would run for it.
