@@ -65,6 +65,12 @@ func TestBuiltImageRunsAtOnce(t *testing.T) {
 	t.Parallel()
 	d := start(t, harness.Options{})
 	d.Build("berth", nil, "-t", "x", buildContext(t, "FROM "+image+"\nRUN echo a >/a\nRUN echo b >/b\n")).OK(t)
+	// Nor was it unpacked: what a step wrote is on the disk once.
+	for _, file := range []string{"a", "b"} {
+		if all, err := filepath.Glob(filepath.Join(d.Data(), "containerd", "*overlayfs", "snapshots", "*", "fs", file)); err != nil || len(all) != 1 {
+			t.Errorf("%s is there as %q: %v", file, all, err)
+		}
+	}
 	before := snapshotsOf(t, d)
 	d.Berth("create", "x").OK(t)
 	var fresh []string

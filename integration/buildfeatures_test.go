@@ -230,11 +230,42 @@ target "two" {
 		t.Errorf("history inspect: %s", got)
 	}
 	tells(t, d.Buildx(nil, "history", "logs", "--progress=plain", ref), "DONE")
+	if got := x("history", "inspect", "--format", "json", ref); !strings.Contains(got, `"Status":"completed"`) && !strings.Contains(got, `"Status": "completed"`) {
+		t.Errorf("history inspect: %s", got)
+	}
+	if got := x("history", "inspect", "attachment", "--type", "provenance", ref); !strings.Contains(got, "buildType") {
+		t.Errorf("history inspect attachment: %s", got)
+	}
+	record := filepath.Join(t.TempDir(), "record.dockerbuild")
+	x("history", "export", "-o", record, ref)
+	if info, err := os.Stat(record); err != nil || info.Size() == 0 {
+		t.Errorf("history export: %v", err)
+	}
 	x("history", "rm", ref)
+	if got := x("history", "ls", "--format", "{{.Ref}}"); strings.Contains(got, ref) {
+		t.Errorf("history rm leaves %s", got)
+	}
+	d.Buildx(nil, "build", buildContext(t, "FROM "+image+"\nRUN exit 5\n")).Fails(t, 1, "exit code: 5")
+	if got := x("history", "ls", "--format", "{{.Status}}"); !strings.Contains(got, "Error") {
+		t.Errorf("history has no build that failed: %s", got)
+	}
 	name := harness.StartRegistry(t).Address + "/team/x:v1"
 	x("build", "--push", "-t", name, dir)
 	if got := x("imagetools", "inspect", name); !strings.Contains(got, "application/vnd.oci.image.index") {
 		t.Errorf("imagetools: %s", got)
+	}
+	x("imagetools", "create", "-t", name+"-copy", name)
+	if got := x("imagetools", "inspect", "--raw", name+"-copy"); !strings.Contains(got, `"manifests"`) {
+		t.Errorf("imagetools create: %s", got)
+	}
+	if got := x("bake", "--print", "-f", filepath.Join(dir, "docker-bake.hcl")); !strings.Contains(got, `"bake:two"`) {
+		t.Errorf("bake --print: %s", got)
+	}
+	if got := x("du", "--filter", "type=source.local", "--format", "{{.Type}}"); got == "" || strings.Contains(got, "regular") {
+		t.Errorf("du --filter: %s", got)
+	}
+	if got := x("prune", "-f", "--filter", "type=frontend"); strings.Contains(got, "regular") {
+		t.Errorf("prune --filter: %s", got)
 	}
 	if got := x("prune", "-af"); !strings.Contains(got, "Total:") {
 		t.Errorf("prune: %s", got)

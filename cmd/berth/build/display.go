@@ -35,8 +35,12 @@ func newDisplay(dockerCLI command.Cli, o *options) (*display, error) {
 	default:
 		return nil, fmt.Errorf("invalid progress mode %q: auto, none, plain, quiet, rawjson or tty", o.progress)
 	}
+	// BuildKit's display finds out by the file whether it is a terminal.
+	if f, ok := dockerCLI.Err().File(); ok {
+		d.out = f
+	}
 	var err error
-	d.Display, err = progressui.NewDisplay(dockerCLI.Err(), mode)
+	d.Display, err = progressui.NewDisplay(d.out, mode)
 	return d, err
 }
 

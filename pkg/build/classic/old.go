@@ -2,7 +2,6 @@ package classic
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
@@ -182,16 +181,11 @@ func (b *oldBuild) succeeded(id string) error {
 	if err := b.show.end(id); err != nil {
 		return err
 	}
-	raw, err := json.Marshal(map[string]string{"ID": id})
-	if err != nil {
-		return err
-	}
-	aux := json.RawMessage(raw)
-	if err := b.send(jsonstream.Message{Aux: &aux}); err != nil {
-		return err
-	}
 	if b.r.Quiet {
 		return b.send(jsonstream.Message{Stream: id + "\n"})
+	}
+	if err := sendAux(b.send, "", map[string]string{"ID": id}); err != nil {
+		return err
 	}
 	if err := b.say("Successfully built " + short(id) + "\n"); err != nil {
 		return err

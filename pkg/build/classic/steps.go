@@ -52,10 +52,20 @@ func (p *progress) update(s *bkclient.SolveStatus) error {
 	}
 	for _, l := range s.Logs {
 		if st := p.by[l.Vertex]; st != nil {
-			st.held = append(st.held, l.Data[:min(len(l.Data), maxHeld-min(len(st.held), maxHeld))]...)
+			st.hold(l)
 		}
 	}
 	return p.show(false)
+}
+
+// hold keeps what a step wrote; what it wrote to the standard error is red, as the
+// first builder had it.
+func (st *step) hold(l *bkclient.VertexLog) {
+	data := l.Data[:min(len(l.Data), maxHeld-min(len(st.held), maxHeld))]
+	if l.Stream == 2 && len(data) > 0 {
+		data = fmt.Appendf(nil, "\x1b[91m%s\x1b[0m", data)
+	}
+	st.held = append(st.held, data...)
 }
 
 func (p *progress) vertex(v *bkclient.Vertex) {
