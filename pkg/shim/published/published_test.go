@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"path/filepath"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -150,6 +151,65 @@ func TestRefused(t *testing.T) {
 	if !errors.Is(err, syscall.ECONNRESET) {
 		t.Errorf("got %v", err)
 	}
+}
+
+// Thousands of ports are served, each to where it leads, and none is left.
+func TestThousands(t *testing.T) {
+	const count = 2000
+	to, _ := echo(t)
+	nobody := netip.MustParseAddrPort("127.0.0.1:1")
+	var s Set
+	ports, fds, addrs := make([]streams.Port, count), make([]int, count), make([]string, count)
+	for i := range fds {
+		fds[i], addrs[i] = port(t, false)
+		ports[i].To = to
+		if i%2 == 1 {
+			ports[i].To = nobody
+		}
+	}
+	for i := 0; i < count; i += 250 {
+		if err := s.Take(ports[i:i+250], fds[i:i+250]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var work sync.WaitGroup
+	for i := range 400 {
+		i *= count / 400
+		i += i / 5 % 2 // odd ones, too
+		work.Go(func() {
+			c, err := net.Dial("tcp", addrs[i])
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer c.Close()
+			_, _ = c.Write([]byte("hello"))
+			_ = c.(*net.TCPConn).CloseWrite()
+			got, err := io.ReadAll(c)
+			if i%2 == 0 && string(got) != "hello" || i%2 == 1 && (len(got) > 0 || !errors.Is(err, syscall.ECONNRESET)) {
+				t.Errorf("port %d: %q, %v", i, got, err)
+			}
+		})
+	}
+	work.Wait()
+	s.Release()
+	for _, a := range addrs {
+		l, err := net.Listen("tcp", a)
+		if err != nil {
+			t.Fatalf("the port is not free: %v", err)
+		}
+		_ = l.Close()
+	}
+	fd, addr := port(t, false) // and they may be given again
+	if err := s.Take([]streams.Port{{To: to}}, []int{fd}); err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	c, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = c.Close()
 }
 
 // Close ends connections and frees the ports before it returns.

@@ -32,6 +32,7 @@ type Set struct {
 type holding struct {
 	idle []int       // nothing comes to them
 	open []io.Closer // they are forwarded
+	tcp  *acceptor   // among open; nil: no port of TCP is
 	ctx  context.Context
 	stop context.CancelFunc
 	work sync.WaitGroup
@@ -56,43 +57,41 @@ func (s *Set) Take(ports []streams.Port, fds []int) error {
 			s.held.idle = append(s.held.idle, fds[i])
 			continue
 		}
-		c, err := s.held.forward(p, fds[i])
-		if err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		s.held.open = append(s.held.open, c)
+		errs = append(errs, s.held.forward(p, fds[i]))
 	}
 	return errors.Join(errs...)
 }
 
-// forward makes p's socket one of Go's and begins to serve it.
-func (h *holding) forward(p streams.Port, fd int) (io.Closer, error) {
+// forward begins to serve p's socket, which is h's, also after an error.
+func (h *holding) forward(p streams.Port, fd int) error {
+	if p.UDP {
+		return h.forwardUDP(p, fd)
+	}
+	if h.tcp == nil {
+		a, err := newAcceptor()
+		if err != nil {
+			return errors.Join(err, unix.Close(fd))
+		}
+		h.tcp, h.open = a, append(h.open, a)
+		h.work.Go(func() { a.run(h.ctx) })
+	}
+	return h.tcp.add(fd, p.To)
+}
+
+func (h *holding) forwardUDP(p streams.Port, fd int) error {
 	f := os.NewFile(uintptr(fd), "port")
 	defer f.Close() // net has its own copy
-	ctx, to := h.ctx, p.To
-	if p.UDP {
-		// The answer must come from the address that was asked.
-		if err := unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_RECVPKTINFO, 1); err != nil {
-			return nil, err
-		}
-		c, err := net.FilePacketConn(f)
-		if err != nil {
-			return nil, err
-		}
-		h.work.Go(func() { forwardUDP(ctx, c.(*net.UDPConn), to) })
-		return c, nil
+	// The answer must come from the address that was asked.
+	if err := unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_RECVPKTINFO, 1); err != nil {
+		return err
 	}
-	// berthd made it with a queue for nobody.
-	if err := unix.Listen(fd, unix.SOMAXCONN); err != nil {
-		return nil, err
-	}
-	l, err := net.FileListener(f)
+	c, err := net.FilePacketConn(f)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	h.work.Go(func() { forwardTCP(ctx, l.(*net.TCPListener), to) })
-	return l, nil
+	h.open = append(h.open, c)
+	h.work.Go(func() { forwardUDP(h.ctx, c.(*net.UDPConn), p.To) })
+	return nil
 }
 
 // Release lets all ports go and ends what is forwarded.

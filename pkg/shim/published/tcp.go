@@ -2,7 +2,6 @@ package published
 
 import (
 	"context"
-	"errors"
 	"io"
 	"net"
 	"net/netip"
@@ -16,28 +15,6 @@ const dialTimeout = 10 * time.Second
 // retry is the pause after a failure to accept, for want of files or memory that
 // others may give back.
 const retry = 50 * time.Millisecond
-
-// forwardTCP serves l until it is closed, and returns when all connections have
-// ended; ctx ends them.
-func forwardTCP(ctx context.Context, l *net.TCPListener, to netip.AddrPort) {
-	var work sync.WaitGroup
-	defer work.Wait()
-	for {
-		c, err := l.AcceptTCP()
-		if errors.Is(err, net.ErrClosed) {
-			return
-		}
-		if err != nil {
-			select {
-			case <-time.After(retry):
-			case <-ctx.Done():
-				return
-			}
-			continue
-		}
-		work.Go(func() { join(ctx, c, to) })
-	}
-}
 
 // join copies both ways, each until its end.
 func join(ctx context.Context, client *net.TCPConn, to netip.AddrPort) {

@@ -194,7 +194,7 @@ func TestOwnNames(t *testing.T) {
 		{"db", dns.TypeTXT, "NOERROR"},
 		{"db", dns.TypeSRV, "NOERROR"},
 		{"_http._tcp.db", dns.TypeSRV, "192.0.2.1"}, // as Docker: only services of a swarm have these
-		{"far", dns.TypeA, "192.0.2.1"}, // of a network that we are not on: as any name
+		{"far", dns.TypeA, "192.0.2.1"},             // of a network that we are not on: as any name
 		{"example.com", dns.TypeA, "192.0.2.1"},
 		{"3.0.18.172.in-addr.arpa", dns.TypePTR, "db.front."},
 		{"2.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.d.f.ip6.arpa", dns.TypePTR, "me.back."},
