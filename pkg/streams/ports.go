@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/containerd/errdefs"
+	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 )
 
@@ -29,20 +30,25 @@ type PortsRequest struct {
 // (SCM_MAX_FD of include/net/scm.h).
 const portsAtOnce = 250
 
+// givers is how many requests are under way: neither side waits for the other with
+// each.
+const givers = 4
+
 // GivePorts hands sockets to the shim that listens on socket. It has copies: the
 // caller's are still the caller's.
 func GivePorts(ctx context.Context, socket string, ports []Port, fds []int) error {
 	if len(ports) != len(fds) {
 		return fmt.Errorf("%d sockets for %d ports: %w", len(fds), len(ports), errdefs.ErrInvalidArgument)
 	}
+	requests, ctx := errgroup.WithContext(ctx)
+	requests.SetLimit(givers)
 	for len(ports) > 0 {
 		n := min(len(ports), portsAtOnce)
-		if err := askPorts(ctx, socket, PortsRequest{Take: ports[:n]}, fds[:n]); err != nil {
-			return err
-		}
+		some, with := ports[:n], fds[:n]
+		requests.Go(func() error { return askPorts(ctx, socket, PortsRequest{Take: some}, with) })
 		ports, fds = ports[n:], fds[n:]
 	}
-	return nil
+	return requests.Wait()
 }
 
 // ReleasePorts has the shim close the sockets that it was given; when it
