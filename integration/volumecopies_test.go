@@ -13,7 +13,6 @@ import (
 	"testing"
 
 	"github.com/berth-engine/berth/integration/harness"
-	"golang.org/x/sys/unix"
 )
 
 // TestVolumeCopies takes whole volumes out and in, with berth's own verbs.
@@ -200,48 +199,4 @@ func writeTree(w io.Writer, n int) error {
 		}
 	}
 	return t.Close()
-}
-
-// TestFullDisk: on a disk that is full, what needs more says so, and leaves nothing
-// half done.
-func TestFullDisk(t *testing.T) {
-	t.Parallel()
-	d := start(t, harness.Options{})
-	s := script{t, d, harness.BerthCLI()}
-	d.Terminate()
-	if err := unix.Mount("tmpfs", d.Data(), "tmpfs", 0, "size=48m"); err != nil {
-		t.Fatal(err)
-	}
-	d.Run()
-	t.Cleanup(func() {
-		s.do("rm", "-f", "box")
-		d.Terminate()
-		if err := unix.Unmount(d.Data(), 0); err != nil {
-			t.Error(err)
-		}
-		d.Run()
-	})
-	s.ok("load", "-q", "-i", sample)
-	s.ok("run", "-d", "--name", "box", image, "sleep", "1000")
-	large := filepath.Join(t.TempDir(), "large")
-	if err := os.WriteFile(large, make([]byte, 64<<20), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	const full = "no space left on device"
-	s.do("cp", large, "box:/large").Fails(t, 1, full)
-	s.do("cp", "box:/large", "-").Fails(t, 1, "Could not find the file")
-	tree := pipe(t, nil, "tar", "-C", filepath.Dir(large), "-cf", "-", "large")
-	d.Client(harness.BerthCLI(), bytes.NewReader(tree), "volume", "import", "data").Fails(t, 1, full)
-	s.volumeNames("")
-	d.Client(harness.BerthCLI(), bytes.NewReader(tree), "import", "-", "large:v1").Fails(t, 1, full)
-	images := s.ok("images", "-q")
-	s.do("exec", "box", "dd", "if=/dev/urandom", "of=/fill", "bs=64k").Fails(t, 1, "No space left")
-	s.do("commit", "box", "large:v2").Fails(t, 1, full)
-	if got := s.ok("images", "-q"); got != images {
-		t.Errorf("images %q, were %q", got, images)
-	}
-	s.is("running", "inspect", "-f", "{{.State.Status}}", "box")
-	s.ok("exec", "box", "rm", "/fill")
-	s.ok("commit", "box", "small:v1") // with room again, it works
-	s.ok("rmi", "small:v1")
 }
