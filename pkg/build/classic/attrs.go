@@ -19,6 +19,9 @@ func invalid(format string, a ...any) error {
 // (frontend/dockerui/config.go), and what the build must be allowed to do.
 // gateway is the host's address as steps see it, "" if there is none.
 func (r *Request) attrs(gateway string) (out map[string]string, allow []string, err error) {
+	if err := r.check(); err != nil {
+		return nil, nil, err
+	}
 	out = map[string]string{"image-resolve-mode": "local"}
 	set := func(key, value string) {
 		if value != "" {

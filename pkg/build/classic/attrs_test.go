@@ -34,6 +34,15 @@ func TestAttributes(t *testing.T) {
 		{name: "another network", r: Request{Network: "mine"}, err: `network mode "mine" not supported by buildkit`},
 		{name: "platforms", r: Request{Platform: "linux/amd64,linux/arm64/v8"}, want: map[string]string{"platform": "linux/amd64,linux/arm64/v8"}},
 		{name: "no platform", r: Request{Platform: "a/b/c/d/e"}, err: `invalid platform "a/b/c/d/e"`},
+		{name: "no CPUs", r: Request{Limits: Limits{CPUs: "x"}}, err: `Invalid value x for cpuset cpus: invalid cpuset element "x"`},
+		{name: "no memory nodes", r: Request{Limits: Limits{Mems: "-1"}}, err: "for cpuset mems"},
+		{name: "no name", r: Request{Dockerfile: strings.Repeat("a", 300)}, err: "is too long"},
+		{name: "archive elsewhere", r: Request{Remote: "http://x/y"}, want: map[string]string{"context": "http://x/y"}},
+		{name: "repository", r: Request{Remote: "git://x/y.git#main:sub"}, want: map[string]string{"context": "git://x/y.git#main:sub"}},
+		{name: "repository by ssh", r: Request{Remote: "git@x:y.git"}, want: map[string]string{"context": "git@x:y.git"}},
+		{name: "repository of GitHub", r: Request{Remote: "github.com/x/y"}, want: map[string]string{"context": "github.com/x/y"}},
+		{name: "nowhere", r: Request{Remote: "nope://x"}, err: "remoteURL (nope://x) could not be recognized as URL"},
+		{name: "a folder", r: Request{Remote: "../x"}, err: "remoteURL (../x) could not be recognized as URL"},
 		{name: "cache", r: Request{Pull: true, NoCache: true}, want: map[string]string{"image-resolve-mode": "pull", "no-cache": ""}},
 	} {
 		got, allow, err := c.r.attrs("10.0.0.1")

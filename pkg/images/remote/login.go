@@ -13,6 +13,7 @@ import (
 	"github.com/containerd/containerd/v2/core/remotes/docker"
 	remoteerrors "github.com/containerd/containerd/v2/core/remotes/errors"
 	"github.com/containerd/errdefs"
+	"github.com/distribution/reference"
 	"github.com/moby/moby/api/types/registry"
 )
 
@@ -53,6 +54,9 @@ func (b bearer) AddResponses(context.Context, []*http.Response) error {
 // refused.
 func (r *Registries) Login(ctx context.Context, auth registry.AuthConfig) (registry.AuthResponse, error) {
 	domain := Domain(auth.ServerAddress)
+	if _, err := reference.Parse(domain + "/x"); err != nil {
+		return registry.AuthResponse{}, errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("invalid registry address %q", auth.ServerAddress))
+	}
 	var identity atomic.Value
 	find, err := r.hosts(ctx, domain, &auth, docker.WithFetchRefreshToken(func(_ context.Context, token string, _ *http.Request) {
 		identity.Store(token)

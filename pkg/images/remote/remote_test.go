@@ -89,6 +89,8 @@ func TestLogin(t *testing.T) {
 		"token, wrong":   {bad, tokens, "", errdefs.IsUnauthorized, "unauthorized: incorrect username or password"},
 		"no registry":    {good, none, "", func(err error) bool { return err != nil }, none},
 		"nobody":         {good, "127.0.0.1:1", "", func(err error) bool { return err != nil }, "connection refused"},
+		"no address":     {good, "service:x", "", errdefs.IsInvalidArgument, `invalid registry address "service:x"`},
+		"no host":        {good, "https://-/v2/", "", errdefs.IsInvalidArgument, `invalid registry address "https://-/v2/"`},
 		"malformed":      {registry.AuthConfig{Auth: "%"}, basic, "", errdefs.IsInvalidArgument, "invalid registry credentials"},
 	} {
 		t.Run(name, func(t *testing.T) {
