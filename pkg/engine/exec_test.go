@@ -2,6 +2,7 @@ package engine
 
 import (
 	"errors"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -53,6 +54,33 @@ func TestExecCodeBeforeEnd(t *testing.T) {
 	}
 	if err := e.Execs().ExecStart(t.Context(), x, ExecStartOptions{}, nil); !errdefs.IsConflict(err) {
 		t.Errorf("started again: %v", err)
+	}
+}
+
+// The code of a command can be asked for when its container has ended, and no size
+// be given to it.
+func TestExecAfterItsContainer(t *testing.T) {
+	w := newWorld(t)
+	e := w.engine()
+	id := w.run(e)
+	x := w.exec(e, id)
+	if err := e.Execs().ExecStart(t.Context(), x, ExecStartOptions{Detach: true}, nil); err != nil {
+		t.Fatal(err)
+	}
+	died := w.events.await("die")
+	w.tasks.end(id, 0)
+	died()
+	if in, err := e.Execs().ExecInspect(t.Context(), x); err != nil || in.Running || in.ExitCode == nil || *in.ExitCode != 137 {
+		t.Errorf("%+v, %v", in, err)
+	}
+	if err := e.Execs().ExecResize(t.Context(), x, 1, 1); !errdefs.IsConflict(err) || !strings.Contains(err.Error(), "is not running") {
+		t.Errorf("resize: %v", err)
+	}
+	if err := e.Remove(t.Context(), id, RemoveOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := e.Execs().ExecInspect(t.Context(), x); !errdefs.IsNotFound(err) {
+		t.Errorf("of a container that is gone: %v", err)
 	}
 }
 

@@ -74,7 +74,7 @@ func (s *supervisor) exited(ctx context.Context, u *unit.Unit, exit container.Ex
 	} else {
 		u.Set(after.Ended(exit))
 	}
-	s.execs.DropAll(u.ID)
+	s.execs.EndAll(u.ID)
 	s.events.Publish(u.Event(events.ActionDie, map[string]string{
 		"exitCode":     strconv.Itoa(exit.Code),
 		"execDuration": strconv.Itoa(int(exit.At.Sub(v.Status.StartedAt).Seconds())),

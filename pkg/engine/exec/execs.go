@@ -75,13 +75,18 @@ const (
 // New has none.
 func New(c Config) *Execs { return &Execs{Config: c, all: map[string]*exec{}} }
 
+// find gives an exec that clients may know: not that of a container on its way out.
 func (x *Execs) find(id string) (*exec, error) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	if ex := x.all[id]; ex != nil {
+	if ex := x.get(id); ex != nil && !ex.unit.Status().Gone() {
 		return ex, nil
 	}
 	return nil, errdefs.ErrNotFound.WithMessage("No such exec instance: " + id)
+}
+
+func (x *Execs) get(id string) *exec {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.all[id]
 }
 
 // Of lists the IDs of a container's execs; nil when it has none, as inspect
@@ -158,7 +163,7 @@ func (x *Execs) remove(ex *exec) {
 // Exited handles the end of an exec's process. Owner only. One that we do not
 // know was started by an earlier berthd: it is reaped, nobody can ask for it.
 func (x *Execs) Exited(ctx context.Context, u *unit.Unit, ev runtime.Event) {
-	ex, _ := x.find(ev.ExecID)
+	ex := x.get(ev.ExecID)
 	if ex != nil {
 		// containerd looks at a process once more after its start; one that was
 		// quick must not be gone by then, or the start is told to have failed.
@@ -217,20 +222,21 @@ func (x *Execs) unfinished(container string) map[string]execState {
 	return all
 }
 
-// DropAll ends what a container's end ended, and forgets it.
-func (x *Execs) DropAll(container string) {
+// EndAll ends what a container's end ended, whose exit code can still be asked for,
+// and forgets what never began.
+func (x *Execs) EndAll(container string) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	for id, ex := range x.all {
-		if ex.unit.ID != container {
+		if ex.unit.ID != container || ex.state == execExited {
 			continue
 		}
-		if ex.state != execExited {
-			code := killed
-			ex.state, ex.exitCode = execExited, &code
-			close(ex.done)
+		if ex.state == execCreated {
+			delete(x.all, id)
 		}
-		delete(x.all, id)
+		code := killed
+		ex.state, ex.exitCode, ex.ended = execExited, &code, time.Now()
+		close(ex.done)
 	}
 }
 

@@ -156,5 +156,8 @@ func (x *Execs) ExecResize(ctx context.Context, id string, height, width uint32)
 	if err != nil {
 		return err
 	}
+	if err := runnable(ex.unit); err != nil {
+		return err
+	}
 	return x.Tasks.Resize(ctx, ex.unit.ID, ex.id, width, height)
 }
