@@ -50,7 +50,7 @@ func (p *updater) update(ctx context.Context, u *unit.Unit, c *ctypes.UpdateConf
 	}
 	hc := merge(v.Record.HostConfig, c)
 	if v.Status.Live() {
-		limits, err := spec.Resources(updatable(hc.Resources), p.host)
+		limits, err := spec.Resources(updatable(v.Record.HostConfig, c), p.host)
 		if err == nil {
 			err = p.tasks.UpdateTask(ctx, u.ID, limits)
 		}
@@ -65,19 +65,15 @@ func (p *updater) update(ctx context.Context, u *unit.Unit, c *ctypes.UpdateConf
 	return p.writer.Save(ctx, u.ID)
 }
 
-// updatable leaves out what the OCI runtime cannot change of a container that
-// runs: the limits of single devices, which need not exist any more.
-func updatable(r ctypes.Resources) *ctypes.Resources {
-	r.BlkioWeightDevice = nil
-	r.BlkioDeviceReadBps, r.BlkioDeviceWriteBps = nil, nil
-	r.BlkioDeviceReadIOps, r.BlkioDeviceWriteIOps = nil, nil
-	return &r
-}
-
 // merge gives the configuration that follows; old stays as it is.
 func merge(old *ctypes.HostConfig, c *ctypes.UpdateConfig) *ctypes.HostConfig {
 	hc := *old
 	set(&hc.BlkioWeight, c.BlkioWeight)
+	setDevices(&hc.BlkioWeightDevice, c.BlkioWeightDevice)
+	setDevices(&hc.BlkioDeviceReadBps, c.BlkioDeviceReadBps)
+	setDevices(&hc.BlkioDeviceWriteBps, c.BlkioDeviceWriteBps)
+	setDevices(&hc.BlkioDeviceReadIOps, c.BlkioDeviceReadIOps)
+	setDevices(&hc.BlkioDeviceWriteIOps, c.BlkioDeviceWriteIOps)
 	set(&hc.CPUShares, c.CPUShares)
 	set(&hc.NanoCPUs, c.NanoCPUs)
 	set(&hc.CPUPeriod, c.CPUPeriod)
@@ -99,6 +95,13 @@ func merge(old *ctypes.HostConfig, c *ctypes.UpdateConfig) *ctypes.HostConfig {
 func set[T comparable](to *T, v T) {
 	var zero T
 	if v != zero {
+		*to = v
+	}
+}
+
+// setDevices replaces a list, also by an empty one; nil leaves it as it is.
+func setDevices[T any](to *[]T, v []T) {
+	if v != nil {
 		*to = v
 	}
 }

@@ -2,10 +2,12 @@ package engine
 
 import (
 	"errors"
+	"reflect"
 	"strings"
 	"testing"
 
 	"github.com/containerd/errdefs"
+	"github.com/moby/moby/api/types/blkiodev"
 	ctypes "github.com/moby/moby/api/types/container"
 )
 
@@ -32,6 +34,36 @@ func TestUpdateContradicts(t *testing.T) {
 				t.Errorf("%q", got)
 			}
 		})
+	}
+}
+
+// A list of devices replaces the one before; the runtime is told of what changes.
+func TestUpdateDevices(t *testing.T) {
+	limit := func(path string, rate uint64) *blkiodev.ThrottleDevice {
+		return &blkiodev.ThrottleDevice{Path: path, Rate: rate}
+	}
+	old := &ctypes.HostConfig{Resources: ctypes.Resources{
+		BlkioWeightDevice:  []*blkiodev.WeightDevice{{Path: "/dev/null", Weight: 100}},
+		BlkioDeviceReadBps: []*blkiodev.ThrottleDevice{limit("/dev/null", 1), limit("/dev/gone", 2), limit("/dev/zero", 3)},
+	}}
+	for _, c := range []struct {
+		asked, kept, told []*blkiodev.ThrottleDevice
+	}{
+		{nil, old.BlkioDeviceReadBps, nil},
+		{[]*blkiodev.ThrottleDevice{limit("/dev/null", 7)}, []*blkiodev.ThrottleDevice{limit("/dev/null", 7)}, []*blkiodev.ThrottleDevice{limit("/dev/null", 7), limit("/dev/zero", 0)}},
+		{[]*blkiodev.ThrottleDevice{}, []*blkiodev.ThrottleDevice{}, []*blkiodev.ThrottleDevice{limit("/dev/null", 0), limit("/dev/zero", 0)}},
+	} {
+		ask := &ctypes.UpdateConfig{Resources: ctypes.Resources{BlkioDeviceReadBps: c.asked}}
+		if got := merge(old, ask).BlkioDeviceReadBps; !reflect.DeepEqual(got, c.kept) {
+			t.Errorf("%v: kept %v, want %v", c.asked, got, c.kept)
+		}
+		if got := updatable(old, ask).BlkioDeviceReadBps; !reflect.DeepEqual(got, c.told) {
+			t.Errorf("%v: told %v, want %v", c.asked, got, c.told)
+		}
+	}
+	ask := &ctypes.UpdateConfig{Resources: ctypes.Resources{BlkioWeightDevice: []*blkiodev.WeightDevice{}}}
+	if got := updatable(old, ask).BlkioWeightDevice; len(got) != 1 || got[0].Weight != 0 || len(merge(old, ask).BlkioWeightDevice) != 0 {
+		t.Errorf("weights: %v", got)
 	}
 }
 
