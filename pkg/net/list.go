@@ -39,14 +39,17 @@ func (r *registry) findLocked(ref string) (*entry, error) {
 			ref = network.NetworkNone
 		}
 	}
+	// An ID comes before another network's name, a part of one after.
+	for _, n := range r.byName {
+		if n.net.ID == ref {
+			return n, nil
+		}
+	}
 	if n, ok := r.byName[ref]; ok {
 		return n, nil
 	}
 	var found []*entry
 	for _, n := range r.byName {
-		if n.net.ID == ref {
-			return n, nil
-		}
 		if ref != "" && strings.HasPrefix(n.net.ID, ref) {
 			found = append(found, n)
 		}

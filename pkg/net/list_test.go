@@ -32,6 +32,15 @@ func TestLookup(t *testing.T) {
 			t.Errorf("%q: %v", ref, err)
 		}
 	}
+	// A network may be called as another's ID, or a part of it.
+	for ref, want := range map[string]string{n.ID: "bridge", n.ID[:9]: n.ID[:9]} {
+		if _, err := m.Create(t.Context(), network.CreateRequest{Name: ref}); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := m.Lookup(ref); err != nil || got.Name != want {
+			t.Errorf("%s: %+v, %v", ref, got, err)
+		}
+	}
 	if _, err := m.Inspect("bridge", false, "swarm"); !errdefs.IsNotFound(err) {
 		t.Errorf("scope swarm: %v", err)
 	}
