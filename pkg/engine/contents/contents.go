@@ -140,7 +140,7 @@ func convert(mounts []specs.Mount) (out []rootfs.Mount) {
 func clean(name string) string {
 	out := path.Join("/", name)
 	switch {
-	case strings.HasSuffix(name, "/.") || name == ".":
+	case path.Base(name) == "." && name != "":
 		return strings.TrimSuffix(out, "/") + "/."
 	case strings.HasSuffix(name, "/") && out != "/":
 		return out + "/"

@@ -15,7 +15,7 @@ import (
 
 func TestClean(t *testing.T) {
 	for in, want := range map[string]string{
-		"/": "/", "": "/", ".": "/.", "/.": "/.", "a": "/a", "/a/": "/a/", "/a/.": "/a/.", "a/../b": "/b", "../../etc": "/etc", "/a//b/./": "/a/b/", "/a/..": "/",
+		"/": "/", "": "/", ".": "/.", "/.": "/.", "a": "/a", "/a/": "/a/", "/a/.": "/a/.", "a/../b": "/b", "../../etc": "/etc", "/a//b/./": "/a/b/.", "./": "/.", "/./": "/.", "/a/..": "/",
 	} {
 		if got := clean(in); got != want {
 			t.Errorf("%q: %q, want %q", in, got, want)

@@ -21,15 +21,15 @@ import (
 	"github.com/moby/moby/api/types/network"
 )
 
-// Parse reads "container", "container:alias" and the form that inspect shows,
-// "/container:/parent/alias". InvalidArgument: it is none of them.
+// Parse reads "container", "container:alias", "container:/alias" and the form that
+// inspect shows, "/container:/parent/alias". InvalidArgument: it is none of them.
 func Parse(s string) (name, alias string, err error) {
 	name, alias, ok := strings.Cut(s, ":")
 	if !ok {
 		alias = name
 	}
-	if strings.HasPrefix(name, "/") {
-		name, alias = name[1:], path.Base(alias)
+	if inspected := strings.HasPrefix(name, "/"); inspected || strings.HasPrefix(alias, "/") {
+		name, alias = strings.TrimPrefix(name, "/"), path.Base(alias)
 	}
 	switch {
 	case s == "":

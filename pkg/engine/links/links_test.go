@@ -20,8 +20,8 @@ import (
 
 func TestParse(t *testing.T) {
 	for in, want := range map[string]string{
-		"db": "db db", "db:store": "db store", "/db:/web/store": "db store", "0123abcd:x": "0123abcd x",
-		"": "", ":": "", "db:": "", ":store": "", "a:b:c": "", "db:a b": "", "db:a/b": "", "db:a\nb": "", "/": "", "/:/web/x": "", "/db:/": "",
+		"db": "db db", "db:/store": "db store", "db:store": "db store", "/db:/web/store": "db store", "0123abcd:x": "0123abcd x",
+		"": "", ":": "", "db:": "", ":store": "", "a:b:c": "", "db:a b": "", "db:a/b": "", "db:a\nb": "", "/": "", "/:/web/x": "", "/db:/": "", "db:/": "", "db:/a b": "",
 	} {
 		name, alias, err := Parse(in)
 		if want == "" {

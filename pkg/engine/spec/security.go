@@ -30,6 +30,11 @@ func parseSecurity(opts []string, d Defaults) (security, error) {
 			s.noNewPrivileges = true
 			continue
 		}
+		if o == "writable-cgroups" {
+			writable := true
+			s.writableCgroups = &writable
+			continue
+		}
 		if o == "disable" { // of labels, of which we set none
 			continue
 		}

@@ -64,6 +64,7 @@ func TestSecurityOptions(t *testing.T) {
 		"apparmor=unconfined":     {appArmor: "unconfined"},
 		"seccomp:unconfined":      {seccomp: "unconfined"},
 		`seccomp={"a":"b=c"}`:     {seccomp: `{"a":"b=c"}`},
+		"writable-cgroups":        {writableCgroups: &yes},
 		"writable-cgroups=true":   {writableCgroups: &yes},
 		"writable-cgroups=0":      {writableCgroups: &no},
 	} {
