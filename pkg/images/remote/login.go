@@ -92,8 +92,9 @@ func loginError(u *url.URL, err error) error {
 		return err
 	case errors.As(err, &status) && (status.StatusCode == http.StatusUnauthorized || status.StatusCode == http.StatusForbidden):
 		text := reason(status)
-		if text == "" {
-			return errdefs.ErrUnauthenticated.WithMessage(fmt.Sprintf("login attempt to %s failed with status: %s", u, status.Status))
+		// Docker tells the words of a token server, but not those of the registry.
+		if at, perr := url.Parse(status.RequestURL); text == "" || perr == nil && at.Host == u.Host && at.Path == u.Path {
+			return errdefs.ErrUnauthenticated.WithMessage(fmt.Sprintf("login attempt to %s failed with status: %s", status.RequestURL, status.Status))
 		}
 		return errdefs.ErrUnauthenticated.WithMessage(fmt.Sprintf("Get %q: %s", u.String(), text))
 	case errors.As(err, &status):

@@ -61,6 +61,7 @@ func withPassword(t *testing.T) string {
 		if user, password, _ := r.BasicAuth(); user != "berth" || password != "secret" {
 			w.Header().Set("WWW-Authenticate", `Basic realm="test"`)
 			w.WriteHeader(http.StatusUnauthorized)
+			_, _ = io.WriteString(w, `{"errors":[{"code":"UNAUTHORIZED","message":"authentication required"}]}`)
 		}
 	})
 }
@@ -82,7 +83,7 @@ func TestLogin(t *testing.T) {
 		"open":           {good, open, "", nil, ""},
 		"basic":          {good, basic, "", nil, ""},
 		"basic, scheme":  {good, "http://" + basic + "/v2/", "", nil, ""},
-		"basic, wrong":   {bad, basic, "", errdefs.IsUnauthorized, "login attempt to https://" + basic + "/v2/ failed with status: 401 Unauthorized"},
+		"basic, wrong":   {bad, basic, "", errdefs.IsUnauthorized, "login attempt to http://" + basic + "/v2/ failed with status: 401 Unauthorized"},
 		"basic, nothing": {registry.AuthConfig{}, basic, "", errdefs.IsUnauthorized, "no basic auth credentials"},
 		"token":          {good, tokens, "identity", nil, ""},
 		"identity":       {registry.AuthConfig{IdentityToken: "identity"}, tokens, "identity", nil, ""},
