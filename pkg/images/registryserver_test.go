@@ -39,6 +39,22 @@ func startRegistry(t *testing.T, auth bool) *registryServer {
 // startRegistryWith adds lines to the http section of the configuration.
 func startRegistryWith(t *testing.T, auth bool, section string) *registryServer {
 	t.Helper()
+	if !auth {
+		return startRegistryAs(t, "", section)
+	}
+	file := filepath.Join(t.TempDir(), "htpasswd")
+	if err := os.WriteFile(file, []byte(htpasswd), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r := startRegistryAs(t, fmt.Sprintf("auth: {htpasswd: {realm: test, path: %s}}\n", file), section)
+	r.user, r.pass = "berth", "secret"
+	return r
+}
+
+// startRegistryAs has the section auth of the configuration and adds to the section
+// http.
+func startRegistryAs(t *testing.T, auth, section string) *registryServer {
+	t.Helper()
 	dir := t.TempDir()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -46,14 +62,7 @@ func startRegistryWith(t *testing.T, auth bool, section string) *registryServer 
 	}
 	r := &registryServer{t: t, host: l.Addr().String()}
 	l.Close()
-	config := fmt.Sprintf("version: 0.1\nstorage: {filesystem: {rootdirectory: %s}}\nhttp: {addr: %q%s}\n", filepath.Join(dir, "data"), r.host, section)
-	if auth {
-		r.user, r.pass = "berth", "secret"
-		config += fmt.Sprintf("auth: {htpasswd: {realm: test, path: %s}}\n", filepath.Join(dir, "htpasswd"))
-		if err := os.WriteFile(filepath.Join(dir, "htpasswd"), []byte(htpasswd), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
+	config := fmt.Sprintf("version: 0.1\nstorage: {filesystem: {rootdirectory: %s}}\nhttp: {addr: %q%s}\n", filepath.Join(dir, "data"), r.host, section) + auth
 	if err := os.WriteFile(filepath.Join(dir, "config.yml"), []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
