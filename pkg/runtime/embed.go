@@ -30,6 +30,7 @@ func embed(ctx context.Context, c Config) (*client.Client, func() error, error) 
 	req := &clientRequest{namespace: c.Namespace, address: filepath.Join(c.State, socketName)}
 	// Plugins keep the context: it must outlive the caller's.
 	ctx = withClientRequest(context.WithoutCancel(ctx), req)
+	gunzip()
 	s, err := server.New(ctx, config)
 	if err != nil {
 		return nil, nil, fmt.Errorf("containerd: %w", err)
