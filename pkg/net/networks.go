@@ -217,11 +217,12 @@ func (r *registry) bridged(e *entry) (err error) {
 	e.rules = &firewall.Network{Bridge: name, Internal: n.Internal, ICC: e.options.ICC, Masquerade: e.options.Masquerade,
 		Source: e.options.Source, Access4: r.access(n, e.options.Mode4), Access6: r.access(n, e.options.Mode6), Trusted: e.options.Trusted}
 	for _, c := range n.IPAM.Config {
-		s := cni.Subnet{Subnet: c.Subnet, Range: c.IPRange, Gateway: c.Gateway, Reserved: slices.Collect(maps.Values(c.AuxAddress))}
+		s := cni.Subnet{Subnet: c.Subnet, Range: c.IPRange, Gateway: c.Gateway, Reserved: slices.Collect(maps.Values(c.AuxAddress)),
+			Elsewhere: e.options.Inhibit4 && c.Subnet.Addr().Is4()}
 		slices.SortFunc(s.Reserved, netip.Addr.Compare)
 		e.subnets = append(e.subnets, s)
 		e.rules.Subnets = append(e.rules.Subnets, c.Subnet)
-		if c.Gateway.IsValid() && e.options.Mode(c.Gateway) != define.ModeIsolated {
+		if c.Gateway.IsValid() && !s.Elsewhere && e.options.Mode(c.Gateway) != define.ModeIsolated {
 			e.bridge.Gateways = append(e.bridge.Gateways, netip.PrefixFrom(c.Gateway, c.Subnet.Bits()))
 		}
 	}

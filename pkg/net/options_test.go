@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -81,11 +82,21 @@ func TestBridgeOptions(t *testing.T) {
 			}
 		})
 	}
+	// The gateway is a router on the bridge, not the host.
 	n := create(t, m, network.CreateRequest{Name: "app", IPAM: subnets("10.81.9.0/24"), Options: map[string]string{prefix + "bridge.inhibit_ipv4": "true"}})
-	setup(t, m, "c", on("app"))
-	out, err := exec.Command("ip", "-4", "addr", "show", "br-"+n.ID[:12]).Output()
-	if err != nil || strings.Contains(string(out), "inet") {
-		t.Errorf("inhibit_ipv4: %s, %v", out, err)
+	for range 2 { // the second time the bridge is made by the start
+		key, _ := setup(t, m, "c", on("app"))
+		out, err := exec.Command("ip", "-4", "addr", "show", "br-"+n.ID[:12]).Output()
+		if err != nil || strings.Contains(string(out), "inet") {
+			t.Errorf("inhibit_ipv4: %s, %v", out, err)
+		}
+		if got := defaultRoutes(t, key); !slices.Equal(got, []string{"eth0 10.81.9.1"}) {
+			t.Errorf("routes %v", got)
+		}
+		teardown(t, m, "c")
+		if err := bridge.DeleteLink("br-" + n.ID[:12]); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

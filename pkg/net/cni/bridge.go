@@ -49,6 +49,8 @@ type Subnet struct {
 	Range    netip.Prefix `json:"range,omitzero"`    // of dynamic addresses; zero is the subnet
 	Gateway  netip.Addr   `json:"gateway,omitzero"`  // the bridge's address; zero is none
 	Reserved []netip.Addr `json:"reserved,omitzero"` // never given out
+	// Elsewhere says that the gateway is not the bridge, but somebody on it.
+	Elsewhere bool `json:"elsewhere,omitempty"`
 }
 
 const defaultDataDir = "/run/berth-cni"
@@ -225,7 +227,7 @@ func (p bridgePlugin) endpoint(a *skel.CmdArgs, c *BridgeConf) (*endpoint, error
 func (c *BridgeConf) device() bridge.Bridge {
 	b := bridge.Bridge{Name: c.Bridge, MTU: c.MTU}
 	for _, s := range c.IPAM.Subnets {
-		if s.Gateway.IsValid() {
+		if s.Gateway.IsValid() && !s.Elsewhere {
 			b.Gateways = append(b.Gateways, netip.PrefixFrom(s.Gateway, s.Subnet.Bits()))
 		}
 	}

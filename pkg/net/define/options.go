@@ -46,6 +46,7 @@ type Bridge struct {
 	Masquerade   bool
 	HostIP       netip.Addr // where ports are published that name no address; zero: the daemon's
 	IfPrefix     string     // of the names of containers' interfaces; "" is eth
+	Inhibit4     bool       // the bridge does not have the gateway's IPv4 address: somebody else on it does
 	Mode4, Mode6 GatewayMode
 	Source       []netip.Addr // of what leaves the host, by family; none: the outgoing interface's
 	Trusted      []string     // interfaces from which containers' own addresses are reached
@@ -85,11 +86,9 @@ func ParseBridge(o map[string]string, internal bool) (b Bridge, err error) {
 		Masquerade: r.bool(OptMasquerade, true),
 		HostIP:     r.addr(OptHostBinding),
 		IfPrefix:   r.ifName(OptIfPrefix, 11), // leaves place for a number
+		Inhibit4:   r.bool(OptInhibitIPv4, false),
 		Mode4:      r.mode(OptGatewayMode4, internal),
 		Mode6:      r.mode(OptGatewayMode6, internal),
-	}
-	if r.bool(OptInhibitIPv4, false) {
-		b.Mode4 = ModeIsolated
 	}
 	for _, name := range []string{optHostIPv4, optHostIPv6} {
 		if a := r.addr(name); a.IsValid() {
