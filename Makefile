@@ -112,7 +112,7 @@ $(CLIENTS): Makefile hack/client
 	@hack/client $@ $(CLIENT)
 
 .PHONY: integration
-integration: build $(BIN)/sampleimage $(BIN)/berthd-faults $(CLIENTS) ## through the real socket, with real clients and containers (root)
+integration: dist $(BIN)/sampleimage $(BIN)/berthd-faults $(CLIENTS) ## through the real socket, with real clients and containers (root)
 	$(GO) test -count=1 -timeout 30m ./integration/...
 
 .PHONY: lint
@@ -162,7 +162,13 @@ install: assets ## into DESTDIR and PREFIX (/usr/local), helpers into libexec/be
 
 .PHONY: dist
 dist: assets ## a tarball and Debian packages into dist/, for GOARCH
-	BIN=$(BIN) VERSION=$(VERSION) COMMIT=$(COMMIT) SOURCE_DATE_EPOCH=$(EPOCH) GOARCH=$(shell $(GO) env GOARCH) hack/packaging/dist dist
+	@$(MAKE) --no-print-directory pack
+
+# Of what is built: twice the same, bit by bit.
+DIST ?= dist
+.PHONY: pack
+pack:
+	BIN=$(BIN) VERSION=$(VERSION) COMMIT=$(COMMIT) SOURCE_DATE_EPOCH=$(EPOCH) GOARCH=$(shell $(GO) env GOARCH) hack/packaging/dist $(DIST)
 
 .PHONY: clean
 clean: ## remove bin/ and dist/

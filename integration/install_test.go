@@ -1,0 +1,141 @@
+package integration
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/berth-engine/berth/integration/harness"
+)
+
+// packages are the Debian packages that make dist made.
+func packages(t *testing.T) (files []string) {
+	t.Helper()
+	for _, name := range []string{"berth_*.deb", "berth-docker_*.deb"} {
+		found, err := filepath.Glob(filepath.Join(harness.Bin(), "..", "dist", name))
+		if err != nil || len(found) != 1 {
+			t.Fatalf("dist/%s (make dist): %v, %v", name, found, err)
+		}
+		files = append(files, found[0])
+	}
+	return files
+}
+
+// TestInstall is a new user's way on a machine without the sources: the packages are
+// installed, the daemon started as systemd does, containers run and one is built;
+// the power fails, and what should run runs again. Then the packages are purged.
+func TestInstall(t *testing.T) {
+	t.Parallel()
+	m := harness.NewFresh(t, debianBase(t))
+	for _, deb := range packages(t) {
+		must(t, "cp", deb, m.Root)
+	}
+	must(t, "cp", sample, filepath.Join(m.Root, "sample.tar"))
+	m.Write("ctx/Dockerfile", "FROM "+image+"\nRUN echo built >/made\n")
+	// Docker's plugin for it, from where it is installed.
+	compose := filepath.Join(m.Root, "usr/libexec/docker/cli-plugins/docker-compose")
+	must(t, "install", "-D", filepath.Join(harness.Bin(), "clients", "docker-compose"), compose)
+	m.Write("app/compose.yaml", "services: {db: {image: "+image+", command: sleep 1000, restart: always}, job: {image: "+image+", command: echo done, depends_on: [db]}}\n")
+	m.On()
+	m.Run("sh", "-c", "dpkg -i /berth_*.deb /berth-docker_*.deb").OK(t)
+	for _, file := range []string{
+		"/usr/share/man/man1/berth-doctor.1.gz", "/usr/share/man/man8/berthd.8.gz", "/usr/share/bash-completion/completions/berth",
+		"/usr/share/bash-completion/completions/docker", "/usr/share/doc/berth/docs/configuration.md", "/usr/lib/systemd/system/berth.socket",
+	} {
+		if _, err := os.Stat(filepath.Join(m.Root, file)); err != nil {
+			t.Error(err)
+		}
+	}
+	m.Run("berthd", "--validate").OK(t)
+	sockets := []string{"/run/berth/berth.sock", "/run/docker.sock"}
+	m.Serve(sockets...)
+
+	m.Run("docker", "load", "-i", "/sample.tar").OK(t)
+	m.Run("docker", "network", "create", "own").OK(t)
+	m.Run("berth", "run", "-d", "--name", "web", "--restart", "unless-stopped", "--network", "own", "-p", "127.0.0.1:8080:80", "-v", "data:/www", image,
+		"sh", "-c", "echo kept >/www/index.html; exec httpd -f -p 80 -h /www").OK(t)
+	m.Run("docker", "run", "-d", "--name", "peer", "--restart", "always", "--network", "own", image, "sleep", "1000").OK(t)
+	m.Run("docker", "run", "-d", "--name", "once", image, "sleep", "1000").OK(t)
+	m.Run("docker", "run", "-d", "--name", "stopped", "--restart", "unless-stopped", image, "sleep", "1000").OK(t)
+	m.Run("docker", "stop", "-t", "0", "stopped").OK(t)
+	m.Run("docker", "build", "-t", "mine", "/ctx").OK(t)
+	if got := m.Run("docker", "run", "--rm", "mine", "cat", "/made").OK(t); got != "built" {
+		t.Errorf("the image that was built: %q", got)
+	}
+	m.Run("docker", "compose", "--progress", "plain", "-f", "/app/compose.yaml", "up", "-d").OK(t)
+	answers := func() bool {
+		return strings.TrimSpace(m.Run("docker", "exec", "peer", "wget", "-qO-", "http://web/index.html").Stdout) == "kept"
+	}
+	await(t, "the server answers by its name", answers)
+	if r := m.Run("berth", "doctor"); r.Code != 0 {
+		t.Errorf("doctor: %s%s", r.Stdout, r.Stderr)
+	}
+
+	m.Off()
+	m.On()
+	m.Serve(sockets...)
+	states := func() string {
+		return m.Run("berth", "ps", "-a", "--format", "{{.Names}} {{.State}}").OK(t)
+	}
+	await(t, "what should run runs again", func() bool {
+		return states() == "app-job-1 exited\napp-db-1 running\nstopped exited\nonce exited\npeer running\nweb running"
+	})
+	await(t, "the server answers again, with its data", answers)
+	if got := m.Run("berth", "port", "web").OK(t); got != "80/tcp -> 127.0.0.1:8080" {
+		t.Errorf("ports: %s", got)
+	}
+	if r := m.Run("berth", "doctor"); r.Code != 0 {
+		t.Errorf("doctor after the reboot: %s%s", r.Stdout, r.Stderr)
+	}
+
+	// Removal stops what runs, purging leaves nothing.
+	m.Run("dpkg", "--purge", "berth-docker", "berth").OK(t)
+	for _, dir := range []string{"/var/lib/berth", "/etc/berth", "/usr/libexec/berth", "/usr/bin/docker"} {
+		if _, err := os.Lstat(filepath.Join(m.Root, dir)); err == nil {
+			t.Errorf("%s is still there", dir)
+		}
+	}
+	if got := m.Run("sh", "-c", "cat /proc/[0-9]*/comm").OK(t); strings.Contains(got, "berthd") || strings.Contains(got, "containerd-shim") {
+		t.Errorf("still running: %s", got)
+	}
+}
+
+// TestUnits has systemd read its units as they are packaged.
+func TestUnits(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for _, deb := range packages(t) {
+		must(t, "dpkg-deb", "-x", deb, dir)
+	}
+	units := filepath.Join(dir, "usr", "lib", "systemd", "system")
+	service := filepath.Join(units, "berth.service")
+	b, err := os.ReadFile(service)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The program is not installed on this host.
+	local := strings.Replace(string(b), "ExecStart=/usr/bin/berthd ", "ExecStart="+filepath.Join(dir, "usr/bin/berthd")+" ", 1)
+	if local == string(b) {
+		t.Fatalf("the unit starts no berthd:\n%s", b)
+	}
+	if err := os.WriteFile(service, []byte(local), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("systemd-analyze", "verify", "--man=no", service, filepath.Join(units, "berth.socket"), filepath.Join(units, "docker.socket"))
+	if out, err := cmd.CombinedOutput(); err != nil || strings.Contains(string(out), "berth") || strings.Contains(string(out), "docker") {
+		t.Errorf("systemd-analyze: %v: %s", err, out)
+	}
+}
+
+// TestReproducible packs what was built once more: the files are the same.
+func TestReproducible(t *testing.T) {
+	t.Parallel()
+	out := t.TempDir()
+	cmd := exec.Command("make", "-s", "-C", "..", "pack", "DIST="+out)
+	if b, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("make pack: %v: %s", err, b)
+	}
+	must(t, "diff", "-r", out, filepath.Join(harness.Bin(), "..", "dist"))
+}
