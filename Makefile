@@ -81,6 +81,7 @@ test: ## everything: lint, check and integration (root; installs what is missing
 	@hack/deps build test
 	@$(MAKE) --no-print-directory lint
 	@$(MAKE) --no-print-directory check
+	@$(MAKE) --no-print-directory cross
 	@$(MAKE) --no-print-directory integration
 
 .PHONY: check
@@ -92,6 +93,12 @@ check: need-go $(BIN)/runc ## format, vet and the tests of each package, minutes
 	@# A module of its own; the second time with libseccomp to compare with.
 	cd $(SECCOMP) && $(GO) vet ./... && $(GO) test ./...
 	cd $(SECCOMP) && CGO_ENABLED=1 $(GO) test -tags libseccomp_reference ./...
+
+# runc, whose first steps are C, needs a compiler of that architecture as well.
+.PHONY: cross
+cross: need-go ## whether all that is Go alone compiles for arm64
+	GOARCH=arm64 $(GO) build -o /dev/null $(addprefix ./cmd/,$(BINARIES))
+	GOARCH=arm64 $(GO) build -o /dev/null -tags no_grpc ./cmd/containerd-shim-berth-v2
 
 # berthd that kills itself where BERTH_FAULT says, for the tests of recovery.
 .PHONY: $(BIN)/berthd-faults

@@ -8,6 +8,7 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/json"
 	"encoding/pem"
 	"fmt"
 	"io"
@@ -15,6 +16,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/user"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -22,6 +24,7 @@ import (
 	"time"
 
 	"github.com/berth-engine/berth/integration/harness"
+	"golang.org/x/sys/unix"
 )
 
 // TestReadOnlyHost has clients look at a host on a socket that lets them do no more.
@@ -51,6 +54,42 @@ func TestReadOnlyHost(t *testing.T) {
 	}
 	if got := d.Berth("inspect", "-f", "{{.State.Running}}", "web").OK(t); got != "true" {
 		t.Errorf("running: %s", got)
+	}
+}
+
+// TestSocketGroup gives the socket to a group, and nothing to others.
+func TestSocketGroup(t *testing.T) {
+	t.Parallel()
+	d := harness.Start(t, harness.Options{Flags: []string{"--group", "adm"}})
+	adm, err := user.LookupGroup("adm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var st unix.Stat_t
+	if err := unix.Stat(d.Socket, &st); err != nil || st.Mode&0o777 != 0o660 || st.Uid != 0 || fmt.Sprint(st.Gid) != adm.Gid {
+		t.Errorf("the socket: mode %o, user %d, group %d, %v", st.Mode, st.Uid, st.Gid, err)
+	}
+	code, out := berthd(t, "--data-root", d.Root+"/2", "--exec-root", d.Root+"/e2", "-H", "unix://"+d.Root+"/2.sock", "--bridge", "none", "--group", "nobody-has-this")
+	if _, err := os.Stat(d.Root + "/2.sock"); code == 0 || !strings.Contains(out, "group nobody-has-this not found") || err == nil {
+		t.Errorf("an unknown group: code %d, %v: %s", code, err, out)
+	}
+}
+
+// TestStructuredLog has each line of the daemon's log be an object.
+func TestStructuredLog(t *testing.T) {
+	t.Parallel()
+	d := start(t, harness.Options{Flags: []string{"--log-format", "json"}})
+	d.Berth("run", "--rm", image, "true").OK(t)
+	ready := false
+	for line := range strings.Lines(d.Log()) {
+		var l struct{ Time, Level, Msg string }
+		if err := json.Unmarshal([]byte(line), &l); err != nil || l.Time == "" || l.Level == "" {
+			t.Errorf("%q: %v", line, err)
+		}
+		ready = ready || l.Msg == "berthd is ready"
+	}
+	if !ready {
+		t.Errorf("nothing says that the daemon is ready:\n%s", d.Log())
 	}
 }
 
