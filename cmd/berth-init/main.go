@@ -27,6 +27,11 @@ const (
 )
 
 func main() {
+	// First of all: what ends a program of Go ends it as PID 1 with status 2, and the
+	// container is being stopped as soon as it runs. The child starts with the
+	// dispositions that we were started with, since exec resets caught signals.
+	signals := make(chan os.Signal, 64)
+	signal.Notify(signals)
 	group, argv, err := parse(os.Args[1:])
 	if err != nil {
 		fail(exitUsage, err)
@@ -38,10 +43,6 @@ func main() {
 	if os.Getpid() != 1 {
 		becomeSubreaper()
 	}
-	// Before the child exists, so that no signal is missed; it starts with the
-	// dispositions that we were started with, since exec resets caught signals.
-	signals := make(chan os.Signal, 64)
-	signal.Notify(signals)
 	pid, err := syscall.ForkExec(path, argv, &syscall.ProcAttr{
 		Env:   os.Environ(),
 		Files: []uintptr{0, 1, 2}, // others that are not close-on-exec stay open
