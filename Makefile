@@ -106,15 +106,19 @@ $(BIN)/berthd-faults:
 	@mkdir -p $(BIN)
 	$(GO) build -tags faultpoints -ldflags '$(LDFLAGS)' -o $@ ./cmd/berthd
 
-# Docker's own plugins, as users have them, for the tests: built from source by the Go
+# Docker's own clients, as users have them, for the tests: built from source by the Go
 # proxy, each with the requirements and checksums of its own module and no part of ours.
 BUILDX     := v0.33.0
 COMPOSE    := v5.5.1
 COMPOSE_V2 := v2.40.3
-CLIENTS    := $(addprefix $(BIN)/clients/,docker-buildx docker-compose docker-compose-v2)
+DOCKER     := v29.7.2+incompatible
+DOCKER_28  := v28.5.2+incompatible
+CLIENTS    := $(addprefix $(BIN)/clients/,docker-buildx docker-compose docker-compose-v2 docker docker-28)
 $(BIN)/clients/docker-buildx: CLIENT = github.com/docker/buildx $(BUILDX) ./cmd/buildx github.com/docker/buildx/version.Version
 $(BIN)/clients/docker-compose: CLIENT = github.com/docker/compose/v5 $(COMPOSE) ./cmd github.com/docker/compose/v5/internal.Version
 $(BIN)/clients/docker-compose-v2: CLIENT = github.com/docker/compose/v2 $(COMPOSE_V2) ./cmd github.com/docker/compose/v2/internal.Version
+$(BIN)/clients/docker: CLIENT = github.com/docker/cli $(DOCKER) ./cmd/docker github.com/docker/cli/cli/version.Version
+$(BIN)/clients/docker-28: CLIENT = github.com/docker/cli $(DOCKER_28) ./cmd/docker github.com/docker/cli/cli/version.Version
 $(CLIENTS): Makefile hack/client
 	@hack/client $@ $(CLIENT)
 

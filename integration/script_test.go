@@ -12,10 +12,10 @@ import (
 	"github.com/berth-engine/berth/integration/harness"
 )
 
-// TestScript runs what a user types all day, through our CLI and through an
-// unmodified docker CLI: nothing may differ.
+// TestScript runs what a user types all day, through our CLI and through unmodified
+// docker CLIs, from Debian's to the newest: nothing may differ.
 func TestScript(t *testing.T) {
-	for name, client := range clients(t) {
+	for name, client := range harness.Dockers() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			d := start(t, harness.Options{})

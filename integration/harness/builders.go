@@ -73,3 +73,15 @@ func (d *Daemon) Plugin(name string) {
 		d.t.Fatal(err)
 	}
 }
+
+// Dockers are docker's client in the versions that people have, Debian's and those that
+// make integration built, and ours.
+func Dockers() map[string]string {
+	built := filepath.Join(Bin(), "clients")
+	return map[string]string{
+		"docker-20.10": "/usr/bin/docker",
+		"docker-28":    filepath.Join(built, "docker-28"),
+		"docker-29":    filepath.Join(built, "docker"),
+		"berth":        BerthCLI(),
+	}
+}
