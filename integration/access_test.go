@@ -148,7 +148,7 @@ func TestMutualTLS(t *testing.T) {
 	d := start(t, harness.Options{Flags: []string{
 		"-H", "tcp://" + address, "--tlsverify", "--tlscacert", good.file("ca.pem"), "--tlscert", good.file("cert.pem"), "--tlskey", good.file("key.pem"),
 	}})
-	for name, client := range clients(t) {
+	for name, client := range harness.Dockers() {
 		t.Run(name, func(t *testing.T) {
 			do := func(ca, pair authority, args ...string) harness.Result {
 				return d.Client(client, nil, append([]string{
