@@ -49,6 +49,7 @@ type fakeEngine struct {
 	listed  engine.ListOptions
 	logged  engine.LogsOptions
 
+	terminal  bool // of its execs
 	archived  string
 	unpacked  contents.WriteOptions
 	committed contents.CommitOptions
@@ -234,7 +235,7 @@ func (f *fakeEngine) ExecStart(_ context.Context, id string, o engine.ExecStartO
 	if o.Detach {
 		return nil
 	}
-	conn, err := open(o.Tty)
+	conn, err := open(o.Tty || f.terminal)
 	if err == nil {
 		_, err = io.Copy(conn, conn)
 	}

@@ -138,6 +138,26 @@ func TestHijack(t *testing.T) {
 	}
 }
 
+// What an exec was created with is not what its client reads: that is said at the start.
+func TestExecOfATerminal(t *testing.T) {
+	f := newFakes()
+	f.engine.terminal = true
+	socket := listen(t, newServer(t, f.routes()))
+	for body, want := range map[string]string{
+		`{"Tty":true}`:  fmt.Sprintf(upgraded, "raw") + "abc",
+		`{"Tty":false}`: fmt.Sprintf(upgraded, "multiplexed") + "\x01\x00\x00\x00\x00\x00\x00\x03abc",
+	} {
+		conn := dial(t, socket)
+		send(t, conn, "/exec/"+someID+"/start", fmt.Sprintf("Connection: Upgrade\r\nUpgrade: tcp\r\nContent-Type: application/json\r\nContent-Length: %d\r\n", len(body)), body+"abc")
+		if err := conn.(*net.UnixConn).CloseWrite(); err != nil {
+			t.Fatal(err)
+		}
+		if got := readAll(t, conn); got != want {
+			t.Errorf("%s: %q, want %q", body, got, want)
+		}
+	}
+}
+
 // An exec's request has a body before its stream begins, sometimes chunked.
 func TestHijackAfterABody(t *testing.T) {
 	f := newFakes()

@@ -1,10 +1,12 @@
 package exec
 
 import (
+	"io"
 	"net/http"
 
 	"github.com/berth-engine/berth/pkg/api"
 	"github.com/berth-engine/berth/pkg/engine"
+	"github.com/berth-engine/berth/pkg/streams"
 	"github.com/moby/moby/api/types/container"
 )
 
@@ -28,5 +30,21 @@ func (h handlers) start(w http.ResponseWriter, r *api.Request) error {
 	}
 	ctx, open, release := r.Hijack(w)
 	defer release()
-	return h.backend.ExecStart(ctx, r.Name, o, open)
+	return h.backend.ExecStart(ctx, r.Name, o, func(tty bool) (engine.Conn, error) {
+		conn, err := open(tty && body.Tty)
+		if err != nil || !tty || body.Tty {
+			return conn, err
+		}
+		return framed{conn, streams.NewFrameWriter(conn, streams.Stdout)}, nil
+	})
 }
+
+// framed sends a terminal's output in frames, to a client that created the exec with a
+// terminal and does not ask for one when it starts it: which of the two it reads is
+// what the latter says.
+type framed struct {
+	engine.Conn
+	out io.Writer
+}
+
+func (f framed) Write(p []byte) (int, error) { return f.out.Write(p) }
