@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/berth-engine/berth/integration/harness"
 )
@@ -90,8 +91,18 @@ func TestDatabase(t *testing.T) {
 	t.Parallel()
 	d := start(t, harness.Options{})
 	s := script{t, d, harness.BerthCLI()}
-	d.Client(harness.BerthCLI(), bytes.NewReader(rootOf(t, []string{"redis-server", "redis-cli"}, "data", "tmp")), "import",
-		"-c", "VOLUME /data", "-c", "WORKDIR /data", "-c", `ENTRYPOINT ["redis-server","--appendonly","yes","--appendfsync","always","--dir","/data"]`, "-", "redis:test").OK(t)
+	root := t.TempDir()
+	unpack := exec.Command("tar", "-C", root, "-xf", "-")
+	unpack.Stdin = bytes.NewReader(rootOf(t, []string{"redis-server", "redis-cli"}, "data", "tmp"))
+	if out, err := unpack.CombinedOutput(); err != nil {
+		t.Fatalf("tar: %v: %s", err, out)
+	}
+	d.Client(harness.BerthCLI(), strings.NewReader(`FROM scratch
+COPY . /
+VOLUME /data
+WORKDIR /data
+ENTRYPOINT ["redis-server","--appendonly","yes","--appendfsync","always","--dir","/data"]
+`), "build", "-q", "-t", "redis:test", "-f", "-", root).OK(t)
 	run := func() {
 		t.Helper()
 		s.ok("run", "-d", "--name", "db", "--restart", "always", "-v", "kept:/data", "redis:test")
@@ -152,8 +163,15 @@ func TestLargeTree(t *testing.T) {
 	s.ok("create", "--name", "box", "-v", "large:/v", image, "true")
 	in, done := io.Pipe()
 	go func() { done.CloseWithError(writeTree(done, n)) }()
-	d.Client(harness.BerthCLI(), in, "cp", "-", "box:/v").OK(t)
-	cmd := d.Command(t.Context(), harness.BerthCLI(), "cp", "box:/v/tree", "-")
+	began := time.Now()
+	cmd := d.Command(t.Context(), harness.BerthCLI(), "cp", "-", "box:/v") // takes as long as it takes
+	cmd.Stdin = in
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("cp: %v: %s", err, out)
+	}
+	t.Logf("%d files in: %v", n, time.Since(began).Round(time.Millisecond))
+	began = time.Now()
+	cmd = d.Command(t.Context(), harness.BerthCLI(), "cp", "box:/v/tree", "-")
 	out, err := cmd.StdoutPipe()
 	if err == nil {
 		err = cmd.Start()
@@ -181,8 +199,11 @@ func TestLargeTree(t *testing.T) {
 	if err := cmd.Wait(); err != nil || found != n {
 		t.Errorf("%d files of %d came out, %v", found, n, err)
 	}
+	t.Logf("%d files out: %v; berthd had %d MiB at most", n, time.Since(began).Round(time.Millisecond), peakMemory(t, d.Pid())>>20)
 	s.ok("rm", "box")
-	s.ok("volume", "rm", "large")
+	if out, err := d.Command(t.Context(), harness.BerthCLI(), "volume", "rm", "large").CombinedOutput(); err != nil {
+		t.Errorf("volume rm: %v: %s", err, out)
+	}
 	s.empty()
 }
 
