@@ -122,8 +122,12 @@ $(BIN)/clients/docker-28: CLIENT = github.com/docker/cli $(DOCKER_28) ./cmd/dock
 $(CLIENTS): Makefile hack/client
 	@hack/client $@ $(CLIENT)
 
+# CRIU that knows the kernel of today, for the tests of checkpoints.
+$(BIN)/tools/criu/criu: hack/criu
+	hack/criu $(@D)
+
 .PHONY: integration
-integration: dist $(BIN)/sampleimage $(BIN)/berthd-faults $(CLIENTS) ## through the real socket, with real clients and containers (root)
+integration: dist $(BIN)/sampleimage $(BIN)/berthd-faults $(BIN)/tools/criu/criu $(CLIENTS) ## through the real socket, with real clients and containers (root)
 	$(GO) test -count=1 -timeout 30m ./integration/...
 
 .PHONY: lint

@@ -135,7 +135,7 @@ func (p *parts) describe(cfg *config.Config, bin binaries, host spec.Host, runti
 	p.system = system.New(system.Config{
 		ID: id, DataRoot: cfg.DataRoot, Driver: cfg.StorageDriver, LogConfig: containerDefaults(cfg).LogConfig,
 		LogDrivers: logs.Drivers(), LogBound: logs.Bound(cfg.LogDriver, cfg.LogOpts),
-		Runtimes: paths, Runtime: cfg.DefaultRuntime, Settings: settings(cfg), CDISpecDirs: cfg.CDISpecDirs, Devices: cdi.Dirs(cfg.CDISpecDirs).Devices,
+		Runtimes: paths, Runtime: cfg.DefaultRuntime, Settings: settings(cfg), Experimental: cfg.Experimental, CDISpecDirs: cfg.CDISpecDirs, Devices: cdi.Dirs(cfg.CDISpecDirs).Devices,
 		Pools: addressPools(cfg), Proxies: proxies(cfg), Plain: plain(cfg),
 		Containerd: containerdSocket(cfg), Namespace: cfg.ContainerdNamespace, Features: features(host),
 		Counts: p.engine.Reader().Counts, Images: p.images.Catalog().Count, Disk: p.disk(), Events: p.bus, Versions: system.Components(bin.runc),
@@ -152,11 +152,11 @@ func (p *parts) describe(cfg *config.Config, bin binaries, host spec.Host, runti
 // server is the HTTP side.
 func (p *parts) server(cfg *config.Config, log *slog.Logger) (*api.Server, error) {
 	c := api.Config{
-		Logger: log, Version: version.Version, MinAPI: version.MinAPI, MaxAPI: version.MaxAPI,
+		Logger: log, Version: version.Version, MinAPI: version.MinAPI, MaxAPI: version.MaxAPI, Experimental: cfg.Experimental,
 		Routes: slices.Concat(
 			apicontainers.Routes(apicontainers.Backend{
 				Registry: p.engine, Lifecycle: p.engine, Freezer: p.engine, Watcher: p.engine,
-				Reader: p.engine.Reader(), Streamer: p.engine.Streams(), Archiver: p.engine.Contents(), Differ: p.engine.Contents(),
+				Reader: p.engine.Reader(), Streamer: p.engine.Streams(), Archiver: p.engine.Contents(), Differ: p.engine.Contents(), Checkpoints: p.engine.Checkpoints(),
 			}),
 			apiexec.Routes(p.engine.Execs()),
 			apiimages.Routes(apiimages.Backend{Reader: p.images.Catalog(), Writer: p.images, Mover: p.images}), apiregistry.Routes(p.registries),

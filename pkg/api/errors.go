@@ -2,7 +2,6 @@ package api
 
 import (
 	"net/http"
-	"regexp"
 
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/common"
@@ -50,10 +49,6 @@ func writeError(w http.ResponseWriter, status int, message string) error {
 
 // errPageNotFound is the answer to a path or method that Docker does not have.
 var errPageNotFound = errdefs.ErrNotFound.WithMessage("page not found")
-
-// checkpoints are paths that Docker has outside its schema, and serves when its
-// experimental features are on, as ours never are.
-var checkpoints = regexp.MustCompile(`^/containers/.+/checkpoints(/[^/]*)?$`)
 
 var errExperimental = errdefs.ErrNotImplemented.WithMessage("This experimental feature is disabled by default. Start the Docker daemon in experimental mode in order to enable it.")
 

@@ -406,11 +406,13 @@ type fakes struct {
 	daemon  *fakeDaemon
 	volumes *fakeVolumes
 	classic *fakeClassic
+
+	checkpoints *fakeCheckpoints
 }
 
 func newFakes() fakes {
 	j := &journal{}
-	return fakes{j, &fakeEngine{journal: j}, &fakeImages{journal: j}, &fakeDaemon{journal: j}, &fakeVolumes{journal: j}, &fakeClassic{journal: j}}
+	return fakes{j, &fakeEngine{journal: j}, &fakeImages{journal: j}, &fakeDaemon{journal: j}, &fakeVolumes{journal: j}, &fakeClassic{journal: j}, &fakeCheckpoints{}}
 }
 
 // routes are those that berthd serves.
@@ -418,7 +420,7 @@ func (f fakes) routes() []api.Route {
 	return slices.Concat(
 		apicontainers.Routes(apicontainers.Backend{
 			Registry: f.engine, Lifecycle: f.engine, Freezer: f.engine, Reader: f.engine, Watcher: f.engine, Streamer: f.engine,
-			Archiver: f.engine, Differ: f.engine,
+			Archiver: f.engine, Differ: f.engine, Checkpoints: f.checkpoints,
 		}),
 		apiexec.Routes(f.engine),
 		apiimages.Routes(apiimages.Backend{Reader: f.images, Writer: f.images, Mover: f.images}),

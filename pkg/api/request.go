@@ -21,7 +21,10 @@ type Request struct {
 	*http.Request
 	Version Version    // that the answer must have
 	Name    string     // value of the path's variable; "" when it has none
+	Part    string     // value of a second one
 	Query   url.Values // parameters, parsed
+	// Experimental says that the daemon's experimental features are on.
+	Experimental bool
 
 	conns    *conns          // where a hijacked connection is registered
 	streams  context.Context // ends when the server begins to shut down

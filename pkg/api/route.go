@@ -28,15 +28,17 @@ type endpoint struct {
 	Operation
 	Route
 	served bool
-	// The path, split at its one variable: "/images/" and "/json". A path
+	// The path, split at its first variable: "/images/" and "/json". A path
 	// without a variable is all prefix.
 	prefix, suffix string
-	variable       string
+	// What stands between that variable and a second one, which ends the path:
+	// "/checkpoints/". "" when there is no second one.
+	middle string
 }
 
 // mux finds the endpoint of a request. Docker's names hold slashes
 // (/images/registry/name/json), so a variable takes as much of the path as
-// the literal parts leave.
+// the literal parts leave; a second one is the last part of the path.
 type mux struct {
 	literal  map[string]*endpoint   // method + " " + path
 	variable map[string][]*endpoint // by method, longest literal part first
@@ -52,15 +54,19 @@ func (m *mux) add(e *endpoint) error {
 		m.literal[e.Method+" "+e.Path] = e
 		return nil
 	}
-	name, suffix, ok := strings.Cut(rest, "}")
-	if !ok || strings.Contains(suffix, "{") {
-		return fmt.Errorf("operation %s: path %s must have at most one variable", e.ID, e.Path)
+	_, suffix, ok := strings.Cut(rest, "}")
+	middle, second, two := strings.Cut(suffix, "{")
+	if !ok || two && (strings.Trim(middle, "/") == "" || strings.Index(second, "}") != len(second)-1) {
+		return fmt.Errorf("operation %s: path %s must have one variable, or a second one at its end", e.ID, e.Path)
 	}
-	e.prefix, e.variable, e.suffix = prefix, name, suffix
+	e.prefix, e.suffix = prefix, suffix
+	if two {
+		e.middle, e.suffix = middle, ""
+	}
 	list := m.variable[e.Method]
 	at := len(list)
 	for i, other := range list {
-		if len(prefix)+len(suffix) > len(other.prefix)+len(other.suffix) {
+		if e.literals() > other.literals() {
 			at = i
 			break
 		}
@@ -72,24 +78,42 @@ func (m *mux) add(e *endpoint) error {
 	return nil
 }
 
-// find gives the endpoint for a path without its version, and the value of
-// the path's variable; nil is none.
-func (m *mux) find(method, path string) (*endpoint, string) {
+// literals is how much of the path is no variable.
+func (e *endpoint) literals() int { return len(e.prefix) + len(e.middle) + len(e.suffix) }
+
+// values are what a path has for the variables; ok says that it is one of this
+// endpoint's.
+func (e *endpoint) values(path string) (first, second string, ok bool) {
+	first, ok = strings.CutPrefix(path, e.prefix)
+	if !ok {
+		return "", "", false
+	}
+	if e.middle != "" {
+		at := strings.LastIndex(first, e.middle)
+		if at < 0 {
+			return "", "", false
+		}
+		first, second = first[:at], first[at+len(e.middle):]
+		return first, second, first != "" && second != "" && !strings.Contains(second, "/")
+	}
+	first, ok = strings.CutSuffix(first, e.suffix)
+	return first, "", ok && first != ""
+}
+
+// find gives the endpoint for a path without its version, and the values of
+// the path's variables; nil is none.
+func (m *mux) find(method, path string) (e *endpoint, first, second string) {
 	if e := m.literal[method+" "+path]; e != nil {
-		return e, ""
+		return e, "", ""
 	}
 	// Docker lists networks at /networks/ as well (API 1.25).
 	if method == http.MethodGet && path == "/networks/" {
-		return m.literal["GET /networks"], ""
+		return m.literal["GET /networks"], "", ""
 	}
 	for _, e := range m.variable[method] {
-		value, ok := strings.CutPrefix(path, e.prefix)
-		if !ok {
-			continue
-		}
-		if value, ok = strings.CutSuffix(value, e.suffix); ok && value != "" {
-			return e, value
+		if first, second, ok := e.values(path); ok {
+			return e, first, second
 		}
 	}
-	return nil, ""
+	return nil, "", ""
 }

@@ -1,10 +1,13 @@
 package api
 
-import "testing"
+import (
+	"slices"
+	"testing"
+)
 
 func TestMux(t *testing.T) {
 	m := newMux()
-	for _, op := range Operations {
+	for _, op := range slices.Concat(Operations, Unlisted) {
 		if err := m.add(&endpoint{Operation: op}); err != nil {
 			t.Fatal(err)
 		}
@@ -24,6 +27,12 @@ func TestMux(t *testing.T) {
 		{"GET", "/networks/a", "NetworkInspect", "a"},
 		{"GET", "/distribution/a/b/json", "DistributionInspect", "a/b"},
 		{"HEAD", "/_ping", "SystemPingHead", ""},
+		{"GET", "/containers/a/checkpoints", "CheckpointList", "a"},
+		{"DELETE", "/containers/a/checkpoints/b", "CheckpointDelete", "a b"},
+		{"DELETE", "/containers/a/checkpoints/", "ContainerDelete", "a/checkpoints/"},
+		{"DELETE", "/containers/a/checkpoints/b/c", "ContainerDelete", "a/checkpoints/b/c"},
+		{"DELETE", "/containers/a/checkpoints/b/checkpoints/c", "CheckpointDelete", "a/checkpoints/b c"},
+		{"DELETE", "/containers/a", "ContainerDelete", "a"},
 		{"GET", "/containers//json", "", ""},
 		{"GET", "/containers/json/", "", ""},
 		{"POST", "/containers/start", "", ""},
@@ -31,7 +40,10 @@ func TestMux(t *testing.T) {
 		{"GET", "", "", ""},
 		{"PATCH", "/info", "", ""},
 	} {
-		e, value := m.find(c.method, c.path)
+		e, value, second := m.find(c.method, c.path)
+		if second != "" {
+			value += " " + second
+		}
 		id := ""
 		if e != nil {
 			id = e.ID
@@ -40,8 +52,10 @@ func TestMux(t *testing.T) {
 			t.Errorf("%s %s: %q %q, want %q %q", c.method, c.path, id, value, c.operation, c.value)
 		}
 	}
-	if err := m.add(&endpoint{Operation: Operation{Path: "/{a}/{b}"}}); err == nil {
-		t.Error("two variables were taken")
+	for _, path := range []string{"/{a}/{b}", "/{a}{b}", "/{a}/b/{c}/d", "/{a}/b/{c}/{d}", "/{a", "/{a}/b/{c"} {
+		if err := m.add(&endpoint{Operation: Operation{Path: path}}); err == nil {
+			t.Errorf("%s was taken", path)
+		}
 	}
 }
 

@@ -31,7 +31,7 @@ type Config struct {
 	Version      string // of Berth, for the Server header
 	MinAPI       string // oldest API version that is answered, "1.24"
 	MaxAPI       string // newest, also used when a request names none
-	Experimental bool   // for the Docker-Experimental header
+	Experimental bool   // serves what Docker serves with its experimental features only
 	Routes       []Route
 	// Observe, when given, is told of each answer that is no stream.
 	Observe func(operation string, status int, took time.Duration)
@@ -46,14 +46,15 @@ type Config struct {
 // Server answers the API. It is an http.Handler, and serves listeners itself
 // (Serve), because taking connections over needs a hand in their life.
 type Server struct {
-	log      *slog.Logger
-	observe  func(operation string, status int, took time.Duration)
-	debug    http.Handler
-	min, max Version
-	headers  map[string]string
-	mux      *mux
-	served   map[string]bool   // by operation
-	declined map[string]string // by operation: why
+	log          *slog.Logger
+	observe      func(operation string, status int, took time.Duration)
+	debug        http.Handler
+	min, max     Version
+	headers      map[string]string
+	experimental bool
+	mux          *mux
+	served       map[string]bool   // by operation
+	declined     map[string]string // by operation: why
 
 	http     *http.Server
 	conns    *conns
@@ -77,6 +78,7 @@ func New(c Config) (*Server, error) {
 	if s.max, err = ParseVersion(c.MaxAPI); err != nil {
 		return nil, err
 	}
+	s.experimental = c.Experimental
 	s.headers = map[string]string{
 		"Server":              fmt.Sprintf("Berth/%s (%s)", c.Version, runtime.GOOS),
 		"Api-Version":         c.MaxAPI,
@@ -153,8 +155,8 @@ func (s *Server) ServeHTTP(hw http.ResponseWriter, hr *http.Request) {
 }
 
 func (s *Server) serve(w *response, hr *http.Request) error {
-	name, path, given := splitVersion(hr.URL.Path)
-	version, err := s.negotiate(name, given)
+	number, path, given := splitVersion(hr.URL.Path)
+	version, err := s.negotiate(number, given)
 	if err != nil {
 		return err
 	}
@@ -162,14 +164,14 @@ func (s *Server) serve(w *response, hr *http.Request) error {
 		w.WriteHeader(http.StatusOK)
 		return nil
 	}
-	if checkpoints.MatchString(path) {
-		return errExperimental
-	}
-	e, value := s.mux.find(hr.Method, path)
+	e, name, part := s.mux.find(hr.Method, path)
 	if e == nil {
 		return s.page(w, hr, path)
 	}
 	w.endpoint, w.bounded = e, !e.Streams
+	if e.Experimental && !s.experimental {
+		return errExperimental
+	}
 	if err := allowed(hr, e.Operation); err != nil {
 		return err
 	}
@@ -186,7 +188,7 @@ func (s *Server) serve(w *response, hr *http.Request) error {
 		// would throw a part of the body away. HTTP/1 servers only know it.
 		w.duplex = http.NewResponseController(w).EnableFullDuplex() == nil
 	}
-	r := &Request{Request: hr, Version: understood(hr.UserAgent(), version), Name: value, Query: query, conns: s.conns, streams: s.streams, patience: s.patience}
+	r := &Request{Request: hr, Version: understood(hr.UserAgent(), version), Name: name, Part: part, Experimental: s.experimental, Query: query, conns: s.conns, streams: s.streams, patience: s.patience}
 	if !e.Streams {
 		r.LimitBody(w)
 	}

@@ -45,6 +45,8 @@ type Config struct {
 	Pidfile  string
 	File     string // the daemon.json that was read; "" when there was none
 
+	Experimental bool // serves what Docker serves with its experimental features only
+
 	Debug     bool
 	LogLevel  slog.Level
 	LogFormat string // of berthd's own log: "text" or "json"
@@ -167,7 +169,7 @@ func Parse(args []string, out io.Writer) (*Config, error) {
 // resolve applies what one setting implies for another and checks the whole.
 func (s *settings) resolve() (*Config, error) {
 	c := &Config{
-		Debug: s.debug, LogFormat: s.logFormat, Group: s.group, Labels: s.labels,
+		Experimental: s.experimental, Debug: s.debug, LogFormat: s.logFormat, Group: s.group, Labels: s.labels,
 		Bridge: s.bridge, MTU: s.mtu, AddressPools: s.pools,
 		DefaultRuntime: s.defaultRuntime, Containerd: s.containerd,
 		ContainerdNamespace: s.namespace, StorageDriver: s.storageDriver, MetricsAddr: s.metricsAddr,

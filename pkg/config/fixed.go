@@ -33,7 +33,6 @@ func fixedOptions() (all []*option) {
 		{key: "userns-remap", good: []string{`""`}, why: "user namespaces for all containers are not made", usage: "Not possible"},
 		{key: "storage-opts", good: []string{"[]"}, why: "snapshotters of containerd have no options", usage: "There are none"},
 		{key: "authorization-plugins", good: []string{"[]"}, why: "there are no plugins; --read-only-host gives a socket with fewer rights", usage: "Not possible; see --read-only-host"},
-		{key: "experimental", good: []string{"false"}, why: "there are no experimental features", usage: "There are no experimental features"},
 		{key: "raw-logs", good: []string{"true", "false"}, usage: "berthd's log is always without colours and with full times"},
 		{key: "swarm-default-advertise-addr", good: []string{`""`}, why: swarm, usage: "There is no swarm"},
 		{key: "node-generic-resources", good: []string{"[]"}, why: swarm, usage: "There is no swarm"},

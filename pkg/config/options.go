@@ -19,6 +19,7 @@ type settings struct {
 
 	dataRoot, execRoot, pidfile  string
 	debug, init, liveRestore     bool
+	experimental                 bool
 	logLevel, logFormat          string
 	group, bridge, bip           string
 	mtu, shutdownTimeout         int
@@ -212,6 +213,7 @@ func (s *settings) accessOptions() []*option {
 		{flag: "metrics-addr", key: "metrics-addr", dst: &s.metricsAddr, usage: "HOST:PORT to serve metrics for Prometheus at, under /metrics"},
 		{flag: "shutdown-timeout", key: "shutdown-timeout", live: true, dst: &s.shutdownTimeout, usage: "Seconds that requests get to finish at shutdown, -1 for no end; containers go on"},
 		{flag: "live-restore", key: "live-restore", dst: &s.liveRestore, usage: "Containers outlive the daemon: always so, accepted for dockerd's configurations"},
+		{flag: "experimental", key: "experimental", dst: &s.experimental, usage: "Serve what Docker has as experimental features: checkpoints"},
 		{flag: "validate", dst: &s.validate, usage: "Check the configuration and exit"},
 		{flag: "version", short: "v", dst: &s.version, usage: "Print the version and exit"},
 	}

@@ -8,18 +8,19 @@
 // is in the file of that verb: creator, starter, stopper, freezer, remover,
 // updater. Whole families of verbs that change no container have a type and a
 // package of their own, and an accessor here: Reader, Streams, Execs,
-// Contents, Stats. What nobody asked for is the supervisor's (exits and restarts), the
+// Contents, Checkpoints, Stats. What nobody asked for is the supervisor's (exits and restarts), the
 // observer's (containerd's events) and the recovery's (boot).
 package engine
 
 import (
 	"context"
 	"fmt"
-	"github.com/berth-engine/berth/pkg/engine/cdi"
 	"log/slog"
 	"os"
 	"sync"
 
+	"github.com/berth-engine/berth/pkg/engine/cdi"
+	"github.com/berth-engine/berth/pkg/engine/checkpoint"
 	"github.com/berth-engine/berth/pkg/engine/contents"
 	"github.com/berth-engine/berth/pkg/engine/endpoints"
 	"github.com/berth-engine/berth/pkg/engine/exec"
@@ -77,6 +78,7 @@ type Engine struct {
 	streams   *output.Streams
 	reader    *query.Reader
 	content   *contents.Contents
+	saved     *checkpoint.Checkpoints
 
 	stop    context.CancelFunc // ends the background work
 	workers sync.WaitGroup
@@ -168,6 +170,7 @@ func assemble(c Config, l layout.Layout) (*Engine, *observer, *recovery, *boot) 
 	e.content = &contents.Contents{
 		Layout: l, Units: units, Roots: c.Tasks, Volumes: c.Volumes, Freezer: e, Images: c.Images, Events: c.Events,
 	}
+	e.saved = &checkpoint.Checkpoints{Layout: l, Units: units, Tasks: c.Tasks, Start: starter.restore, Events: c.Events}
 	return e, observer, recovery, &boot{units: units, supervisor: supervisor}
 }
 
@@ -206,6 +209,9 @@ func (e *Engine) Execs() *exec.Execs { return e.execs }
 
 // Contents are the files of containers: cp, diff, export, commit.
 func (e *Engine) Contents() *contents.Contents { return e.content }
+
+// Checkpoints are kept states of running containers.
+func (e *Engine) Checkpoints() *checkpoint.Checkpoints { return e.saved }
 
 // Stats sends what a container uses, see stats.Stats.
 func (e *Engine) Stats(ctx context.Context, ref string, o StatsOptions, send func(ctypes.StatsResponse) error) error {

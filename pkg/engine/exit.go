@@ -147,7 +147,7 @@ func (s *supervisor) restartDue(u *unit.Unit) {
 func (s *supervisor) attempt(u *unit.Unit) {
 	v := u.View()
 	ctx := context.Background()
-	err := s.starter.start(ctx, u)
+	err := s.starter.start(ctx, u, "")
 	if err == nil {
 		return
 	}

@@ -190,6 +190,7 @@ func (j *journal) take() string {
 type fakeTask struct {
 	runtime.Task
 	listener net.Listener
+	from     string // a checkpoint
 }
 
 // fakeTasks is containerd with its shims, without processes: a test says when
@@ -260,28 +261,28 @@ func (f *fakeTasks) set(t runtime.Task) {
 	f.roots[t.ID] = true
 }
 
-func (f *fakeTasks) CreateTask(_ context.Context, c runtime.TaskConfig) (int, error) {
+func (f *fakeTasks) CreateTask(_ context.Context, c runtime.TaskConfig) error {
 	if err := f.note("create-task"); err != nil {
-		return 0, err
+		return err
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.all[c.ID] != nil {
-		return 0, errdefs.ErrAlreadyExists
+		return errdefs.ErrAlreadyExists
 	}
 	f.next++
-	f.all[c.ID] = &fakeTask{Task: runtime.Task{ID: c.ID, Pid: 1<<30 + f.next, Status: runtime.Created}}
+	f.all[c.ID] = &fakeTask{Task: runtime.Task{ID: c.ID, Pid: 1<<30 + f.next, Status: runtime.Created}, from: c.Checkpoint}
 	if f.output == "" {
-		return f.all[c.ID].Pid, nil
+		return nil
 	}
 	_ = os.Remove(f.socket(c.ID))
 	l, err := net.Listen("unix", f.socket(c.ID))
 	if err != nil {
-		return 0, err
+		return err
 	}
 	f.all[c.ID].listener = l
 	go f.serve(l)
-	return f.all[c.ID].Pid, nil
+	return nil
 }
 
 // serve plays the shim: it accepts everybody, writes the output and ends.
@@ -298,17 +299,19 @@ func (f *fakeTasks) serve(l net.Listener) {
 	}
 }
 
-func (f *fakeTasks) StartTask(_ context.Context, id string) error {
+func (f *fakeTasks) StartTask(_ context.Context, id string) (int, error) {
 	err := f.note("start-task")
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if err == nil {
-		f.all[id].Status = runtime.Running
-		if f.quick {
-			f.endLocked(id, 3)
-		}
+	if err != nil {
+		return 0, err
 	}
-	return err
+	t := f.all[id]
+	t.Status = runtime.Running
+	if f.quick {
+		f.endLocked(id, 3)
+	}
+	return t.Pid, nil
 }
 
 func (f *fakeTasks) KillTask(_ context.Context, id string, sig syscall.Signal) error {

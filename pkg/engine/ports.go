@@ -5,6 +5,7 @@ import (
 	"os"
 	"syscall"
 
+	"github.com/berth-engine/berth/pkg/engine/checkpoint"
 	"github.com/berth-engine/berth/pkg/engine/contents"
 	"github.com/berth-engine/berth/pkg/engine/endpoints"
 	"github.com/berth-engine/berth/pkg/engine/exec"
@@ -93,6 +94,7 @@ type Publisher interface{ Publish(events.Message) }
 type Tasks interface {
 	taskControl
 	exec.Tasks
+	checkpoint.Tasks
 	rootfsControl
 	// Events never loses an exit silently: a gap ends in a KindResync.
 	Events(ctx context.Context) <-chan runtime.Event
@@ -102,8 +104,8 @@ type Tasks interface {
 }
 
 type taskControl interface {
-	CreateTask(ctx context.Context, c runtime.TaskConfig) (pid int, err error)
-	StartTask(ctx context.Context, id string) error
+	CreateTask(ctx context.Context, c runtime.TaskConfig) error
+	StartTask(ctx context.Context, id string) (pid int, err error)
 	KillTask(ctx context.Context, id string, sig syscall.Signal) error
 	PauseTask(ctx context.Context, id string) error
 	ResumeTask(ctx context.Context, id string) error

@@ -37,6 +37,14 @@ func (e *Engine) Start(ctx context.Context, ref string) error {
 	})
 }
 
+// restore starts a container from a checkpoint. Owner only.
+func (s *starter) restore(ctx context.Context, u *unit.Unit, images string) error {
+	if err := startable(u.View()); err != nil {
+		return err
+	}
+	return s.anew(ctx, u, images)
+}
+
 // startable says why a container cannot be started.
 func startable(v *unit.View) error {
 	switch v.Status.State {
@@ -68,12 +76,14 @@ type starter struct {
 
 // byUser begins anew: restart count, back-off and the intent to stop are
 // forgotten. Owner only.
-func (s *starter) byUser(ctx context.Context, u *unit.Unit) error {
+func (s *starter) byUser(ctx context.Context, u *unit.Unit) error { return s.anew(ctx, u, "") }
+
+func (s *starter) anew(ctx context.Context, u *unit.Unit, images string) error {
 	status := u.Status()
 	status.RestartCount, status.ByHand = 0, false
 	u.Backoff, u.Kept = 0, false
 	u.Set(status)
-	err := s.start(ctx, u)
+	err := s.start(ctx, u, images)
 	if err == nil {
 		return nil
 	}
@@ -90,9 +100,10 @@ func (s *starter) byUser(ctx context.Context, u *unit.Unit) error {
 	return err
 }
 
-// start makes sandbox, task and streams, and lets the process go. What it
-// acquired is given back when it fails. Owner only.
-func (s *starter) start(ctx context.Context, u *unit.Unit) (err error) {
+// start makes sandbox, task and streams, and lets the process go, from a
+// checkpoint's images if they are named. What it acquired is given back when it
+// fails. Owner only.
+func (s *starter) start(ctx context.Context, u *unit.Unit, images string) (err error) {
 	ctx, end := trace.Start(ctx, "start")
 	defer end()
 	var undo undoStack
@@ -112,8 +123,7 @@ func (s *starter) start(ctx context.Context, u *unit.Unit) (err error) {
 	if err != nil {
 		return err
 	}
-	pid, err := s.task(ctx, u, bundle, sandbox, &undo)
-	if err != nil {
+	if err := s.task(ctx, u, bundle, sandbox, images, &undo); err != nil {
 		return err
 	}
 	s.fault("start.task")
@@ -121,7 +131,8 @@ func (s *starter) start(ctx context.Context, u *unit.Unit) (err error) {
 		s.log.Warn("the ports of a container are held by the daemon alone", "container", r.ID, "error", err)
 	}
 	u.Waiting.Join(ctx, s.Socket(u.ID))
-	if err := s.tasks.StartTask(ctx, r.ID); err != nil {
+	pid, err := s.tasks.StartTask(ctx, r.ID)
+	if err != nil {
 		return err
 	}
 	s.fault("start.started")
@@ -166,21 +177,21 @@ func (s *starter) sandbox(ctx context.Context, r *container.Record, undo *undoSt
 }
 
 // task creates the task, with the shim's streams and log.
-func (s *starter) task(ctx context.Context, u *unit.Unit, bundle *specs.Spec, sandbox container.Sandbox, undo *undoStack) (int, error) {
+func (s *starter) task(ctx context.Context, u *unit.Unit, bundle *specs.Spec, sandbox container.Sandbox, images string, undo *undoStack) error {
 	ctx, end := trace.Start(ctx, "start.task")
 	defer end()
 	r := u.View().Record
 	io := s.streams(r)
 	var err error
 	if io.Names, err = s.bundler.names(r, sandbox); err != nil {
-		return 0, err
+		return err
 	}
 	undo.push("task", func(ctx context.Context) error {
 		_, err := s.tasks.DeleteTask(ctx, r.ID)
 		return ignoreNotFound(err)
 	})
 	return s.tasks.CreateTask(ctx, runtime.TaskConfig{
-		ID: r.ID, Spec: bundle, Runtime: r.HostConfig.Runtime, IO: attach.IO(io),
+		ID: r.ID, Spec: bundle, Runtime: r.HostConfig.Runtime, IO: attach.IO(io), Checkpoint: images,
 	})
 }
 

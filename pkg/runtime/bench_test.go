@@ -29,10 +29,9 @@ func BenchmarkRun(b *testing.B) {
 		step("1-snapshot", func() error { return r.CreateRootfs(b.Context(), id, base) })
 		step("2-create", func() error {
 			out := streams.URI(streams.Config{ID: id, Socket: filepath.Join(bench.dir, id+".sock"), Log: streams.Log{Driver: "none"}})
-			_, err := r.CreateTask(b.Context(), TaskConfig{ID: id, Spec: testSpec(id, "true"), IO: IO{Stdout: out, Stderr: out}})
-			return err
+			return r.CreateTask(b.Context(), TaskConfig{ID: id, Spec: testSpec(id, "true"), IO: IO{Stdout: out, Stderr: out}})
 		})
-		step("3-start", func() error { return r.StartTask(b.Context(), id) })
+		step("3-start", func() error { _, err := r.StartTask(b.Context(), id); return err })
 		step("4-exit", func() error {
 			for e := range events {
 				if e.Kind == KindExit && e.ID == id {

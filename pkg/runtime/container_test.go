@@ -116,11 +116,11 @@ func (b *box) config(args ...string) TaskConfig {
 // run creates and starts the container.
 func (b *box) run(args ...string) (pid int) {
 	b.t.Helper()
-	pid, err := b.r.CreateTask(b.t.Context(), b.config(args...))
-	if err != nil {
+	if err := b.r.CreateTask(b.t.Context(), b.config(args...)); err != nil {
 		b.t.Fatal(err)
 	}
-	if err := b.r.StartTask(b.t.Context(), b.id); err != nil {
+	pid, err := b.r.StartTask(b.t.Context(), b.id)
+	if err != nil {
 		b.t.Fatal(err)
 	}
 	return pid

@@ -21,10 +21,10 @@ func liveForever(r *Runtime) error {
 		if err := r.CreateRootfs(ctx, id, base); err != nil {
 			return err
 		}
-		if _, err := r.CreateTask(ctx, TaskConfig{ID: id, Spec: testSpec(id, "sleep", "100")}); err != nil {
+		if err := r.CreateTask(ctx, TaskConfig{ID: id, Spec: testSpec(id, "sleep", "100")}); err != nil {
 			return err
 		}
-		if err := r.StartTask(ctx, id); err != nil {
+		if _, err := r.StartTask(ctx, id); err != nil {
 			return err
 		}
 		if _, err := r.DeleteTask(ctx, id); err != nil {

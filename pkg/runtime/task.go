@@ -32,6 +32,9 @@ type TaskConfig struct {
 	Spec    *specs.Spec
 	Runtime string // name in Config.Runtimes; "" is the default
 	IO      IO
+	// Checkpoint is a folder that CheckpointTask filled: StartTask has its
+	// processes go on instead of running a new one.
+	Checkpoint string
 }
 
 // Status of a task.
@@ -78,29 +81,29 @@ func (r *containerTasks) runtime(name string) (*anypb.Any, error) {
 	return nil, errdefs.ErrInvalidArgument.WithMessage("unknown or invalid runtime name: " + name)
 }
 
-// CreateTask makes the container's init process, which waits for StartTask,
-// and returns its PID. AlreadyExists: there is a task; InvalidArgument: there
+// CreateTask makes the container's init process, which waits for StartTask.
+// AlreadyExists: there is a task; InvalidArgument: there
 // is no such runtime. When it fails it leaves no task, and no container that
 // was not there before.
-func (r *containerTasks) CreateTask(ctx context.Context, c TaskConfig) (pid int, err error) {
+func (r *containerTasks) CreateTask(ctx context.Context, c TaskConfig) error {
 	ctx = r.in(ctx)
 	options, err := r.runtime(c.Runtime)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	defer r.creating.begin(c.ID)()
 	r.exits.take(c.ID)
 	fresh, err := r.putContainer(ctx, c, options)
 	if err != nil {
-		return 0, fmt.Errorf("container %s: %w", c.ID, err)
+		return fmt.Errorf("container %s: %w", c.ID, err)
 	}
-	pid, err = r.createTask(ctx, c, options)
+	err = r.createTask(ctx, c, options)
 	if err != nil && fresh {
 		if cerr := r.RemoveContainer(context.WithoutCancel(ctx), c.ID); cerr != nil {
 			err = fmt.Errorf("%w (and %w)", err, cerr)
 		}
 	}
-	return pid, err
+	return err
 }
 
 // putContainer writes containerd's container object, when there is none or its
@@ -136,12 +139,17 @@ func (r *containerTasks) putContainer(ctx context.Context, c TaskConfig, options
 	return false, err
 }
 
-func (r *containerTasks) createTask(ctx context.Context, c TaskConfig, options *anypb.Any) (int, error) {
+func (r *containerTasks) createTask(ctx context.Context, c TaskConfig, options *anypb.Any) error {
 	ctx, end := trace.Start(ctx, "runtime.task.create", "id", c.ID)
 	defer end()
 	mounts, err := r.client.SnapshotService(r.config.Snapshotter).Mounts(ctx, c.ID)
 	if err != nil {
-		return 0, fmt.Errorf("root filesystem of container %s: %w", c.ID, err)
+		return fmt.Errorf("root filesystem of container %s: %w", c.ID, err)
+	}
+	if c.Checkpoint != "" {
+		if options, err = restoring(options, c.Checkpoint); err != nil {
+			return err
+		}
 	}
 	req := &tasks.CreateTaskRequest{
 		ContainerID: c.ID,
@@ -165,19 +173,19 @@ func (r *containerTasks) createTask(ctx context.Context, c TaskConfig, options *
 		}
 		req.Rootfs = append(req.Rootfs, &types.Mount{Type: m.Type, Source: m.Source, Target: m.Target, Options: opts})
 	}
-	resp, err := r.client.TaskService().Create(ctx, req)
+	_, err = r.client.TaskService().Create(ctx, req)
+	return errgrpc.ToNative(err)
+}
+
+// StartTask runs the process that CreateTask made, and returns its PID.
+func (r *containerTasks) StartTask(ctx context.Context, id string) (pid int, err error) {
+	ctx, end := trace.Start(r.in(ctx), "runtime.task.start", "id", id)
+	defer end()
+	resp, err := r.client.TaskService().Start(ctx, &tasks.StartRequest{ContainerID: id})
 	if err != nil {
 		return 0, errgrpc.ToNative(err)
 	}
 	return int(resp.Pid), nil
-}
-
-// StartTask runs the process that CreateTask made.
-func (r *containerTasks) StartTask(ctx context.Context, id string) error {
-	ctx, end := trace.Start(r.in(ctx), "runtime.task.start", "id", id)
-	defer end()
-	_, err := r.client.TaskService().Start(ctx, &tasks.StartRequest{ContainerID: id})
-	return errgrpc.ToNative(err)
 }
 
 // KillTask sends a signal to the container's init process. NotFound: there is

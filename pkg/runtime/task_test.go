@@ -16,18 +16,19 @@ import (
 func TestLifecycle(t *testing.T) {
 	b := newBox(t, bench.rt)
 	events := b.r.Events(t.Context())
-	pid, err := b.r.CreateTask(t.Context(), b.config("sh", "-c", "echo hello; exit 7"))
-	if err != nil {
+	if err := b.r.CreateTask(t.Context(), b.config("sh", "-c", "echo hello; exit 7")); err != nil {
 		t.Fatal(err)
 	}
-	if got := b.task(); got.Status != Created || got.Pid != pid || pid == 0 {
-		t.Errorf("after create: %+v, pid %d", got, pid)
+	created := b.task()
+	if created.Status != Created || created.Pid == 0 {
+		t.Errorf("after create: %+v", created)
 	}
-	if _, err := b.r.CreateTask(t.Context(), b.config("true")); !errdefs.IsAlreadyExists(err) {
+	if err := b.r.CreateTask(t.Context(), b.config("true")); !errdefs.IsAlreadyExists(err) {
 		t.Errorf("a second create: %v", err)
 	}
-	if err := b.r.StartTask(t.Context(), b.id); err != nil {
-		t.Fatal(err)
+	pid, err := b.r.StartTask(t.Context(), b.id)
+	if err != nil || pid != created.Pid {
+		t.Fatalf("start: %d, %v; created was %+v", pid, err, created)
 	}
 	e := b.expect(events, KindExit, "")
 	if e.Exit.Code != 7 || e.Pid != pid || time.Since(e.Exit.At) > time.Minute {
@@ -84,7 +85,7 @@ func TestCreateFails(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newBox(t, bench.rt)
-			_, err := b.r.CreateTask(t.Context(), b.config(c.command))
+			err := b.r.CreateTask(t.Context(), b.config(c.command))
 			if err == nil || !strings.Contains(err.Error(), c.text) {
 				t.Errorf("got %v", err)
 			}
@@ -98,7 +99,7 @@ func TestCreateFails(t *testing.T) {
 		b := newBox(t, bench.rt)
 		c := b.config("true")
 		c.Runtime = "kata"
-		_, err := b.r.CreateTask(t.Context(), c)
+		err := b.r.CreateTask(t.Context(), c)
 		if !errdefs.IsInvalidArgument(err) || err.Error() != "unknown or invalid runtime name: kata" {
 			t.Errorf("got %v", err)
 		}
@@ -134,7 +135,7 @@ func TestKill(t *testing.T) {
 func TestDeleteKills(t *testing.T) {
 	for name, prepare := range map[string]func(t *testing.T, b *box){
 		"created": func(t *testing.T, b *box) {
-			if _, err := b.r.CreateTask(t.Context(), b.config("sleep", "100")); err != nil {
+			if err := b.r.CreateTask(t.Context(), b.config("sleep", "100")); err != nil {
 				t.Fatal(err)
 			}
 		},

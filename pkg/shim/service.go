@@ -100,7 +100,9 @@ func (s *Service) Create(ctx context.Context, r *taskapi.CreateTaskRequest) (*ta
 	answering := make(chan error, 1) // beside the runtime, which takes longer
 	go func() { answering <- c.answer(cfg.Names) }()
 	resp, err := s.TTRPCTaskService.Create(ctx, r)
-	p.opened()
+	if r.Checkpoint == "" { // else upstream opens them in Start
+		p.opened()
+	}
 	if nameErr := <-answering; err == nil && nameErr != nil {
 		err = errgrpc.ToGRPC(nameErr)
 		_, _ = s.TTRPCTaskService.Delete(ctx, &taskapi.DeleteRequest{ID: r.ID}) // containerd calls the shim's delete action as well
@@ -207,7 +209,14 @@ func (s *Service) Exec(ctx context.Context, r *taskapi.ExecProcessRequest) (*emp
 	return resp, err
 }
 
-// Start starts a process. Upstream opens an exec's streams here.
+// Checkpoint goes on to its end when containerd dies meanwhile: CRIU, killed while it
+// dumps, would leave its code in processes that are stopped.
+func (s *Service) Checkpoint(ctx context.Context, r *taskapi.CheckpointTaskRequest) (*emptypb.Empty, error) {
+	return s.TTRPCTaskService.Checkpoint(context.WithoutCancel(ctx), r)
+}
+
+// Start starts a process. Upstream opens here the streams of an exec, and of a
+// container that goes on from a checkpoint.
 func (s *Service) Start(ctx context.Context, r *taskapi.StartRequest) (*taskapi.StartResponse, error) {
 	if r.ExecID != "" {
 		defer hastenAttach()()

@@ -33,19 +33,20 @@ type Config struct {
 	Runtime    string            // default
 	Settings
 
-	CDISpecDirs []string
-	Devices     func() ([]string, error)    // that the folders describe
-	Pools       []system.NetworkAddressPool // none: built-in ones
-	Proxies     Proxies
-	Plain       []string // addresses where anyone reaches the API
-	Containerd  string   // its socket
-	Namespace   string
-	Features    Features
-	Counts      func() (running, paused, stopped int)
-	Images      func() int
-	Disk        Disk
-	Events      Source
-	Versions    []Component
+	Experimental bool // features are served
+	CDISpecDirs  []string
+	Devices      func() ([]string, error)    // that the folders describe
+	Pools        []system.NetworkAddressPool // none: built-in ones
+	Proxies      Proxies
+	Plain        []string // addresses where anyone reaches the API
+	Containerd   string   // its socket
+	Namespace    string
+	Features     Features
+	Counts       func() (running, paused, stopped int)
+	Images       func() int
+	Disk         Disk
+	Events       Source
+	Versions     []Component
 }
 
 // Settings are what can change while the daemon runs.
@@ -115,11 +116,12 @@ func (s *System) Version(context.Context) (system.VersionResponse, error) {
 		GoVersion:     runtime.Version(),
 		KernelVersion: kernel(),
 		BuildTime:     version.Built,
+		Experimental:  s.c.Experimental,
 	}
 	v.Components = append(v.Components, system.ComponentVersion{Name: "Engine", Version: version.Version, Details: map[string]string{
 		"ApiVersion": version.MaxAPI, "MinAPIVersion": version.MinAPI, "Os": runtime.GOOS, "Arch": runtime.GOARCH,
 		"GitCommit": version.Commit, "GoVersion": runtime.Version(), "KernelVersion": v.KernelVersion,
-		"BuildTime": version.Built, "Experimental": "false",
+		"BuildTime": version.Built, "Experimental": strconv.FormatBool(s.c.Experimental),
 	}})
 	for _, c := range s.c.Versions {
 		v.Components = append(v.Components, system.ComponentVersion{Name: c.Name, Version: c.Version, Details: map[string]string{"GitCommit": c.Commit}})
@@ -162,6 +164,7 @@ func (s *System) Info(context.Context) (system.Info, error) {
 		DefaultAddressPools: s.c.Pools,
 		Labels:              append([]string{}, set.Labels...), Runtimes: map[string]system.RuntimeWithStatus{}, DefaultRuntime: s.c.Runtime,
 		Swarm:              swarm.Info{LocalNodeState: swarm.LocalNodeStateInactive},
+		ExperimentalBuild:  s.c.Experimental,
 		LiveRestoreEnabled: true, // containers always outlive the daemon
 		InitBinary:         "berth-init",
 		SecurityOptions:    s.security(),

@@ -11,6 +11,7 @@ import (
 	"github.com/berth-engine/berth/pkg/engine"
 	"github.com/berth-engine/berth/pkg/engine/contents"
 	"github.com/berth-engine/berth/pkg/filters"
+	"github.com/moby/moby/api/types/checkpoint"
 	"github.com/moby/moby/api/types/container"
 )
 
@@ -25,6 +26,7 @@ type Backend struct {
 	Watcher
 	Archiver
 	Differ
+	Checkpoints Checkpointer
 }
 
 // Registry keeps containers.
@@ -86,4 +88,14 @@ type Differ interface {
 	Changes(ctx context.Context, ref string) ([]container.FilesystemChange, error)
 	Export(ctx context.Context, ref string, open func() (io.Writer, error)) error
 	Commit(ctx context.Context, ref string, o contents.CommitOptions) (id string, err error)
+}
+
+// Checkpointer keeps what their processes are, and has them go on from there. dir is
+// where, "" the container's own folder.
+type Checkpointer interface {
+	Create(ctx context.Context, ref string, r checkpoint.CreateRequest) error
+	List(ctx context.Context, ref, dir string) ([]checkpoint.Summary, error)
+	Remove(ctx context.Context, ref, dir, id string) error
+	// Restore starts a container so, and fails as Start does.
+	Restore(ctx context.Context, ref, dir, id string) error
 }

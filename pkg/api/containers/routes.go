@@ -9,7 +9,7 @@ type streamHandlers struct{ backend Streamer }
 
 // Routes serves a backend.
 func Routes(b Backend) []api.Route {
-	h, s := handlers{b}, streamHandlers{b.Streamer}
+	h, s, c := handlers{b}, streamHandlers{b.Streamer}, checkpointHandlers{b.Checkpoints}
 	return []api.Route{
 		{Operation: "ContainerList", Handler: h.list},
 		{Operation: "ContainerCreate", Handler: h.create},
@@ -37,5 +37,8 @@ func Routes(b Backend) []api.Route {
 		{Operation: "ContainerExport", Handler: h.export, Streams: true},
 		{Operation: "ContainerChanges", Handler: h.changes},
 		{Operation: "ImageCommit", Handler: h.commit},
+		{Operation: "CheckpointCreate", Handler: c.create},
+		{Operation: "CheckpointList", Handler: c.list},
+		{Operation: "CheckpointDelete", Handler: c.remove},
 	}
 }

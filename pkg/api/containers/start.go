@@ -12,10 +12,17 @@ func (h handlers) start(w http.ResponseWriter, r *api.Request) error {
 	if r.ContentLength > 7 || r.ContentLength == -1 {
 		return api.Invalid("starting container with non-empty request body was deprecated since API v1.22 and removed in v1.24")
 	}
-	if r.Query.Get("checkpoint") != "" {
+	checkpoint := r.Query.Get("checkpoint")
+	if checkpoint != "" && !r.Experimental {
 		return api.Invalid("checkpoint is only supported in experimental mode")
 	}
-	if err := h.backend.Start(r.Context(), r.Name); err != nil {
+	err := func() error {
+		if checkpoint != "" {
+			return h.backend.Checkpoints.Restore(r.Context(), r.Name, r.Query.Get("checkpoint-dir"), checkpoint)
+		}
+		return h.backend.Start(r.Context(), r.Name)
+	}()
+	if err != nil {
 		return err
 	}
 	return api.NoContent(w)
