@@ -100,8 +100,8 @@ func TestBuildParameters(t *testing.T) {
 		t.Errorf("asked for %+v, want %+v", f.classic.asked, want)
 	}
 	for query, message := range map[string]string{
-		"version=3": "invalid version 3", "squash=1": "squash is only supported with experimental mode", "memory=x": `\"x\" is not a number`,
-		"memory=-5": "is negative", "labels=x": "error reading labels", "securityopt=x": "does not support setting security options",
+		"version=3": `invalid version \"3\"`, "squash=1": "squash is only supported with experimental mode", "memory=x": `\"x\" is not a number`,
+		"memory=-5": "is negative", "labels=x": "error reading labels", "securityopt=x": "security options are not supported on linux",
 	} {
 		if got := ask(query); !strings.HasPrefix(got, "HTTP/1.1 400") || !strings.Contains(got, message) {
 			t.Errorf("%s: %q, want %s", query, got, message)
