@@ -39,9 +39,6 @@ func run(args []string) error {
 	if os.Geteuid() != 0 {
 		return errors.New("must be started as root: it makes namespaces, mounts and firewall rules (try: sudo berthd)")
 	}
-	if err := useTemp(cfg.DataRoot); err != nil {
-		return err
-	}
 	level := &slog.LevelVar{}
 	level.Set(cfg.LogLevel)
 	log := newLogger(cfg, level)

@@ -39,7 +39,7 @@ func serve(ctx context.Context, cfg *config.Config, level *slog.LevelVar, log *s
 		return err
 	}
 	defer db.Close()
-	if err := emptyTemp(tempDir(cfg.DataRoot)); err != nil {
+	if err := useTemp(tempDir(cfg.DataRoot)); err != nil {
 		return err
 	}
 	listeners, err := listen(cfg)

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sys/unix"
 )
@@ -16,20 +17,13 @@ import (
 // start; in /tmp nobody could tell whose it is.
 func tempDir(dataRoot string) string { return filepath.Join(dataRoot, "tmp") }
 
-// useTemp has the process, and what it embeds, keep such files below the data root:
-// it executes the program again when that was not so from its beginning.
-func useTemp(dataRoot string) error {
-	dir := tempDir(dataRoot)
-	// containerd prefers the second, and reads both before main runs.
-	if os.Getenv("TMPDIR") == dir && os.Getenv("XDG_RUNTIME_DIR") == "" {
-		return nil
-	}
-	if err := errors.Join(os.Setenv("TMPDIR", dir), os.Unsetenv("XDG_RUNTIME_DIR")); err != nil {
+// useTemp makes dir the place for what berthd keeps for a moment, and for what it
+// embeds. containerd, which has its own variable for that, is told.
+func useTemp(dir string) error {
+	if err := emptyTemp(dir); err != nil {
 		return err
 	}
-	// Not by its path, where an upgrade may just have put another one.
-	err := unix.Exec("/proc/self/exe", os.Args, os.Environ())
-	return fmt.Errorf("executing berthd with TMPDIR=%s: %w", dir, err)
+	return errors.Join(os.Setenv("TMPDIR", dir), mount.SetTempMountLocation(dir))
 }
 
 // emptyTemp makes the folder, or empties it. The data root must be locked.
