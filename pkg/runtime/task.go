@@ -194,10 +194,20 @@ func (r *containerTasks) KillTask(ctx context.Context, id string, sig syscall.Si
 	return r.kill(r.in(ctx), id, "", sig)
 }
 
+// pauseAttempts is how often a container is asked to freeze. With cgroup v1 runc may
+// give up on a loaded machine, where a process of the container does not come to run
+// for long enough ("unable to freeze").
+const pauseAttempts = 5
+
 // PauseTask freezes all processes of the container.
-func (r *containerTasks) PauseTask(ctx context.Context, id string) error {
-	_, err := r.client.TaskService().Pause(r.in(ctx), &tasks.PauseTaskRequest{ContainerID: id})
-	return errgrpc.ToNative(err)
+func (r *containerTasks) PauseTask(ctx context.Context, id string) (err error) {
+	for range pauseAttempts {
+		_, err = r.client.TaskService().Pause(r.in(ctx), &tasks.PauseTaskRequest{ContainerID: id})
+		if err = errgrpc.ToNative(err); !errdefs.IsUnknown(err) || ctx.Err() != nil {
+			break
+		}
+	}
+	return err
 }
 
 // ResumeTask thaws them.
