@@ -14,6 +14,7 @@ import (
 	"github.com/berth-engine/berth/pkg/api"
 	"github.com/berth-engine/berth/pkg/config"
 	"github.com/coreos/go-systemd/v22/activation"
+	"golang.org/x/sys/unix"
 )
 
 // listen opens every host of the configuration, or none.
@@ -46,13 +47,51 @@ func listen(cfg *config.Config) (all []net.Listener, err error) {
 	return all, nil
 }
 
+// unused says whether a socket may be replaced. A daemon that was killed while it
+// started a program has left a child that has the socket until it executes: that one
+// accepts nothing, but the kernel still lets clients connect.
+func unused(path string) error {
+	c, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: path, Net: "unix"})
+	if errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var peer *unix.Ucred // of the process that listens: unix(7), SO_PEERCRED
+	var peerErr error
+	if err := raw.Control(func(fd uintptr) { peer, peerErr = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) }); err != nil {
+		return err
+	}
+	if peerErr != nil {
+		return peerErr
+	}
+	if ended(int(peer.Pid)) {
+		return nil
+	}
+	return errors.New("another process is listening on this socket")
+}
+
+// ended says whether a process is not there any more, or waits for its parent only.
+func ended(pid int) bool {
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		return errors.Is(err, unix.ESRCH)
+	}
+	defer unix.Close(fd)
+	n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0)
+	return err == nil && n > 0
+}
+
 // listenUnix replaces the socket of a daemon that was killed, and leaves that of
 // one that answers alone. Only root and the group may connect.
 func listenUnix(path, group string) ([]net.Listener, error) {
-	if c, err := net.Dial("unix", path); err == nil {
-		c.Close()
-		return nil, errors.New("another process is listening on this socket")
-	} else if !errors.Is(err, syscall.ECONNREFUSED) && !errors.Is(err, os.ErrNotExist) {
+	if err := unused(path); err != nil {
 		return nil, err
 	}
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -178,20 +179,32 @@ func WithRun(folders map[string]string, path string, args ...string) *exec.Cmd {
 	return exec.Command("unshare", append([]string{"--mount", "--propagation", "private", "sh", "-c", script + ` && exec "$@"`, "sh", path}, args...)...)
 }
 
-// awaitReady polls the socket: it appears when the daemon is ready to answer.
+// awaitReady asks until the daemon answers. That somebody can connect is not enough:
+// a child of the one before, killed while it started a program, has the socket until it
+// executes.
 func (d *Daemon) awaitReady() error {
-	deadline := time.After(Patience)
+	ctx, cancel := context.WithTimeout(context.Background(), Patience)
+	defer cancel()
+	client := &http.Client{Transport: &http.Transport{
+		DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, "unix", d.Socket)
+		},
+	}}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://berth/_ping", http.NoBody)
+	if err != nil {
+		return err
+	}
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		if c, err := net.Dial("unix", d.Socket); err == nil {
-			c.Close()
-			return nil
+		if resp, err := client.Do(req); err == nil {
+			return resp.Body.Close()
 		}
 		select {
 		case <-d.exited:
 			return fmt.Errorf("it ended: %w", d.exitErr)
-		case <-deadline:
+		case <-ctx.Done():
 			return errors.New("it does not answer")
 		case <-tick.C:
 		}

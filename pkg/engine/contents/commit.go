@@ -47,7 +47,7 @@ type CommitOptions struct {
 
 // present refuses, in Docker's words, what a verb cannot take any more. Conflict.
 func present(u *unit.Unit, verb string) error {
-	is := ""
+	var is string
 	switch u.Status().State {
 	case container.Dead:
 		is = "Dead"
