@@ -36,7 +36,7 @@ const patience = 10 * time.Second
 func NewCommand(c command.Cli) *cobra.Command {
 	var format, file, dataRoot, execRoot string
 	cmd := &cobra.Command{
-		Use: "doctor [OPTIONS]", Short: "Check this host and what Berth has on it, and say what to do", Args: cli.NoArgs,
+		Use: "doctor [OPTIONS]", Short: "Check this host and what the engine has on it, and say what to do", Args: cli.NoArgs,
 		Long: "Check the kernel, cgroups, the firewall, programs, and what no container owns, on the host that the daemon runs on.\n\n" +
 			"The exit status is 1 when there is a problem. Nothing is changed.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
