@@ -163,8 +163,10 @@ func TestCompletesNames(t *testing.T) {
 	}
 }
 
-// A CLI plugin completes its own words.
-func TestCompletesPlugins(t *testing.T) {
+// plugin makes a CLI plugin "hello" that answers a metadata request and otherwise as
+// the branch of sh's case says, and gives the environment that has it.
+func plugin(t *testing.T, branch string) []string {
+	t.Helper()
 	cfg := configDir(t)
 	dir := filepath.Join(cfg, "cli-plugins")
 	if err := os.Mkdir(dir, 0o700); err != nil {
@@ -173,13 +175,18 @@ func TestCompletesPlugins(t *testing.T) {
 	script := `#!/bin/sh
 case "$1" in
 docker-cli-plugin-metadata) echo '{"SchemaVersion":"0.1.0","Vendor":"test","ShortDescription":"Says hello"}';;
-__complete) echo everyone; echo :4;;
+` + branch + `
 esac
 `
 	if err := os.WriteFile(filepath.Join(dir, "docker-hello"), []byte(script), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	env := []string{"DOCKER_CONFIG=" + cfg}
+	return []string{"DOCKER_CONFIG=" + cfg}
+}
+
+// A CLI plugin completes its own words.
+func TestCompletesPlugins(t *testing.T) {
+	env := plugin(t, `__complete) echo everyone; echo :4;;`)
 	for _, c := range []struct{ args, want string }{{"hel", "hello\tSays hello\n"}, {"hello ", "everyone\n"}} {
 		stdout, stderr, code := berth(t, env, append([]string{"__complete"}, strings.Split(c.args, " ")...)...)
 		if code != 0 || !strings.Contains(stdout, c.want) {
@@ -317,21 +324,7 @@ func TestErrors(t *testing.T) {
 // A plugin is a program that answers a metadata request and is then given the
 // whole command line.
 func TestPlugin(t *testing.T) {
-	cfg := configDir(t)
-	dir := filepath.Join(cfg, "cli-plugins")
-	if err := os.Mkdir(dir, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	script := `#!/bin/sh
-case "$1" in
-docker-cli-plugin-metadata) echo '{"SchemaVersion":"0.1.0","Vendor":"test","ShortDescription":"Says hello"}';;
-*) echo "host=$DOCKER_HOST args=$*"; exit 7;;
-esac
-`
-	if err := os.WriteFile(filepath.Join(dir, "docker-hello"), []byte(script), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	env := []string{"DOCKER_CONFIG=" + cfg}
+	env := plugin(t, `*) echo "host=$DOCKER_HOST args=$*"; exit 7;;`)
 	stdout, stderr, code := berth(t, env, "hello", "-x", "world")
 	if code != 7 || stdout != "host="+root.Host+" args=hello -x world\n" {
 		t.Errorf("status %d, %q, %q", code, stdout, stderr)

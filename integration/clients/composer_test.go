@@ -1,7 +1,6 @@
 package clients
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -108,9 +107,9 @@ func (p *project) told(args ...string) string {
 }
 
 // background runs a command until the test says stop, or the test ends.
-func (p *project) background(args ...string) (out *output, stop func(os.Signal) error) {
+func (p *project) background(args ...string) (out *harness.Buffer, stop func(os.Signal) error) {
 	p.t.Helper()
-	out = &output{}
+	out = &harness.Buffer{}
 	cmd := p.command(context.WithoutCancel(p.t.Context()), args...)
 	cmd.Stdout, cmd.Stderr = out, out
 	if err := cmd.Start(); err != nil {
@@ -186,22 +185,4 @@ func (p *project) has(text string, parts ...string) {
 			p.t.Errorf("no %q in\n%s", part, text)
 		}
 	}
-}
-
-// output may be read while a command writes to it.
-type output struct {
-	mu sync.Mutex // guards b
-	b  bytes.Buffer
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.b.Write(p)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.b.String()
 }

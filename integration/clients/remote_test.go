@@ -115,7 +115,7 @@ MaxStartups 100
 PermitRootLogin prohibit-password
 SetEnv DOCKER_HOST=unix://%s PATH=%s:/usr/bin:/bin
 `, port, hostKey, file("authorized_keys", userPublic, 0o600), d.Socket, filepath.Join(dir, "far")), 0o600)
-	log := &output{}
+	log := &harness.Buffer{}
 	sshd := exec.Command("/usr/sbin/sshd", "-D", "-e", "-f", config)
 	sshd.Stdout, sshd.Stderr = log, log
 	sshd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}

@@ -69,7 +69,7 @@ type Daemon struct {
 	Socket  string
 	Bridge  string
 	Subnet  string // of the bridge, "10.x.y" without the last part
-	log     *logBuffer
+	log     *Buffer
 	before  machine
 	cmd     *exec.Cmd
 	exited  chan struct{} // closed when cmd has ended
@@ -94,7 +94,7 @@ func Start(t *testing.T, o Options) *Daemon {
 		Socket: filepath.Join(root, "berth.sock"),
 		Bridge: fmt.Sprintf("bt%d.%d", pid%100000, n),
 		Subnet: fmt.Sprintf("10.%d.%d", 160+pid%64, n%256),
-		log:    &logBuffer{},
+		log:    &Buffer{},
 		before: look(),
 	}
 	if d.opts.Binary == "" {
@@ -297,18 +297,19 @@ func tail(s string, lines int) string {
 	return strings.Join(all[max(0, len(all)-lines):], "\n")
 }
 
-type logBuffer struct {
+// Buffer may be read while a process writes to it.
+type Buffer struct {
 	mu sync.Mutex // guards b
 	b  bytes.Buffer
 }
 
-func (l *logBuffer) Write(p []byte) (int, error) {
+func (l *Buffer) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.b.Write(p)
 }
 
-func (l *logBuffer) String() string {
+func (l *Buffer) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.b.String()

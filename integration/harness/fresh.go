@@ -23,7 +23,7 @@ type Fresh struct {
 	Root string
 	init *exec.Cmd
 	exe  *exec.Cmd // berthd
-	log  *logBuffer
+	log  *Buffer
 }
 
 // NewFresh makes one of an archive of a system. It is off.
@@ -33,7 +33,7 @@ func NewFresh(t *testing.T, archive string) *Fresh {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &Fresh{t: t, Root: root, log: &logBuffer{}}
+	f := &Fresh{t: t, Root: root, log: &Buffer{}}
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Logf("log of berthd:\n%s", tail(f.log.String(), 60))
@@ -70,7 +70,7 @@ func (f *Fresh) On() {
 	f.t.Helper()
 	f.init = exec.Command("unshare", "--mount", "--net", "--pid", "--uts", "--ipc", "--fork", "--kill-child", "sh", "-c", boot, "sh", f.Root)
 	f.init.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	out := &logBuffer{}
+	out := &Buffer{}
 	f.init.Stdout, f.init.Stderr = out, out
 	if err := f.init.Start(); err != nil {
 		f.t.Fatal(err)

@@ -50,7 +50,7 @@ func startRegistry(t *testing.T, more string) *Registry {
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
-	dir, log := t.TempDir(), &logBuffer{}
+	dir, log := t.TempDir(), &Buffer{}
 	config := filepath.Join(dir, "config.yml")
 	text := fmt.Sprintf("version: 0.1\nstorage: {filesystem: {rootdirectory: %q}}\nhttp: {addr: %q}\n", filepath.Join(dir, "data"), r.Address) + more
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
