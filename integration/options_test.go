@@ -108,16 +108,6 @@ func TestExecOptions(t *testing.T) {
 	await(t, "the detached exec wrote", func() bool { return d.Berth("exec", "box", "cat", "/detached").Stdout == "late\n" })
 }
 
-// TestOutOfMemory sees who was killed for want of memory.
-func TestOutOfMemory(t *testing.T) {
-	t.Parallel()
-	d := start(t, harness.Options{})
-	d.Berth("run", "--name", "hungry", "--memory", "16m", "--memory-swap", "16m", image, "sh", "-c", "x=x; while :; do x=$x$x$x$x; done").Fails(t, 137, "")
-	if got := d.Berth("inspect", "-f", "{{.State.OOMKilled}} {{.State.ExitCode}}", "hungry").OK(t); got != "true 137" {
-		t.Errorf("the state is %q", got)
-	}
-}
-
 // TestLogs reads logs by their options and from each driver.
 func TestLogs(t *testing.T) {
 	t.Parallel()

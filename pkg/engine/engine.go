@@ -139,9 +139,10 @@ func assemble(c Config, l layout.Layout) (*Engine, *observer, *recovery, *boot) 
 		Layout: l, units: units, tasks: c.Tasks, networks: c.Networks, endpoints: shared, bundler: bundler, remover: remover, probes: probes, writer: writer,
 		events: c.Events, log: c.Logger, fault: c.FaultPoint,
 	}
+	sampled := stats.New(stats.Config{Units: units, Cgroup2: c.Host.Cgroup2, Logger: c.Logger})
 	supervisor := &supervisor{
 		tasks: c.Tasks, networks: c.Networks, endpoints: shared, bundler: bundler, starter: starter, remover: remover, execs: execs, probes: probes, writer: writer,
-		events: c.Events, log: c.Logger, fault: c.FaultPoint,
+		events: c.Events, log: c.Logger, fault: c.FaultPoint, oomKilled: sampled.OOMKilled,
 	}
 	stopper.supervisor, stopper.probes = supervisor, probes
 	freezer := &freezer{tasks: c.Tasks, probes: probes, writer: writer, events: c.Events, fault: c.FaultPoint}
@@ -160,7 +161,7 @@ func assemble(c Config, l layout.Layout) (*Engine, *observer, *recovery, *boot) 
 		freezer:   freezer,
 		remover:   remover,
 		updater:   &updater{host: c.Host, tasks: c.Tasks, writer: writer, events: c.Events},
-		stats:     stats.New(stats.Config{Units: units, Cgroup2: c.Host.Cgroup2, Logger: c.Logger}),
+		stats:     sampled,
 		execs:     execs,
 		endpoints: shared,
 		probes:    probes,

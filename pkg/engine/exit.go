@@ -33,6 +33,8 @@ type supervisor struct {
 	events    Publisher
 	log       *slog.Logger
 	fault     func(name string)
+	// oomKilled asks the kernel, which knows what nobody heard of.
+	oomKilled func(*unit.View) bool
 }
 
 // exited handles the end of the init process, whoever caused it: streams are
@@ -45,6 +47,10 @@ func (s *supervisor) exited(ctx context.Context, u *unit.Unit, exit container.Ex
 		return // seen already
 	}
 	s.probes.Unwatch(u.ID)
+	if !v.Status.OOMKilled && s.oomKilled(v) {
+		outOfMemory(u, s.events)
+		v = u.View()
+	}
 	removed := v.Record.HostConfig.AutoRemove && !u.Kept
 	if !removed {
 		ending := v.Status

@@ -50,15 +50,24 @@ func (o *observer) observed(ctx context.Context, u *unit.Unit, ev runtime.Event)
 			o.supervisor.exited(ctx, u, container.Exit(ev.Exit))
 		}
 	case runtime.KindOOM:
-		s := u.Status()
-		s.OOMKilled = true
-		u.Set(s)
-		o.events.Publish(u.Event(events.ActionOOM, nil))
+		// One that comes after the exit tells what the exit found out.
+		if s := u.Status(); s.Live() || !s.OOMKilled {
+			outOfMemory(u, o.events)
+		}
 	case runtime.KindPaused, runtime.KindResumed:
 		if s := u.Status().State; s == container.Running && ev.Kind == runtime.KindPaused || s == container.Paused && ev.Kind == runtime.KindResumed {
 			o.look(ctx, u)
 		}
 	}
+}
+
+// outOfMemory notes that the kernel has killed a process of a container, or would have.
+// Owner only.
+func outOfMemory(u *unit.Unit, out Publisher) {
+	s := u.Status()
+	s.OOMKilled = true
+	u.Set(s)
+	out.Publish(u.Event(events.ActionOOM, nil))
 }
 
 // look follows a pause or thaw by another containerd client. The event may be a

@@ -39,6 +39,7 @@ type Stats struct {
 	units *unit.Registry
 	log   *slog.Logger
 	read  func(v *unit.View) (ctypes.StatsResponse, error)
+	kills func(v *unit.View) (uint64, error)
 
 	mu       sync.Mutex // guards samplers and closed
 	samplers map[string]*sampler
@@ -55,7 +56,7 @@ type sampler struct {
 // New has no samplers; Close ends those that came.
 func New(c Config) *Stats {
 	r := newReader(c.Cgroup2)
-	return &Stats{units: c.Units, log: c.Logger, read: r.sample, samplers: map[string]*sampler{}}
+	return &Stats{units: c.Units, log: c.Logger, read: r.sample, kills: r.oomKills, samplers: map[string]*sampler{}}
 }
 
 // Close ends all streams.
