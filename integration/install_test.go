@@ -28,7 +28,7 @@ func packages(t *testing.T) (files []string) {
 // the power fails, and what should run runs again. Then the packages are purged.
 func TestInstall(t *testing.T) {
 	t.Parallel()
-	m := harness.NewFresh(t, debianBase(t))
+	m := harness.NewFresh(t, harness.DebianArchive(t))
 	for _, deb := range packages(t) {
 		must(t, "cp", deb, m.Root)
 	}

@@ -3,53 +3,17 @@ package integration
 import (
 	"io"
 	"net/http"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/berth-engine/berth/integration/harness"
 )
 
-// debianBase is an archive of Debian's smallest system, made once by debootstrap
-// and kept beside the binaries.
-func debianBase(t *testing.T) string {
-	t.Helper()
-	kept := filepath.Join(harness.Bin(), "debian-base.tar")
-	if _, err := os.Stat(kept); err == nil {
-		return kept
-	}
-	dir := t.TempDir()
-	root, archive := filepath.Join(dir, "root"), filepath.Join(dir, "base.tar")
-	for _, command := range [][]string{
-		{"debootstrap", "--variant=minbase", "--include=ca-certificates", "bookworm", root},
-		{"sh", "-c", "cp /etc/apt/sources.list " + root + "/etc/apt/ 2>/dev/null; cp -r /etc/apt/sources.list.d " + root + "/etc/apt/; true"},
-		{"tar", "--numeric-owner", "--exclude=./var/cache/apt/archives/*.deb", "--exclude=./dev/*", "-cf", archive, "-C", root, "."},
-		{"cp", archive, kept + ".new"},
-		{"mv", kept + ".new", kept},
-	} {
-		if out, err := exec.Command(command[0], command[1:]...).CombinedOutput(); err != nil {
-			t.Fatalf("%s (hack/deps test): %v: %s", strings.Join(command, " "), err, out)
-		}
-	}
-	return kept
-}
-
 // TestServices builds what people run in earnest from Debian's packages, and runs it.
 func TestServices(t *testing.T) {
 	t.Parallel()
 	d := start(t, harness.Options{})
-	base := t.TempDir()
-	if err := os.Link(debianBase(t), filepath.Join(base, "base.tar")); err != nil {
-		if err := exec.Command("cp", debianBase(t), filepath.Join(base, "base.tar")).Run(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := os.WriteFile(filepath.Join(base, "Dockerfile"), []byte("FROM scratch\nADD base.tar /\nCMD [\"bash\"]\n"), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	d.LongBuild("-t", "debian-base:test", base).OK(t)
+	d.DebianBase("debian-base:test")
 	for _, target := range []string{"nginx", "redis", "postgres", "app"} {
 		d.LongBuild("-t", "service:"+target, "--target", target, "testdata/services").OK(t)
 	}

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/berth-engine/berth/integration/harness"
 	"github.com/moby/moby/api/types/container"
@@ -47,6 +48,7 @@ type project struct {
 	files    []string
 	env      []string
 	profiles []string
+	patience time.Duration // with each command: a build may be among them
 }
 
 var subnets atomic.Uint32
@@ -60,7 +62,7 @@ func newProject(t *testing.T, d *harness.Daemon, c composer, from string, files 
 	}
 	n := subnets.Add(1)
 	return &project{
-		t: t, d: d, c: c, dir: dir, files: files, name: fmt.Sprintf("%s%d", c.name, n),
+		t: t, d: d, c: c, dir: dir, files: files, patience: 5 * harness.Patience, name: fmt.Sprintf("%s%d", c.name, n),
 		env: []string{fmt.Sprintf("SUBNET=10.%d.%d", 96+os.Getpid()%64, n)},
 	}
 }
@@ -88,7 +90,7 @@ func (p *project) command(ctx context.Context, args ...string) *exec.Cmd {
 
 func (p *project) do(args ...string) harness.Result {
 	p.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 5*harness.Patience) // a build may be among it
+	ctx, cancel := context.WithTimeout(context.Background(), p.patience)
 	defer cancel()
 	return p.d.Done(p.command(ctx, args...))
 }
