@@ -126,8 +126,13 @@ $(CLIENTS): Makefile hack/client
 $(BIN)/tools/criu/criu: hack/criu
 	hack/criu $(@D)
 
+# Debian, which some tests install, build and run services on.
+$(BIN)/debian.tar: hack/debian
+	@mkdir -p $(@D)
+	@hack/debian $@
+
 .PHONY: integration
-integration: dist $(BIN)/sampleimage $(BIN)/berthd-faults $(BIN)/tools/criu/criu $(CLIENTS) ## through the real socket, with real clients and containers (root)
+integration: dist $(BIN)/sampleimage $(BIN)/berthd-faults $(BIN)/tools/criu/criu $(BIN)/debian.tar $(CLIENTS) ## through the real socket, with real clients and containers (root)
 	$(GO) test -count=1 -timeout 55m -skip '$(UNSTEADY)' ./integration ./integration/golden ./integration/harness
 
 # These have failed on a loaded machine for reasons of time that are to be mended: requests
