@@ -234,7 +234,6 @@ func (p *project) lifecycle() {
 	await(p.t, "db is killed", func() bool { return state("db") == "exited" })
 	p.ok("start", "db")
 	// Not by hand: the policy has it run again.
-	p.ok("exec", "-T", "worker", "kill", "-USR1", "1")
 	p.d.Berth("exec", id, "sh", "-c", "kill -9 $(pidof sleep)")
 	await(p.t, "worker is run again by its policy", func() bool { w := p.the("worker"); return w.RestartCount == 1 && w.State.Running })
 }

@@ -149,8 +149,12 @@ var numbers = map[string]bool{
 
 // moments are the fields in which every value is of the moment: usage, processes.
 var moments = map[string]bool{
-	"cpu_stats": true, "precpu_stats": true, "memory_stats": true, "pids_stats": true, "networks": true, "Processes": true,
+	"cpu_stats": true, "precpu_stats": true, "memory_stats": true, "pids_stats": true, "blkio_stats": true, "networks": true, "Processes": true,
 }
+
+// devices ends the names of lists that have an entry for each device that was used so
+// far: only one of two engines may have had to read from the disk.
+const devices = "_recursive"
 
 // maskValue masks the value of a field. Lists of objects that have no order of
 // their own are sorted.
@@ -164,6 +168,9 @@ func (e *Engine) maskValue(key string, v any, moment bool) any {
 		}
 		return out
 	case []any:
+		if moment && strings.HasSuffix(key, devices) {
+			return "<list>"
+		}
 		out := make([]any, len(x))
 		for i, v := range x {
 			out[i] = e.maskValue(key, v, moment)
