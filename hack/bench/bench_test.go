@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -114,5 +115,23 @@ func TestParseTicks(t *testing.T) {
 	}
 	if _, err := parseTicks([]byte("7 (a) S 1")); err == nil {
 		t.Error("short")
+	}
+}
+
+// What was measured before an interruption is still told.
+func TestMeasureInterrupted(t *testing.T) {
+	e := &engine{name: "a"}
+	r := &report{engines: []*engine{e}}
+	ctx, interrupt := context.WithCancelCause(t.Context())
+	stopped := errors.New("stopped")
+	err := measure(ctx, options{only: regexp.MustCompile("")}, []benchCase{{name: "slow", rounds: 3,
+		sample: func(ctx context.Context, _ *engine, add adder) error {
+			if add("slow (ms)", 7); len(r.figures[0].samples[e]) == 2 {
+				interrupt(stopped)
+			}
+			return ctx.Err()
+		}}}, r)
+	if !errors.Is(err, stopped) || !strings.Contains(r.markdown(""), "| slow (ms) | 7.00 |") {
+		t.Errorf("%v\n%s", err, r.markdown(""))
 	}
 }

@@ -90,6 +90,7 @@ func start(ctx context.Context, root string, e *engine, after func() error, prog
 	defer logFile.Close()
 	cmd := exec.Command(program, append([]string{"--config-file", settings}, args...)...)
 	cmd.Stdout, cmd.Stderr = logFile, logFile
+	cmd.SysProcAttr = apart()
 	if err := inNewNetwork(cmd.Start); err != nil {
 		return nil, fmt.Errorf("%s: %w", program, err)
 	}
@@ -98,6 +99,9 @@ func start(ctx context.Context, root string, e *engine, after func() error, prog
 	go func() { _ = cmd.Wait(); close(d.ended) }()
 	return d, d.ready(ctx)
 }
+
+// apart keeps a terminal's Ctrl-C from what is still needed to clean up.
+func apart() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
 
 // inNewNetwork calls f on a thread in a new network namespace with its loopback
 // up. The thread ends with the goroutine; what f started stays in there.

@@ -163,6 +163,7 @@ func startRegistry(ctx context.Context, e *engine, parent string) (*registry, er
 	}
 	enter := []string{"nsenter", "-t", strconv.Itoa(e.pid), "-n"}
 	cmd := exec.Command(enter[0], append(enter[1:], "docker-registry", "serve", config)...)
+	cmd.SysProcAttr = apart()
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("docker-registry (hack/deps bench): %w", err)
 	}

@@ -5,10 +5,11 @@
 //	bench                                   berth and Debian's docker.io, both started for it
 //	bench a=berth@/run/berth/berth.sock b=docker@/var/run/docker.sock
 //
-// It runs as root and removes all that it made.
+// It runs as root and removes all that it made. Interrupted, it prints what it has.
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -95,24 +96,32 @@ func run(ctx context.Context, args []string) (err error) {
 	if err != nil {
 		return err
 	}
-	r := &report{engines: engines}
 	defer func() { err = errors.Join(err, removeContainers(engines)) }()
 	if err := loadImage(ctx, filepath.Join(dir, "image.tar"), engines); err != nil {
 		return err
 	}
-	for _, c := range cases(o, dir) {
+	r := &report{engines: engines}
+	failed := measure(ctx, o, cases(o, dir), r)
+	table := r.markdown(machine())
+	if len(r.figures) > 0 { // what there is of them, if it was interrupted
+		fmt.Print(table)
+	}
+	if failed == nil && o.write != "" {
+		return writeInto(o.write, table)
+	}
+	return failed
+}
+
+// measure measures what was asked for, until something fails.
+func measure(ctx context.Context, o options, all []benchCase, r *report) error {
+	for _, c := range all {
 		if !o.only.MatchString(c.name) {
 			continue
 		}
 		fmt.Fprintf(os.Stderr, "%s …\n", c.name)
 		if err := c.measure(ctx, r); err != nil {
-			return fmt.Errorf("%s: %w", c.name, err)
+			return fmt.Errorf("%s: %w", c.name, cmp.Or(context.Cause(ctx), err))
 		}
-	}
-	table := r.markdown(machine())
-	fmt.Print(table)
-	if o.write != "" {
-		return writeInto(o.write, table)
 	}
 	return nil
 }
