@@ -22,7 +22,16 @@ type Registry struct {
 // StartRegistry runs one until the end of the test.
 func StartRegistry(t *testing.T) *Registry {
 	t.Helper()
-	return startRegistry(t, "")
+	return startRegistry(t, nil, "", "")
+}
+
+// StartRegistryAt runs one on another host. It speaks TLS if it has a certificate.
+func StartRegistryAt(t *testing.T, host *OtherHost, cert, key string) *Registry {
+	t.Helper()
+	if cert == "" {
+		return startRegistry(t, host, "", "")
+	}
+	return startRegistry(t, host, fmt.Sprintf(", tls: {certificate: %q, key: %q}", cert, key), "")
 }
 
 // StartPrivateRegistry runs one that knows a single user.
@@ -36,30 +45,23 @@ func StartPrivateRegistry(t *testing.T, user, password string) *Registry {
 	if err := os.WriteFile(file, fmt.Appendf(nil, "%s:%s\n", user, hash), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return startRegistry(t, fmt.Sprintf("auth: {htpasswd: {realm: private, path: %q}}\n", file))
+	return startRegistry(t, nil, "", fmt.Sprintf("auth: {htpasswd: {realm: private, path: %q}}\n", file))
 }
 
-func startRegistry(t *testing.T, more string) *Registry {
+// startRegistry adds to the configuration's section http, and sections.
+func startRegistry(t *testing.T, host *OtherHost, http, sections string) *Registry {
 	t.Helper()
-	// The registry cannot be told to choose a port itself.
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := &Registry{t: t, Address: l.Addr().String()}
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
+	r := &Registry{t: t, Address: freeAddress(t, host)}
 	dir, log := t.TempDir(), &Buffer{}
 	config := filepath.Join(dir, "config.yml")
-	text := fmt.Sprintf("version: 0.1\nstorage: {filesystem: {rootdirectory: %q}}\nhttp: {addr: %q}\n", filepath.Join(dir, "data"), r.Address) + more
+	text := fmt.Sprintf("version: 0.1\nstorage: {filesystem: {rootdirectory: %q}}\nhttp: {addr: %q%s}\n", filepath.Join(dir, "data"), r.Address, http) + sections
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	cmd := exec.Command("docker-registry", "serve", config)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if err := cmd.Start(); err != nil {
+	if err := host.start(cmd); err != nil {
 		t.Fatalf("registry (hack/deps test): %v", err)
 	}
 	t.Cleanup(func() {
@@ -78,6 +80,23 @@ func startRegistry(t *testing.T, more string) *Registry {
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
+}
+
+// freeAddress finds a port of a host: the registry cannot be told to choose one itself.
+func freeAddress(t *testing.T, host *OtherHost) string {
+	t.Helper()
+	var l net.Listener
+	var err error
+	if host == nil {
+		l, err = net.Listen("tcp", "127.0.0.1:0")
+	} else {
+		host.Do(func() { l, err = net.Listen("tcp", host.Address+":0") })
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
 }
 
 // Push copies an archive made by docker save to a repository of the registry,
