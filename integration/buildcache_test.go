@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/berth-engine/berth/integration/harness"
 	"github.com/moby/moby/api/types/build"
@@ -130,17 +129,15 @@ func TestBuildCachePruned(t *testing.T) {
 	}
 }
 
-// collected waits for a collection, of which BuildKit has one a minute at most. Who
-// asks for sizes all the time keeps records from it.
-func collected(t *testing.T, d *harness.Daemon, what string, done func(map[string]int64) bool) {
+// collected has BuildKit started, which collects then, and waits until the log says so.
+// Who asks for sizes meanwhile keeps records from the collection.
+func collected(t *testing.T, d *harness.Daemon) map[string]int64 {
 	t.Helper()
-	deadline := time.Now().Add(3 * harness.Patience)
-	for left := sizes(t, d); !done(left); left = sizes(t, d) {
-		if time.Now().After(deadline) {
-			t.Fatalf("%s is not followed: %v", what, left)
-		}
-		time.Sleep(3 * time.Second)
-	}
+	const told = `msg="build cache collected"`
+	before := strings.Count(d.Log(), told)
+	pruneCache(t, d, url.Values{"filters": {`{"id":["nobody"]}`}})
+	await(t, "a collection", func() bool { return strings.Count(d.Log(), told) > before })
+	return sizes(t, d)
 }
 
 // builder.gc of daemon.json says what is collected without anybody asking.
@@ -159,7 +156,6 @@ func TestBuildCacheCollected(t *testing.T) {
 		gc   string
 		done func(map[string]int64) bool
 	}{
-		// BuildKit collects when it starts, which system df has it do.
 		{`{"policy": [{"filter": ["type=exec.cachemount"], "maxUsedSpace": "1MB"}]}`,
 			func(left map[string]int64) bool { return left["exec.cachemount"] == 0 && left["regular"] >= 3_000_000 }},
 		{`{"policy": [{"filter": ["type==source.local"], "keepStorage": "1kB", "maxUsedSpace": "1kB"}]}`,
@@ -173,7 +169,9 @@ func TestBuildCacheCollected(t *testing.T) {
 		if i == 2 { // what an image shares with the cache takes no space of the cache's
 			d.Berth("rmi", "heavy").OK(t)
 		}
-		collected(t, d, c.gc, c.done)
+		if left := collected(t, d); !c.done(left) {
+			t.Errorf("%s is not followed: %v", c.gc, left)
+		}
 	}
 	d.Terminate()
 	write(`{"policy": [{"filter": ["colour=blue"]}]}`)

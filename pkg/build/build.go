@@ -5,7 +5,7 @@
 // BuildKit starts with the first request that needs it and costs nothing before:
 // no goroutine, no open database. What it keeps (its cache's metadata, the
 // history) is below Root and valid at every instant; steps that a killed daemon
-// left running are ended by Open.
+// left running are ended by Open, and what its builds were writing is collected.
 //
 // Who builds is not trusted: frontends come from a list, and what a step may do
 // beyond a container's defaults (the host's network, all privileges) must be
@@ -20,11 +20,14 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"sync"
+	"time"
 
 	"github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/remotes/docker"
 	"github.com/containerd/errdefs"
 	bkclient "github.com/moby/buildkit/client"
+	"github.com/moby/buildkit/util/leaseutil"
 	"github.com/moby/moby/api/types/events"
 	"github.com/moby/moby/api/types/network"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -80,12 +83,14 @@ type DNS struct {
 // Builder is BuildKit, started when it is first needed.
 type Builder struct {
 	cfg    Config
+	behind sync.WaitGroup
 	turn   chan struct{} // held by who starts or closes BuildKit; guards all below
 	kit    *kit
 	closed bool
 }
 
-// Open ends what a killed daemon left running. It starts nothing.
+// Open ends what a killed daemon left running. It starts nothing, but BuildKit if
+// that daemon was killed in a build: what that wrote is on the disk until then.
 func Open(ctx context.Context, cfg Config) (*Builder, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
@@ -93,11 +98,41 @@ func Open(ctx context.Context, cfg Config) (*Builder, error) {
 	if err := os.MkdirAll(cfg.Root, 0o700); err != nil {
 		return nil, fmt.Errorf("builder: %w", err)
 	}
-	if err := sweep(ctx, cfg); err != nil {
+	b := &Builder{cfg: cfg, turn: make(chan struct{}, 1)}
+	left, err := sweep(ctx, cfg)
+	if err != nil {
 		// Neither containers nor other builds depend on it.
 		cfg.Logger.Warn("a build step of an earlier daemon could not be ended", "error", err)
 	}
-	return &Builder{cfg: cfg, turn: make(chan struct{}, 1)}, nil
+	if b.used() && (left || b.cutShort(ctx)) {
+		b.behind.Go(func() { b.cleanUp(context.WithoutCancel(ctx)) })
+	}
+	return b, nil
+}
+
+// temporary selects the leases that BuildKit has while it works.
+const temporary = `labels."buildkit/lease.temporary"`
+
+func (b *Builder) leases() *leaseutil.Manager {
+	return leaseutil.WithNamespace(b.cfg.Client.LeasesService(), b.cfg.Namespace)
+}
+
+// cutShort says whether a daemon died that had BuildKit at work a short while before.
+func (b *Builder) cutShort(ctx context.Context) bool {
+	left, err := b.leases().List(ctx, temporary)
+	return err == nil && len(left) > 0
+}
+
+// cleanUp has BuildKit drop what builds of a killed daemon were writing, which it does
+// as it starts.
+func (b *Builder) cleanUp(ctx context.Context) {
+	_, err := b.start(ctx)
+	if err == nil {
+		_, err = collect(b.leases())(ctx)
+	}
+	if err != nil {
+		b.cfg.Logger.Warn("what a build of an earlier daemon wrote is left to the next build", "error", err)
+	}
 }
 
 // start returns the running BuildKit. A start that failed is tried again by the
@@ -126,6 +161,7 @@ func (b *Builder) start(ctx context.Context) (*kit, error) {
 
 // Close ends builds that are under way.
 func (b *Builder) Close() error {
+	defer b.behind.Wait()
 	b.turn <- struct{}{}
 	defer func() { <-b.turn }()
 	b.closed = true
@@ -134,6 +170,18 @@ func (b *Builder) Close() error {
 	}
 	err := b.kit.close()
 	b.kit = nil
+	return errors.Join(err, b.endLeases())
+}
+
+// endLeases ends those that BuildKit leaves to expire, by which Open knows of a daemon
+// that was killed.
+func (b *Builder) endLeases() error {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	left, err := b.leases().List(ctx, temporary)
+	for _, l := range left {
+		err = errors.Join(err, b.leases().Delete(ctx, l))
+	}
 	return err
 }
 

@@ -13,24 +13,24 @@ import (
 )
 
 // sweep ends the steps of a daemon that was killed: each has a bundle, made
-// before its container and removed after it.
-func sweep(ctx context.Context, cfg Config) error {
+// before its container and removed after it. It says whether there were any.
+func sweep(ctx context.Context, cfg Config) (left bool, err error) {
 	dir := executorDir(cfg)
 	bundles, err := os.ReadDir(dir)
 	if err != nil {
 		if errors.Is(err, os.ErrNotExist) {
-			return nil
+			return false, nil
 		}
-		return err
+		return false, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	for _, b := range bundles {
 		if b.IsDir() {
-			err = errors.Join(err, end(ctx, cfg, b.Name()))
+			left, err = true, errors.Join(err, end(ctx, cfg, b.Name()))
 		}
 	}
-	return err
+	return left, err
 }
 
 // end ends one step and removes its bundle.

@@ -2,6 +2,7 @@ package build
 
 import (
 	"context"
+	"log/slog"
 	"os"
 	"path/filepath"
 
@@ -41,6 +42,7 @@ type Worker struct {
 	writer    *imageexporter.ImageWriter
 	chains    snapshots.Snapshotter // containerd's own: BuildKit's may not remove
 	namespace string                // of it
+	log       *slog.Logger
 }
 
 func newWorker(ctx context.Context, cfg Config) (_ *Worker, err error) {
@@ -53,7 +55,7 @@ func newWorker(ctx context.Context, cfg Config) (_ *Worker, err error) {
 			_ = opt.MetadataStore.Close()
 		}
 	}()
-	w := &Worker{images: cfg.Images, chains: cfg.Client.SnapshotService(cfg.Snapshotter), namespace: cfg.Namespace}
+	w := &Worker{images: cfg.Images, chains: cfg.Client.SnapshotService(cfg.Snapshotter), namespace: cfg.Namespace, log: cfg.Logger}
 	if w.Worker, err = base.NewWorker(ctx, opt); err != nil {
 		return nil, err
 	}
@@ -168,6 +170,28 @@ func (w *Worker) Exporter(name string, sm *session.Manager) (exporter.Exporter, 
 		e = compressing{e, w}
 	}
 	return e, err
+}
+
+// Prune has the log say what went: who else could tell of a collection that nobody
+// asked for?
+func (w *Worker) Prune(ctx context.Context, removed chan bkclient.UsageInfo, rules ...bkclient.PruneInfo) error {
+	var records int
+	var bytes int64
+	counted, done := make(chan bkclient.UsageInfo), make(chan struct{})
+	go func() {
+		defer close(done)
+		for u := range counted {
+			records, bytes = records+1, bytes+u.Size
+			removed <- u
+		}
+	}()
+	err := w.Worker.Prune(ctx, counted, rules...)
+	close(counted)
+	<-done
+	if records > 0 {
+		w.log.DebugContext(ctx, "build cache collected", "records", records, "bytes", bytes)
+	}
+	return err
 }
 
 // ResolveSourceMetadata prefers images that are here, as the source does.
