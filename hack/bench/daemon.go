@@ -79,6 +79,14 @@ func start(ctx context.Context, root string, e *engine, after func() error, prog
 	if err := os.Mkdir(root, 0o711); err != nil {
 		return nil, err
 	}
+	// As /run is on a host: a daemon's exec root is memory there.
+	run := filepath.Join(root, "run")
+	if err := os.Mkdir(run, 0o711); err != nil {
+		return nil, err
+	}
+	if err := unix.Mount("tmpfs", run, "tmpfs", 0, "mode=711"); err != nil {
+		return nil, fmt.Errorf("mount %s: %w", run, err)
+	}
 	settings := filepath.Join(root, "daemon.json") // the machine's own has no part in this
 	if err := os.WriteFile(settings, []byte("{}"), 0o600); err != nil {
 		return nil, err
