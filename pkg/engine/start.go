@@ -131,13 +131,14 @@ func (s *starter) start(ctx context.Context, u *unit.Unit, images string) (err e
 		s.log.Warn("the ports of a container are held by the daemon alone", "container", r.ID, "error", err)
 	}
 	u.Waiting.Join(ctx, s.Socket(u.ID))
+	began := time.Now() // it may have ended before the answer is here
 	pid, err := s.tasks.StartTask(ctx, r.ID)
 	if err != nil {
 		return err
 	}
 	s.fault("start.started")
 	u.Begin()
-	status := u.Status().Started(pid, time.Now(), sandbox)
+	status := u.Status().Started(pid, began, sandbox)
 	status.Health = health.Begun(r.Config, status.Health)
 	u.Set(status)
 	s.probes.Watch(u)

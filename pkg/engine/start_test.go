@@ -86,7 +86,7 @@ func TestExitDuringStart(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.await(e, id, is(container.Exited))
-	if s := w.status(e, id); s.ExitCode != 3 {
+	if s := w.status(e, id); s.ExitCode != 3 || s.FinishedAt.Before(s.StartedAt) {
 		t.Errorf("%+v", s)
 	}
 }
