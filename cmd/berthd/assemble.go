@@ -36,6 +36,7 @@ import (
 	"github.com/berth-engine/berth/pkg/logs"
 	"github.com/berth-engine/berth/pkg/metrics"
 	"github.com/berth-engine/berth/pkg/net"
+	"github.com/berth-engine/berth/pkg/net/define"
 	"github.com/berth-engine/berth/pkg/net/firewall"
 	"github.com/berth-engine/berth/pkg/net/ipam"
 	"github.com/berth-engine/berth/pkg/runtime"
@@ -243,7 +244,8 @@ func containerDefaults(cfg *config.Config) spec.Defaults {
 
 func openNetworks(ctx context.Context, cfg *config.Config, plugins string, bus *events.Bus, log *slog.Logger) (*net.Manager, error) {
 	c := net.Config{
-		ExecRoot: cfg.ExecRoot, DataRoot: cfg.DataRoot, BIP: cfg.BIP, MTU: cfg.MTU,
+		ExecRoot: cfg.ExecRoot, DataRoot: cfg.DataRoot, MTU: cfg.MTU,
+		IPv6: cfg.IPv6, V4: define.BridgeSubnet(cfg.V4), V6: define.BridgeSubnet(cfg.V6), NetworkOptions: cfg.NetworkOptions,
 		CNIPath: []string{plugins, cfg.CNIPlugins}, CNIConf: cfg.CNIConf, Events: bus.Publish, Log: log,
 		Holder: layout.Layout{Run: cfg.ExecRoot}.Socket, Proxy: cfg.UserlandProxy, AllowDirectRouting: cfg.DirectRouting,
 		HostIP: cfg.HostIP, NoICC: !cfg.ICC, NoMasquerade: !cfg.Masquerade,

@@ -56,10 +56,12 @@ type Config struct {
 	Group  string
 	Labels []string // "key=value", shown by info
 
-	Bridge       string       // default network's bridge, made when absent; "none": no default network
-	BIP          netip.Prefix // address and subnet of the bridge; zero: chosen
-	MTU          int          // of container links; 0: the default route's
-	AddressPools []Pool       // where subnets of networks are taken from; none: built-in pools
+	Bridge       string // default network's bridge, made when absent; "none": no default network
+	MTU          int    // of container links; 0: the default route's
+	AddressPools []Pool // where subnets of networks are taken from; none: built-in pools
+
+	DefaultBridge                               // of the network of that bridge
+	NetworkOptions map[string]map[string]string // by driver, of new networks that do not say otherwise
 
 	Traffic // of containers
 
@@ -170,7 +172,7 @@ func Parse(args []string, out io.Writer) (*Config, error) {
 func (s *settings) resolve() (*Config, error) {
 	c := &Config{
 		Experimental: s.experimental, Debug: s.debug, LogFormat: s.logFormat, Group: s.group, Labels: s.labels,
-		Bridge: s.bridge, MTU: s.mtu, AddressPools: s.pools,
+		Bridge: s.bridge, MTU: s.mtu, AddressPools: s.pools, NetworkOptions: s.networkOptions,
 		DefaultRuntime: s.defaultRuntime, Containerd: s.containerd,
 		ContainerdNamespace: s.namespace, StorageDriver: s.storageDriver, MetricsAddr: s.metricsAddr,
 		ShutdownTimeout: s.shutdownTimeout, Validate: s.validate,

@@ -174,6 +174,8 @@ func (o *option) shape() string {
 		return `a list of {"base": "PREFIX", "size": BITS}`
 	case *map[string]string:
 		return "an object of strings"
+	case *networkOptions:
+		return `an object of {"KEY": "VALUE"} by driver`
 	case *map[string]Runtime:
 		return `an object of {"path": "PATH"}`
 	case *size:

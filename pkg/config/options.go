@@ -21,10 +21,12 @@ type settings struct {
 	debug, init, liveRestore     bool
 	experimental                 bool
 	logLevel, logFormat          string
-	group, bridge, bip           string
+	group, bridge                string
 	mtu, shutdownTimeout         int
 	downloads, uploads, attempts int
 	proxies                      Proxies
+	subnets                      bridgeSettings
+	networkOptions               networkOptions
 	traffic                      Traffic
 	hostIP                       string
 	imageGC                      policy.Policy
@@ -77,10 +79,10 @@ func newSettings() *settings {
 		downloads: 3, uploads: 5, attempts: 5,
 		tlsCACert: defaultCertDir + "/ca.pem", tlsCert: defaultCertDir + "/cert.pem",
 		tlsKey:   defaultCertDir + "/key.pem",
-		runtimes: map[string]Runtime{}, logOpts: map[string]string{}, snapshotters: map[string]string{}, ulimits: ulimits{}, features: map[string]bool{},
+		runtimes: map[string]Runtime{}, logOpts: map[string]string{}, snapshotters: map[string]string{}, ulimits: ulimits{}, features: map[string]bool{}, networkOptions: networkOptions{},
 	}
 	s.options = slices.Concat(s.daemonOptions(), s.containerOptions(), s.accessOptions())
-	s.options = slices.Concat(s.options, s.traffic.options(&s.hostIP), fixedOptions())
+	s.options = slices.Concat(s.options, s.subnets.options(), s.traffic.options(&s.hostIP), fixedOptions())
 	return s
 }
 
@@ -149,9 +151,9 @@ func (s *settings) daemonOptions() []*option {
 		{flag: "group", short: "G", key: "group", dst: &s.group, usage: `Group of the unix socket (default "berth" where it exists)`},
 		{flag: "label", key: "labels", live: true, dst: &s.labels, usage: "Label of the daemon, KEY=VALUE (repeatable)"},
 		{flag: "bridge", short: "b", key: "bridge", dst: &s.bridge, usage: `Bridge of the default network, made when absent; "none" for no such network`},
-		{flag: "bip", key: "bip", dst: &s.bip, usage: "Address of that bridge with its subnet, such as 172.20.0.1/16 (default: a subnet that no route of the host meets)"},
 		{flag: "mtu", key: "mtu", dst: &s.mtu, usage: "MTU of container links (default: the default route's)"},
 		{flag: "default-address-pool", key: "default-address-pools", dst: &s.pools, usage: "Where subnets of networks come from, base=PREFIX,size=BITS (repeatable)"},
+		{flag: "default-network-opt", key: "default-network-opts", dst: &s.networkOptions, usage: "Option of new networks of a driver that do not say otherwise, DRIVER=KEY=VALUE (repeatable)"},
 		{flag: "cni-bin-dir", key: "cni-bin-dir", dst: &s.cniPlugins, usage: "Folder of CNI plugins, besides those that come with berthd"},
 		{flag: "cni-conf-dir", key: "cni-conf-dir", dst: &s.cniConf, usage: "Folder of CNI configuration lists, which appear as networks"},
 		{flag: "add-runtime", key: "runtimes", dst: &s.runtimes, merge: true, usage: "OCI runtime, NAME=PATH (repeatable)"},

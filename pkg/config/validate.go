@@ -46,27 +46,12 @@ func (s *settings) resolveNetwork(c *Config) error {
 	if c.MTU != 0 && (c.MTU < 68 || c.MTU > 65535) { // RFC 791's least, and IP's longest packet
 		return fmt.Errorf("invalid default MTU: %d", c.MTU)
 	}
-	if s.bip != "" {
-		if c.Bridge == "none" {
-			return errors.New("bip: there is no bridge to have an address, since bridge is none")
-		}
-		p, err := netip.ParsePrefix(s.bip)
-		if err != nil {
-			return fmt.Errorf("bip: %q is not an address with its prefix length, such as 172.20.0.1/16", s.bip)
-		}
-		if !p.Addr().Is4() {
-			return fmt.Errorf("bip: %s is not IPv4", p)
-		}
-		if p.Bits() > 30 {
-			return fmt.Errorf("bip: %s leaves no address for containers", p)
-		}
-		if p.Addr() == p.Masked().Addr() {
-			return fmt.Errorf("bip: %s is the network's own address; the first free one is %s/%d", p, p.Addr().Next(), p.Bits())
-		}
-		if broadcast(p) == p.Addr() {
-			return fmt.Errorf("bip: %s is the network's broadcast address", p)
-		}
-		c.BIP = p
+	var err error
+	if c.DefaultBridge, err = s.subnets.resolve(c.Bridge); err != nil {
+		return err
+	}
+	if err := s.networkOptions.check(); err != nil {
+		return err
 	}
 	for _, pool := range c.AddressPools {
 		if err := checkPool(pool); err != nil {

@@ -1,9 +1,11 @@
 package net
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 
 	"github.com/berth-engine/berth/pkg/net/bridge"
 	"github.com/berth-engine/berth/pkg/net/cni"
@@ -33,7 +35,7 @@ type maker struct {
 // The file comes first: a crash behind it leaves a network, which is complete
 // at the next start, and before it nothing.
 func (m *maker) Create(ctx context.Context, q network.CreateRequest) (network.CreateResponse, error) {
-	n, err := define.New(q, drivers(), m.networks.configuration)
+	n, err := define.New(m.networks.cfg.withDefaults(q), drivers(), m.networks.configuration)
 	if err != nil {
 		return network.CreateResponse{}, err
 	}
@@ -54,6 +56,18 @@ func (m *maker) Create(ctx context.Context, q network.CreateRequest) (network.Cr
 	m.networks.add(e)
 	m.publish(events.ActionCreate, e)
 	return network.CreateResponse{ID: e.net.ID}, nil
+}
+
+// withDefaults adds the daemon's options of the driver to those that were asked for.
+func (c *Config) withDefaults(q network.CreateRequest) network.CreateRequest {
+	defaults := c.NetworkOptions[cmp.Or(q.Driver, define.DriverBridge)]
+	if len(defaults) == 0 || q.ConfigFrom != nil && q.ConfigFrom.Network != "" {
+		return q // a configuration-only network says all
+	}
+	options := maps.Clone(defaults)
+	maps.Copy(options, q.Options)
+	q.Options = options
+	return q
 }
 
 // configuration finds a configuration-only network.

@@ -34,19 +34,25 @@ func (r *registry) openDefaultBridge(known map[string]stored) (*entry, error) {
 	if err != nil {
 		return nil, err
 	}
-	existing, err := bridge.Existing(r.cfg.Bridge)
-	if err != nil && !errdefs.IsNotFound(err) {
-		return nil, err
+	for name, s := range known { // users' networks, which may not have their bridges now
+		for _, c := range s.Network.IPAM.Config {
+			if !define.Predefined(name) && !s.Network.ConfigOnly {
+				used = append(used, c.Subnet)
+			}
+		}
 	}
-	var recorded netip.Prefix
-	if len(n.IPAM.Config) > 0 {
-		recorded = netip.PrefixFrom(n.IPAM.Config[0].Gateway, n.IPAM.Config[0].Subnet.Bits())
+	recorded := n.IPAM.Config
+	n.EnableIPv6, n.IPAM.Config = r.cfg.IPv6, nil
+	for _, is4 := range []bool{true, false} {
+		if !is4 && !r.cfg.IPv6 {
+			continue
+		}
+		c, err := r.defaultSubnet(is4, recorded, used)
+		if err != nil {
+			return nil, err
+		}
+		n.IPAM.Config = append(n.IPAM.Config, c)
 	}
-	gateway, err := chooseGateway(r.cfg.BIP, existing, recorded, r.cfg.Pools, used)
-	if err != nil {
-		return nil, err
-	}
-	n.IPAM.Config = []network.IPAMConfig{{Subnet: gateway.Masked(), Gateway: gateway.Addr()}}
 	e, err := r.entryOf(n)
 	if err != nil {
 		return nil, err
@@ -57,34 +63,24 @@ func (r *registry) openDefaultBridge(known map[string]stored) (*entry, error) {
 	return e, r.save(e)
 }
 
-// chooseGateway decides the default bridge's address: what is configured; what
-// the bridge has, since containers may be on it; what it had, if the host has
-// not begun to use that otherwise; or the first free subnet.
-func chooseGateway(bip, existing, recorded netip.Prefix, pools []ipam.AddressPool, used []netip.Prefix) (netip.Prefix, error) {
-	if bip.IsValid() {
-		if bip.Addr() == bip.Masked().Addr() || bip.Bits() > bip.Addr().BitLen()-2 {
-			return bip, errdefs.ErrInvalidArgument.WithMessage(
-				fmt.Sprintf("invalid bip %s: it must be an address inside a subnet", bip))
-		}
-		return bip, nil
+// defaultSubnet is the default bridge's subnet of a family.
+func (r *registry) defaultSubnet(is4 bool, recorded []network.IPAMConfig, used []netip.Prefix) (c network.IPAMConfig, err error) {
+	s := r.cfg.V6
+	if is4 {
+		s = r.cfg.V4
 	}
-	if existing.IsValid() {
-		return existing, nil
+	existing, err := bridge.Existing(r.cfg.Bridge, is4)
+	if err != nil && !errdefs.IsNotFound(err) {
+		return c, err
 	}
-	if recorded.IsValid() {
-		free := true
-		for _, u := range used {
-			free = free && !u.Overlaps(recorded)
-		}
-		if free {
-			return recorded, nil
+	var before netip.Prefix
+	for _, old := range recorded {
+		if old.Subnet.Addr().Is4() == is4 {
+			before = netip.PrefixFrom(old.Gateway, old.Subnet.Bits())
 		}
 	}
-	subnet, err := ipam.Choose(slices.DeleteFunc(slices.Clone(pools), func(p ipam.AddressPool) bool { return p.Base.Addr().Is6() }), used)
-	if err != nil {
-		return netip.Prefix{}, err
-	}
-	return netip.PrefixFrom(subnet.Addr().Next(), subnet.Bits()), nil
+	pools := slices.DeleteFunc(slices.Clone(r.cfg.Pools), func(p ipam.AddressPool) bool { return p.Base.Addr().Is4() != is4 })
+	return s.Config(existing, before, pools, used)
 }
 
 // lockLinks excludes other daemons of this host from choosing subnets. The

@@ -2,7 +2,6 @@ package net
 
 import (
 	"encoding/json"
-	"net/netip"
 	"strings"
 	"testing"
 
@@ -43,44 +42,6 @@ func toJSON(t testing.TB, v any) string {
 		t.Fatal(err)
 	}
 	return string(b)
-}
-
-func TestChooseGateway(t *testing.T) {
-	p := func(s string) netip.Prefix {
-		if s == "" {
-			return netip.Prefix{}
-		}
-		return netip.MustParsePrefix(s)
-	}
-	for _, tt := range []struct{ name, bip, existing, recorded, used, want string }{
-		{"first start", "", "", "", "", "172.17.0.1/16"},
-		{"beside another", "", "", "", "172.17.0.0/16", "172.18.0.1/16"},
-		{"what it had", "", "", "172.30.0.1/16", "172.17.0.0/16", "172.30.0.1/16"},
-		{"what it had is used now", "", "", "172.30.0.1/16", "172.30.1.0/24", "172.17.0.1/16"},
-		{"the bridge is there", "", "10.5.0.1/24", "172.30.0.1/16", "10.5.0.0/16", "10.5.0.1/24"},
-		{"configured", "10.9.0.1/24", "10.5.0.1/24", "172.30.0.1/16", "10.9.0.0/16", "10.9.0.1/24"},
-		{"configured wrong", "10.9.0.0/24", "", "", "", ""},
-		{"configured too small", "10.9.0.1/31", "", "", "", ""},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			var used []netip.Prefix
-			if tt.used != "" {
-				used = []netip.Prefix{p(tt.used)}
-			}
-			c := Config{}
-			if err := c.complete(); err != nil {
-				t.Fatal(err)
-			}
-			got, err := chooseGateway(p(tt.bip), p(tt.existing), p(tt.recorded), c.Pools, used)
-			if tt.want == "" {
-				if !errdefs.IsInvalidArgument(err) {
-					t.Errorf("got %v, %v", got, err)
-				}
-			} else if err != nil || got.String() != tt.want {
-				t.Errorf("got %v, %v, want %s", got, err, tt.want)
-			}
-		})
-	}
 }
 
 // Several daemons on one host, each with its bridge, table and subnet.

@@ -16,6 +16,7 @@ import (
 
 	"github.com/berth-engine/berth/pkg/net/bridge"
 	"github.com/berth-engine/berth/pkg/net/cni"
+	"github.com/berth-engine/berth/pkg/net/define"
 	"github.com/berth-engine/berth/pkg/net/firewall"
 	"github.com/berth-engine/berth/pkg/net/ipam"
 	"github.com/berth-engine/berth/pkg/net/ports"
@@ -33,12 +34,16 @@ type Config struct {
 	DataRoot string // DATA: networks are kept in DATA/networks
 	ExecRoot string // EXEC: state lies in EXEC/net, namespaces are pinned in EXEC/netns
 
-	Bridge        string             // the network "bridge"'s; "" is DefaultBridge
-	DisableBridge bool               // there is no network "bridge" (dockerd's --bridge=none)
-	BIP           netip.Prefix       // the bridge's address and its subnet's length; zero chooses
-	MTU           int                // 0 is that of the default route's device
-	Pools         []ipam.AddressPool // subnets are chosen of them; nil is Docker's
-	HostIP        netip.Addr         // where ports are published that name no address; zero is 0.0.0.0
+	Bridge        string              // the network "bridge"'s; "" is DefaultBridge
+	DisableBridge bool                // there is no network "bridge" (dockerd's --bridge=none)
+	IPv6          bool                // the network "bridge" has IPv6, too
+	V4, V6        define.BridgeSubnet // of the network "bridge"
+	MTU           int                 // 0 is that of the default route's device
+	Pools         []ipam.AddressPool  // subnets are chosen of them; nil is Docker's
+	HostIP        netip.Addr          // where ports are published that name no address; zero is 0.0.0.0
+
+	// NetworkOptions are those of new networks that do not say otherwise, by driver.
+	NetworkOptions map[string]map[string]string
 
 	NoICC        bool // containers of the network "bridge" do not reach each other
 	NoMasquerade bool // and leave the host with their own addresses
@@ -159,6 +164,9 @@ func (c *Config) complete() error {
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if err := define.CheckOptions(c.NetworkOptions); err != nil {
+		return err
 	}
 	return ipam.ValidatePools(c.Pools)
 }

@@ -218,7 +218,7 @@ func (r *registry) bridged(e *entry) (err error) {
 		Source: e.options.Source, Access4: r.access(n, e.options.Mode4), Access6: r.access(n, e.options.Mode6), Trusted: e.options.Trusted}
 	for _, c := range n.IPAM.Config {
 		s := cni.Subnet{Subnet: c.Subnet, Range: c.IPRange, Gateway: c.Gateway, Reserved: slices.Collect(maps.Values(c.AuxAddress)),
-			Elsewhere: e.options.Inhibit4 && c.Subnet.Addr().Is4()}
+			Router: c.AuxAddress[define.AuxGateway(c.Subnet.Addr())], Elsewhere: e.options.Inhibit4 && c.Subnet.Addr().Is4()}
 		slices.SortFunc(s.Reserved, netip.Addr.Compare)
 		e.subnets = append(e.subnets, s)
 		e.rules.Subnets = append(e.rules.Subnets, c.Subnet)

@@ -17,7 +17,7 @@ import (
 )
 
 func TestBridge(t *testing.T) {
-	m := open(t, func(c *Config) { c.BIP = netip.MustParsePrefix("10.77.0.1/24"); c.MTU = 1400 })
+	m := open(t, func(c *Config) { c.V4.BIP = netip.MustParsePrefix("10.77.0.1/24"); c.MTU = 1400 })
 	key, made, bound, err := m.Setup(t.Context(), "c1", "web", onBridge, portMap(t, "8080:80/tcp", "127.0.0.1:9000-9001:90/udp", ":81/tcp"))
 	if err != nil {
 		t.Fatal(err)

@@ -145,9 +145,9 @@ func Exists(name string) (bool, error) {
 	return err == nil, err
 }
 
-// Existing returns the first IPv4 address of the bridge called name. NotFound
-// when there is no such bridge or it has none.
-func Existing(name string) (netip.Prefix, error) {
+// Existing returns the first address of a family that the bridge called name has,
+// IPv6's link-local one left out. NotFound when there is no such bridge or it has none.
+func Existing(name string, is4 bool) (netip.Prefix, error) {
 	link, err := netlink.LinkByName(name)
 	if errors.As(err, &netlink.LinkNotFoundError{}) {
 		return netip.Prefix{}, fmt.Errorf("bridge %s: %w", name, errdefs.ErrNotFound)
@@ -155,13 +155,18 @@ func Existing(name string) (netip.Prefix, error) {
 	if err != nil {
 		return netip.Prefix{}, err
 	}
-	addrs, err := dump.Read(func() ([]netlink.Addr, error) { return netlink.AddrList(link, netlink.FAMILY_V4) })
+	wanted := netlink.FAMILY_V6
+	if is4 {
+		wanted = netlink.FAMILY_V4
+	}
+	addrs, err := dump.Read(func() ([]netlink.Addr, error) { return netlink.AddrList(link, wanted) })
 	if err != nil {
 		return netip.Prefix{}, err
 	}
 	for _, a := range addrs {
-		ip, ok := netip.AddrFromSlice(a.IP.To4())
-		if ones, _ := a.Mask.Size(); ok {
+		ip, ok := netip.AddrFromSlice(a.IP)
+		if ip = ip.Unmap(); ok && (is4 || !ip.IsLinkLocalUnicast()) {
+			ones, _ := a.Mask.Size()
 			return netip.PrefixFrom(ip, ones), nil
 		}
 	}

@@ -89,10 +89,10 @@ func TestEnsure(t *testing.T) {
 	if first != again || first != index {
 		t.Errorf("indices %d, %d, %d", first, again, index)
 	}
-	if got, err := bridge.Existing(b.Name); err != nil || got.String() != "10.3.0.1/24" {
+	if got, err := bridge.Existing(b.Name, true); err != nil || got.String() != "10.3.0.1/24" {
 		t.Errorf("existing: %v, %v", got, err)
 	}
-	if _, err := bridge.Existing("nope"); !errdefs.IsNotFound(err) {
+	if _, err := bridge.Existing("nope", true); !errdefs.IsNotFound(err) {
 		t.Errorf("existing: %v", err)
 	}
 	other := bridge.Bridge{Name: "lo"}

@@ -49,8 +49,18 @@ type Subnet struct {
 	Range    netip.Prefix `json:"range,omitzero"`    // of dynamic addresses; zero is the subnet
 	Gateway  netip.Addr   `json:"gateway,omitzero"`  // the bridge's address; zero is none
 	Reserved []netip.Addr `json:"reserved,omitzero"` // never given out
+	// Router is where containers' default route leads; zero is to the gateway.
+	Router netip.Addr `json:"router,omitzero"`
 	// Elsewhere says that the gateway is not the bridge, but somebody on it.
 	Elsewhere bool `json:"elsewhere,omitempty"`
+}
+
+// router is where the default route leads; zero is nowhere.
+func (s Subnet) router() netip.Addr {
+	if s.Router.IsValid() {
+		return s.Router
+	}
+	return s.Gateway
 }
 
 const defaultDataDir = "/run/berth-cni"
@@ -196,8 +206,8 @@ func (e *endpoint) lease(c *BridgeConf, pools []*ipam.Pool, o ipam.Owner) error 
 		return nil
 	}
 	for _, n := range e.subnets {
-		if n.Gateway.IsValid() {
-			e.Gateways = append(e.Gateways, n.Gateway)
+		if g := n.router(); g.IsValid() {
+			e.Gateways = append(e.Gateways, g)
 		}
 	}
 	return nil
@@ -275,7 +285,7 @@ func (e *endpoint) addresses(c *BridgeConf) *current.Result {
 	for i, p := range e.Addrs {
 		ip := &current.IPConfig{Address: net.IPNet{
 			IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}}
-		if g := e.subnets[i].Gateway; g.IsValid() && !c.Internal {
+		if g := e.subnets[i].router(); g.IsValid() && !c.Internal {
 			ip.Gateway = g.AsSlice()
 		}
 		r.IPs = append(r.IPs, ip)

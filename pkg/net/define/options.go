@@ -38,6 +38,21 @@ const (
 	optTrusted       = "com.docker.network.bridge.trusted_host_interfaces"
 )
 
+// Names of auxiliary addresses that containers' default route leads to, instead of to
+// the bridge.
+const (
+	AuxGateway4 = "DefaultGatewayIPv4"
+	AuxGateway6 = "DefaultGatewayIPv6"
+)
+
+// AuxGateway is the name of a's family.
+func AuxGateway(a netip.Addr) string {
+	if a.Is4() {
+		return AuxGateway4
+	}
+	return AuxGateway6
+}
+
 // Bridge is what the options of a bridge network say.
 type Bridge struct {
 	Name         string // of the bridge; "" when none was asked for
@@ -107,6 +122,25 @@ func ParseBridge(o map[string]string, internal bool) (b Bridge, err error) {
 		}
 	}
 	return b, r.err
+}
+
+// CheckOptions reads the options that networks of each driver are to have by default.
+func CheckOptions(byDriver map[string]map[string]string) error {
+	for driver, options := range byDriver {
+		var err error
+		switch driver {
+		case DriverBridge:
+			_, err = ParseBridge(options, false)
+		case DriverMacvlan, DriverIPvlan:
+			_, err = ParseLinked(driver, options)
+		default:
+			err = errdefs.ErrNotFound.WithMessage(fmt.Sprintf("plugin %q not found", driver))
+		}
+		if err != nil {
+			return fmt.Errorf("default options of networks: %w", err)
+		}
+	}
+	return nil
 }
 
 // reader reads options and keeps the first error.
