@@ -14,9 +14,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// make brings an entry into being at a name that is free, or is the folder that
-// exists.
-func (u *unpacker) make(dir int, base string, exists bool, h *tar.Header, content io.Reader) error {
+// create brings an entry into being at a name that is free, or is the folder that
+// exists. EEXIST: it is not free.
+func (u *unpacker) create(dir int, base string, exists bool, h *tar.Header, content io.Reader) error {
 	mode := uint32(h.Mode & 0o7777)
 	switch h.Typeflag {
 	case tar.TypeDir:
@@ -58,32 +58,32 @@ func (u *unpacker) make(dir int, base string, exists bool, h *tar.Header, conten
 // file makes a regular file. One whose content does not fit on the disk, or does
 // not come, is not left behind.
 func (u *unpacker) file(dir int, base string, h *tar.Header, content io.Reader) error {
-	fd, err := unix.Openat(dir, base, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
+	mode := uint32(0o600)
+	if uid, gid := u.owner(h); u.Mine || u.me == (Owner{uid, gid}) {
+		mode = uint32(h.Mode & 0o777) // most often all that there is to set
+	}
+	fd, err := unix.Openat(dir, base, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, mode)
 	if err != nil {
 		return err
 	}
-	f := os.NewFile(uintptr(fd), base)
 	if holes(h) {
-		err = u.copySparse(f, content, h.Size)
+		err = u.copySparse(fd, content, h.Size)
 	} else {
-		err = u.copy(f, content, h.Size)
+		err = u.copy(fd, content, h.Size)
 	}
 	if err == nil {
 		err = u.attributes(fd, h)
 	}
 	if err == nil {
-		ts := timespecs(h.ModTime)
-		err = unix.UtimesNanoAt(unix.AT_FDCWD, fmt.Sprintf("/proc/self/fd/%d", fd), ts[:], 0)
+		err = setTimes(fd, "", h.ModTime)
 	}
-	if err = errors.Join(err, f.Close()); err != nil {
+	if err = errors.Join(err, unix.Close(fd)); err != nil {
 		return errors.Join(err, unix.Unlinkat(dir, base, 0))
 	}
 	return nil
 }
 
-// copy writes content; the kernel is not asked to (os.File.ReadFrom), whose own
-// buffer is smaller.
-func (u *unpacker) copy(f *os.File, content io.Reader, size int64) error {
+func (u *unpacker) copy(fd int, content io.Reader, size int64) error {
 	for size > 0 {
 		if err := u.ctx.Err(); err != nil {
 			return err
@@ -92,10 +92,22 @@ func (u *unpacker) copy(f *os.File, content io.Reader, size int64) error {
 		if _, err := io.ReadFull(content, b); err != nil {
 			return broken(err)
 		}
-		if _, err := f.Write(b); err != nil {
+		size -= int64(len(b))
+		if err := write(b, func(b []byte) (int, error) { return unix.Write(fd, b) }); err != nil {
 			return err
 		}
-		size -= int64(len(b))
+	}
+	return nil
+}
+
+// write repeats a call that writes until it has written all of b.
+func write(b []byte, call func([]byte) (int, error)) error {
+	for len(b) > 0 {
+		n, err := call(b)
+		if err != nil && !errors.Is(err, unix.EINTR) {
+			return err
+		}
+		b = b[max(n, 0):]
 	}
 	return nil
 }
@@ -120,8 +132,8 @@ const page = 4096
 var emptyPage [page]byte
 
 // copySparse writes content but for pages of zeros.
-func (u *unpacker) copySparse(f *os.File, content io.Reader, size int64) error {
-	if err := f.Truncate(size); err != nil {
+func (u *unpacker) copySparse(fd int, content io.Reader, size int64) error {
+	if err := unix.Ftruncate(fd, size); err != nil {
 		return err
 	}
 	for at := int64(0); at < size; {
@@ -135,7 +147,7 @@ func (u *unpacker) copySparse(f *os.File, content io.Reader, size int64) error {
 		for len(b) > 0 {
 			n, zeros := run(b)
 			if !zeros {
-				if _, err := f.WriteAt(b[:n], at); err != nil {
+				if err := writeAt(fd, b[:n], at); err != nil {
 					return err
 				}
 			}
@@ -143,6 +155,14 @@ func (u *unpacker) copySparse(f *os.File, content io.Reader, size int64) error {
 		}
 	}
 	return nil
+}
+
+func writeAt(fd int, b []byte, at int64) error {
+	return write(b, func(b []byte) (int, error) {
+		n, err := unix.Pwrite(fd, b, at)
+		at += int64(max(n, 0))
+		return n, err
+	})
 }
 
 // run is how many bytes b begins with of pages that are all zeros, or none of them.
@@ -174,8 +194,12 @@ func (u *unpacker) hardLink(dir int, base string, h *tar.Header) error {
 	return unix.Linkat(fd, "", dir, base, unix.AT_EMPTY_PATH)
 }
 
+// owner is whom an entry shall belong to; -1 leaves it to whom it has.
 func (u *unpacker) owner(h *tar.Header) (uid, gid int) {
-	if u.Owner != nil {
+	switch {
+	case u.Mine:
+		return -1, -1
+	case u.Owner != nil:
 		return u.Owner.UID, u.Owner.GID
 	}
 	return h.Uid, h.Gid
@@ -183,28 +207,42 @@ func (u *unpacker) owner(h *tar.Header) (uid, gid int) {
 
 // attributes gives an open file or folder its owner, extended attributes and mode,
 // in the order in which they do not undo one another: chown takes setuid bits and
-// capabilities away.
+// capabilities away. What it has already is not set: each change is one of the file
+// system's journal.
 func (u *unpacker) attributes(fd int, h *tar.Header) error {
-	uid, gid := u.owner(h)
-	if err := unix.Fchown(fd, uid, gid); err != nil {
-		return os.NewSyscallError("chown", err)
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return os.NewSyscallError("stat", err)
+	}
+	mode := uint32(h.Mode & 0o7777)
+	right := st.Mode&0o7777 == mode
+	if uid, gid := u.owner(h); !u.Mine && (int(st.Uid) != uid || int(st.Gid) != gid) {
+		right = false
+		if err := unix.Fchown(fd, uid, gid); err != nil {
+			return os.NewSyscallError("chown", err)
+		}
 	}
 	for k, v := range h.PAXRecords {
 		if name, ok := strings.CutPrefix(k, xattrRecord); ok && carried(name) {
+			right = false // an ACL is a mode, too
 			if err := bearable(unix.Fsetxattr(fd, name, []byte(v), 0)); err != nil {
 				return fmt.Errorf("xattr %s: %w", name, err)
 			}
 		}
 	}
-	return os.NewSyscallError("chmod", unix.Fchmod(fd, uint32(h.Mode&0o7777)))
+	if right {
+		return nil
+	}
+	return os.NewSyscallError("chmod", unix.Fchmod(fd, mode))
 }
 
 // namedAttributes are those of a link or a device, which cannot be opened. The mode
 // is not among them.
 func (u *unpacker) namedAttributes(dir int, base string, h *tar.Header) error {
-	uid, gid := u.owner(h)
-	if err := unix.Fchownat(dir, base, uid, gid, unix.AT_SYMLINK_NOFOLLOW); err != nil {
-		return os.NewSyscallError("chown", err)
+	if uid, gid := u.owner(h); !u.Mine {
+		if err := unix.Fchownat(dir, base, uid, gid, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+			return os.NewSyscallError("chown", err)
+		}
 	}
 	for k, v := range h.PAXRecords {
 		if name, ok := strings.CutPrefix(k, xattrRecord); ok && carried(name) {
@@ -213,7 +251,7 @@ func (u *unpacker) namedAttributes(dir int, base string, h *tar.Header) error {
 			}
 		}
 	}
-	return setTimes(fdPath(dir, base), h.ModTime)
+	return setTimes(dir, base, h.ModTime)
 }
 
 // bearable: a file system without extended attributes, or without this one on this

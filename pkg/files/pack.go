@@ -27,6 +27,9 @@ type PackOptions struct {
 	// Exact keeps what Docker's streams leave out: fractions of seconds, and holes,
 	// as GNU tar writes them.
 	Exact bool
+	// Unreadable is told of files and folders that the caller may not read, which are
+	// left out then; without it they end the packing.
+	Unreadable func(error)
 }
 
 // Pack writes what is at name into a tar stream, in which it is called as; what
@@ -100,7 +103,7 @@ func (p *packer) folder(dir int, as string, depth int) error {
 	}
 	names, err := readNames(dir)
 	if err != nil {
-		return &fs.PathError{Op: "readdir", Path: as, Err: err}
+		return p.passable(&fs.PathError{Op: "readdir", Path: as, Err: err})
 	}
 	for _, name := range names {
 		if err := p.ctx.Err(); err != nil {
@@ -162,15 +165,23 @@ func vanished(err error) error {
 	return err
 }
 
+// passable is vanished for what may be forbidden as well.
+func (p *packer) passable(err error) error {
+	if p.Unreadable != nil && errors.Is(err, fs.ErrPermission) {
+		p.Unreadable(err)
+		return nil
+	}
+	return vanished(err)
+}
+
 // file packs a regular file.
 func (p *packer) file(dir int, name, as string) error {
 	// O_NONBLOCK: should it have become a FIFO, nobody waits for its other end.
 	fd, err := unix.Openat(dir, name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return vanished(&fs.PathError{Op: "open", Path: as, Err: err})
+		return p.passable(&fs.PathError{Op: "open", Path: as, Err: err})
 	}
-	f := os.NewFile(uintptr(fd), as)
-	defer f.Close()
+	defer unix.Close(fd)
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil {
 		return &fs.PathError{Op: "stat", Path: as, Err: err}
@@ -186,28 +197,31 @@ func (p *packer) file(dir int, name, as string) error {
 		p.links[id] = as
 	}
 	if p.Exact && st.Blocks*512 < st.Size {
-		if done, err := p.sparse(f, &st, as); done || err != nil {
+		if done, err := p.sparse(fd, &st, as); done || err != nil {
 			return err
 		}
 	}
 	if err := p.header(&st, as, "", place{fd: fd}); err != nil {
 		return err
 	}
-	return p.content(f, as, st.Size)
+	return p.content(fd, as, st.Size)
 }
 
 // content writes size bytes of a file.
-func (p *packer) content(f *os.File, as string, size int64) error {
+func (p *packer) content(fd int, as string, size int64) error {
 	for size > 0 {
 		if err := p.ctx.Err(); err != nil {
 			return err
 		}
-		n, err := f.Read(p.buf[:min(size, int64(len(p.buf)))])
-		if errors.Is(err, io.EOF) {
+		n, err := unix.Read(fd, p.buf[:min(size, int64(len(p.buf)))])
+		switch {
+		case errors.Is(err, unix.EINTR):
+			continue
+		case err != nil:
+			return &fs.PathError{Op: "read", Path: as, Err: err}
+		case n == 0:
 			n = int(min(size, int64(len(p.buf))))
 			clear(p.buf[:n])
-		} else if err != nil {
-			return &fs.PathError{Op: "read", Path: as, Err: err}
 		}
 		if _, err := p.tar.Write(p.buf[:n]); err != nil {
 			return err

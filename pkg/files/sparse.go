@@ -23,16 +23,16 @@ const maxSpans = 1 << 16
 
 // dataSpans lists the data of a file of that size; false when the file system
 // does not tell, or there are too many.
-func dataSpans(f *os.File, size int64) (spans []span, ok bool) {
+func dataSpans(fd int, size int64) (spans []span, ok bool) {
 	for at := int64(0); at < size; {
-		start, err := unix.Seek(int(f.Fd()), at, unix.SEEK_DATA)
+		start, err := unix.Seek(fd, at, unix.SEEK_DATA)
 		if errors.Is(err, unix.ENXIO) { // a hole up to the end
 			break
 		}
 		if err != nil || len(spans) == maxSpans {
 			return nil, false
 		}
-		end, err := unix.Seek(int(f.Fd()), start, unix.SEEK_HOLE)
+		end, err := unix.Seek(fd, start, unix.SEEK_HOLE)
 		if err != nil {
 			return nil, false
 		}
@@ -45,9 +45,9 @@ func dataSpans(f *os.File, size int64) (spans []span, ok bool) {
 // sparse writes a file with holes in GNU tar's PAX format 1.0, which archive/tar
 // reads and does not write: a PAX header, a header, the map and the data.
 // https://www.gnu.org/software/tar/manual/html_node/PAX-1.html
-func (p *packer) sparse(f *os.File, st *unix.Stat_t, as string) (done bool, err error) {
-	spans, ok := dataSpans(f, st.Size)
-	if _, err := f.Seek(0, io.SeekStart); err != nil || !ok {
+func (p *packer) sparse(fd int, st *unix.Stat_t, as string) (done bool, err error) {
+	spans, ok := dataSpans(fd, st.Size)
+	if _, err := unix.Seek(fd, 0, unix.SEEK_SET); err != nil || !ok {
 		return false, err
 	}
 	if n := len(spans); n == 0 || spans[n-1].start+spans[n-1].length < st.Size {
@@ -61,7 +61,7 @@ func (p *packer) sparse(f *os.File, st *unix.Stat_t, as string) (done bool, err 
 	}
 	list = pad(list)
 	h := p.describe(st, as)
-	if err := p.attach(h, place{fd: int(f.Fd())}); err != nil {
+	if err := p.attach(h, place{fd: fd}); err != nil {
 		return false, err
 	}
 	if err := p.tar.Flush(); err != nil { // the entry before, up to its end
@@ -74,7 +74,7 @@ func (p *packer) sparse(f *os.File, st *unix.Stat_t, as string) (done bool, err 
 		return true, err
 	}
 	for _, s := range spans {
-		if err := p.raw(io.NewSectionReader(f, s.start, s.length), as, s.length); err != nil {
+		if err := p.raw(io.NewSectionReader(descriptor(fd), s.start, s.length), as, s.length); err != nil {
 			return true, err
 		}
 	}
@@ -99,6 +99,24 @@ func (p *packer) raw(r io.Reader, as string, length int64) error {
 		length -= int64(len(b))
 	}
 	return nil
+}
+
+// descriptor reads an open file.
+type descriptor int
+
+func (d descriptor) ReadAt(b []byte, at int64) (total int, err error) {
+	for total < len(b) {
+		n, err := unix.Pread(int(d), b[total:], at+int64(total))
+		switch {
+		case errors.Is(err, unix.EINTR):
+		case err != nil:
+			return total, err
+		case n == 0:
+			return total, io.EOF
+		}
+		total += max(n, 0)
+	}
+	return total, nil
 }
 
 type zeros struct{}

@@ -22,6 +22,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// Supported says whether the kernel has the calls that this package needs: Linux 5.8.
+func Supported() bool {
+	fd, err := openBelow(unix.AT_FDCWD, "/", unix.O_PATH, unix.RESOLVE_NO_MAGICLINKS)
+	if err != nil {
+		return false
+	}
+	unix.Close(fd)
+	// A kernel that knows the flag complains of the descriptor, another one of the flag.
+	return errors.Is(unix.UtimesNanoAt(-1, "", make([]unix.Timespec, 2), unix.AT_EMPTY_PATH), unix.EBADF)
+}
+
 // Tree is an open folder as the root of names.
 type Tree struct{ dir *os.File }
 

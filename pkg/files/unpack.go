@@ -31,8 +31,12 @@ type UnpackOptions struct {
 	// KeepKinds refuses to put a folder in the place of something else, and the
 	// reverse.
 	KeepKinds bool
-	// Owner gets all files; nil leaves them to whom the stream names.
+	// Owner gets all files; nil leaves them to whom the stream names. Mine leaves them
+	// to the process that makes them.
 	Owner *Owner
+	Mine  bool
+	// Rename gives entries, and the targets of hard links, other names; nil keeps them.
+	Rename func(name string) string
 	// Exact applies an entry for the folder itself, too.
 	Exact bool
 	// Entries and Bytes bound the stream; 0 is MaxEntries and MaxBytes.
@@ -55,7 +59,7 @@ func (t *Tree) Unpack(ctx context.Context, r io.Reader, name string, o UnpackOpt
 	if err != nil {
 		return err
 	}
-	u := &unpacker{UnpackOptions: o, ctx: ctx, tree: t, at: at, parent: -1, buf: make([]byte, bufferSize)}
+	u := &unpacker{UnpackOptions: o, ctx: ctx, tree: t, at: at, parent: -1, me: Owner{os.Geteuid(), os.Getegid()}, buf: make([]byte, bufferSize)}
 	defer u.forget()
 	in := tar.NewReader(r)
 	for {
@@ -93,6 +97,7 @@ type unpacker struct {
 	parent int    // descriptor of the last entry's folder, -1 for none
 	under  string // its name
 	times  []folderTime
+	me     Owner // of what this process makes
 	buf    []byte
 }
 
@@ -131,6 +136,12 @@ func (u *unpacker) entry(h *tar.Header, content io.Reader) error {
 	if h.Typeflag == tar.TypeXGlobalHeader {
 		return nil
 	}
+	if u.Rename != nil {
+		h.Name = u.Rename(h.Name)
+		if h.Typeflag == tar.TypeLink {
+			h.Linkname = u.Rename(h.Linkname)
+		}
+	}
 	rel, err := u.clean(h.Name)
 	if err != nil {
 		return err
@@ -150,12 +161,8 @@ func (u *unpacker) entry(h *tar.Header, content io.Reader) error {
 	if link, err := u.clean(h.Linkname); h.Typeflag == tar.TypeLink && err == nil && link == rel {
 		return nil // itself
 	}
-	exists, err := u.makeRoom(dir, base, name, h)
-	if err != nil {
+	if err := u.make(dir, base, name, h, content); err != nil {
 		return err
-	}
-	if err := u.make(dir, base, exists, h, content); err != nil {
-		return fmt.Errorf("unpacking %s: %w", h.Name, err)
 	}
 	if h.Typeflag == tar.TypeDir {
 		u.times = append(u.times, folderTime{name, h.ModTime})
@@ -194,6 +201,22 @@ func (u *unpacker) forget() {
 		unix.Close(u.parent)
 	}
 	u.parent = -1
+}
+
+// make brings an entry into being, in the place of what has its name.
+func (u *unpacker) make(dir int, base, name string, h *tar.Header, content io.Reader) error {
+	err := u.create(dir, base, false, h, content)
+	if errors.Is(err, unix.EEXIST) { // nothing of the content was read
+		exists, failed := u.makeRoom(dir, base, name, h)
+		if failed != nil {
+			return failed
+		}
+		err = u.create(dir, base, exists, h, content)
+	}
+	if err != nil {
+		return fmt.Errorf("unpacking %s: %w", h.Name, err)
+	}
+	return nil
 }
 
 // makeRoom removes what an entry is to replace; it says whether a folder is there
@@ -258,22 +281,24 @@ func removeAt(dir int, name string, depth int) error {
 // folderTimes sets the times of folders, which what came into them changed.
 func (u *unpacker) folderTimes() error {
 	for _, f := range u.times {
-		fd, err := u.tree.openat(f.name, unix.O_PATH|unix.O_NOFOLLOW)
+		fd, err := u.tree.openat(f.name, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW)
 		if err != nil {
 			continue // replaced or removed since
 		}
-		err = setTimes(fdPath(fd, ""), f.time)
+		err = setTimes(fd, "", f.time)
 		unix.Close(fd)
-		if err != nil && !errors.Is(err, unix.ENOTDIR) {
+		if err != nil {
 			return &os.PathError{Op: "utimes", Path: f.name, Err: err}
 		}
 	}
 	return nil
 }
 
-func setTimes(file string, t time.Time) error {
+// setTimes does it for what is called name in dir, without following it; with "" for
+// what dir is.
+func setTimes(dir int, name string, t time.Time) error {
 	ts := timespecs(t)
-	return unix.UtimesNanoAt(unix.AT_FDCWD, file, ts[:], unix.AT_SYMLINK_NOFOLLOW)
+	return unix.UtimesNanoAt(dir, name, ts[:], unix.AT_SYMLINK_NOFOLLOW|unix.AT_EMPTY_PATH)
 }
 
 // timespecs clips to what a file's times can hold: archive/tar gives any.
