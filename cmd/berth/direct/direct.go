@@ -1,4 +1,7 @@
-package volumes
+// Package direct makes requests over the connection of moby's client that this one
+// does not know, or makes in a slower way: the body is copied as it comes, and a
+// connection that breaks ends the reading of it.
+package direct
 
 import (
 	"context"
@@ -13,31 +16,47 @@ import (
 
 	"github.com/docker/cli/cli/command"
 	"github.com/moby/moby/api/types/common"
+	"github.com/moby/moby/client"
 )
 
 // maxMessage bounds an error's body.
 const maxMessage = 1 << 20
 
-// call makes a request that moby's client does not know, over its connection, and
-// gives the body of a good answer.
-func call(ctx context.Context, c command.Cli, method, volume, verb string, query url.Values, body io.Reader) (io.ReadCloser, error) {
-	dial := c.Client().Dialer()
-	client := http.Client{Transport: &http.Transport{
-		DialContext:       func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx) },
+// bufferSize is that of what is sent and received at once: tar streams are large.
+const bufferSize = 256 << 10
+
+// Do makes a request, with a body if there is a function to write one, a tar stream.
+// It gives the body of a good answer. Should the daemon go away, Do does not wait for
+// write, which may have nothing to read: a stdin that nobody writes to. What write
+// writes fails from then on.
+func Do(ctx context.Context, c command.Cli, method, path string, query url.Values, write func(io.Writer) error) (io.ReadCloser, error) {
+	r, w := io.Pipe()
+	httpClient := http.Client{Transport: &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			conn, err := c.Client().Dialer()(ctx)
+			if err != nil {
+				return nil, err
+			}
+			return watched{conn, r}, nil
+		},
 		DisableKeepAlives: true, // one request
+		WriteBufferSize:   bufferSize,
+		ReadBufferSize:    bufferSize,
 	}}
-	target := url.URL{Scheme: "http", Host: "berth", Path: "/berth/volumes/" + volume + "/" + verb, RawQuery: query.Encode()}
-	req, err := http.NewRequestWithContext(ctx, method, target.String(), body)
+	target := url.URL{Scheme: "http", Host: client.DummyHost, Path: path, RawQuery: query.Encode()}
+	req, err := http.NewRequestWithContext(ctx, method, target.String(), nil)
 	if err != nil {
 		return nil, err
 	}
-	if body != nil {
+	if write != nil {
+		req.Body, req.ContentLength = body{r}, -1
 		req.Header.Set("Content-Type", "application/x-tar")
+		go func() { _ = w.CloseWithError(write(w)) }() // cannot fail
 	}
 	for k, v := range c.ConfigFile().HTTPHeaders {
 		req.Header.Set(k, v)
 	}
-	resp, err := client.Do(req)
+	resp, err := httpClient.Do(req)
 	if err != nil {
 		return nil, unwrap(err)
 	}
@@ -46,6 +65,28 @@ func call(ctx context.Context, c command.Cli, method, volume, verb string, query
 	}
 	defer resp.Body.Close()
 	return nil, refusal(resp)
+}
+
+// body is sent in pieces of bufferSize; net/http would take smaller ones.
+type body struct{ *io.PipeReader }
+
+func (b body) WriteTo(w io.Writer) (int64, error) {
+	return io.CopyBuffer(w, struct{ io.Reader }{b.PipeReader}, make([]byte, bufferSize))
+}
+
+// watched ends the body when the connection is over, which net/http would only after
+// the body's next byte.
+type watched struct {
+	net.Conn
+	body *io.PipeReader
+}
+
+func (w watched) Read(p []byte) (int, error) {
+	n, err := w.Conn.Read(p)
+	if err != nil {
+		_ = w.body.CloseWithError(fmt.Errorf("the daemon has gone: %w", err)) // cannot fail
+	}
+	return n, err
 }
 
 // unwrap drops the made-up address from what went wrong.

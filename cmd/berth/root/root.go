@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/berth-engine/berth/cmd/berth/build"
+	"github.com/berth-engine/berth/cmd/berth/cp"
 	"github.com/berth-engine/berth/cmd/berth/doctor"
 	"github.com/berth-engine/berth/cmd/berth/volumes"
 	"github.com/berth-engine/berth/pkg/config"
@@ -65,6 +66,11 @@ func New(dockerCLI *command.DockerCli, name string) (*cobra.Command, *cliflags.C
 	root.Flags().BoolP("version", "v", false, "Print version information and quit")
 	commands.AddCommands(root, dockerCLI)
 	replaceBuild(root, dockerCLI)
+	for _, path := range [][]string{{"cp"}, {"container", "cp"}} {
+		if found, _, err := root.Find(path); err == nil {
+			cp.Replace(found, dockerCLI)
+		}
+	}
 	root.AddCommand(doctor.NewCommand(dockerCLI))
 	if volume, _, err := root.Find([]string{"volume"}); err == nil {
 		volume.AddCommand(volumes.Commands(dockerCLI)...)

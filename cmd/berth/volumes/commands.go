@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 
+	"github.com/berth-engine/berth/cmd/berth/direct"
 	"github.com/docker/cli/cli"
 	"github.com/docker/cli/cli/command"
 	"github.com/docker/cli/cli/command/completion"
@@ -35,7 +36,7 @@ func newExport(c command.Cli) *cobra.Command {
 			if output == "" && c.Out().IsTerminal() {
 				return errors.New("cowardly refusing to save to a terminal. Use the -o flag or redirect")
 			}
-			body, err := call(cmd.Context(), c, http.MethodGet, args[0], "export", url.Values{"pause": flag(pause)}, nil)
+			body, err := direct.Do(cmd.Context(), c, http.MethodGet, path(args[0], "export"), url.Values{"pause": flag(pause)}, nil)
 			if err != nil {
 				return err
 			}
@@ -80,7 +81,10 @@ func newImport(c command.Cli) *cobra.Command {
 			} else if c.In().IsTerminal() {
 				return errors.New("requested import from stdin, but stdin is a terminal")
 			}
-			return printed(cmd, c, args[0], args[0], "import", url.Values{"replace": flag(replace)}, in)
+			return printed(cmd, c, args[0], args[0], "import", url.Values{"replace": flag(replace)}, func(w io.Writer) error {
+				_, err := io.Copy(w, in)
+				return err
+			})
 		},
 		DisableFlagsInUseLine: true,
 	}
@@ -113,8 +117,8 @@ func newRestore(c command.Cli) *cobra.Command {
 }
 
 // printed makes a request and prints the name of the volume that it changed.
-func printed(cmd *cobra.Command, c command.Cli, name, volume, verb string, query url.Values, body io.Reader) error {
-	answer, err := call(cmd.Context(), c, http.MethodPost, volume, verb, query, body)
+func printed(cmd *cobra.Command, c command.Cli, name, volume, verb string, query url.Values, write func(io.Writer) error) error {
+	answer, err := direct.Do(cmd.Context(), c, http.MethodPost, path(volume, verb), query, write)
 	if err != nil {
 		return err
 	}
@@ -125,6 +129,8 @@ func printed(cmd *cobra.Command, c command.Cli, name, volume, verb string, query
 	_, err = fmt.Fprintln(c.Out(), name)
 	return err
 }
+
+func path(volume, verb string) string { return "/berth/volumes/" + volume + "/" + verb }
 
 func flag(set bool) []string {
 	if set {
