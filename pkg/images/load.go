@@ -46,7 +46,7 @@ func (s *Store) Load(ctx context.Context, r io.Reader, quiet bool, ps []ocispec.
 	defer func() {
 		done(err == nil)
 		if err == nil {
-			discarded(ctx, s, namesOf(s.catalog.View(), found))
+			discarded(ctx, s, len(ps) > 0, namesOf(s.catalog.View(), found))
 		}
 	}()
 	found, err = archive.Read(ctx, s.client.ContentStore(), r, watch)

@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/berth-engine/berth/hack/sampleimage/archive"
+	"github.com/berth-engine/berth/pkg/images/catalog"
 	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/errdefs"
 	"github.com/klauspost/compress/zstd"
@@ -175,6 +176,36 @@ func TestLoadPlatforms(t *testing.T) {
 	if !errdefs.IsNotFound(err) || err.Error() != "image with reference arm was found but does not provide the specified platform (linux/amd64)" {
 		t.Error(err)
 	}
+}
+
+// TestLoadOnePlatform: of an archive with two, what is not asked for is not here.
+func TestLoadOnePlatform(t *testing.T) {
+	r, b := startRegistry(t, false), newBench(t)
+	arm := ocispec.Platform{OS: "linux", Architecture: "arm64"}
+	m1, m2 := r.push("x", "amd", archive.Options{Layers: 2}), r.push("x", "arm", archive.Options{Platform: arm, Layers: 1})
+	r.pushIndex("x", "all", m1, m2)
+	ref := r.host + "/x:all"
+	for _, p := range []*ocispec.Platform{nil, &arm} {
+		if _, err := b.fetched(ref, PullOptions{Platform: p}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var saved bytes.Buffer
+	if err := b.Save(b.ctx, []string{ref}, nil, &saved); err != nil {
+		t.Fatal(err)
+	}
+	other := newBench(t)
+	if err := other.Load(other.ctx, &saved, true, []ocispec.Platform{arm}, func(jsonstream.Message) error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+	for arch, here := range map[string]bool{"arm64": true, "amd64": false} {
+		_, err := other.Inspect(other.ctx, ref, catalog.InspectOptions{Platform: &ocispec.Platform{OS: "linux", Architecture: arch}})
+		if here && err != nil || !here && !errdefs.IsNotFound(err) {
+			t.Errorf("%s: %v", arch, err)
+		}
+	}
+	blobs, _, _ := other.count()
+	is(t, blobs, 5) // index, manifest, configuration and two layers
 }
 
 // TestLoadHostile: whatever is wrong, the error says what, and nothing is left.

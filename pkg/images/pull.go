@@ -90,7 +90,7 @@ func (p *pull) image(ctx context.Context, ref reference.Named) (err error) {
 	defer func() {
 		done(cmp.Or(failed, err))
 		if err == nil {
-			discarded(ctx, s, []string{ref.String()})
+			discarded(ctx, s, false, []string{ref.String()})
 		}
 	}()
 	fctx, cancel := context.WithCancelCause(ctx)

@@ -26,10 +26,11 @@ func (s *Store) unpackHere(ctx context.Context, t *catalog.Target, m *catalog.Ma
 	return s.catalog.Refresh(ctx, catalog.Request{Names: []string{t.Names[0].Name}, Reread: true})
 }
 
-// discarded collects what discard let go and has the index know. The operation's
-// lease must have ended.
-func discarded(ctx context.Context, s *Store, names []string) {
-	if s.layers.Whole {
+// discarded collects what an operation let go — compressed layers where they are not
+// kept, or, if partial, other platforms' content — and has the index know. The
+// operation's lease must have ended.
+func discarded(ctx context.Context, s *Store, partial bool, names []string) {
+	if s.layers.Whole && !partial {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), reclaimTimeout)
@@ -39,6 +40,6 @@ func discarded(ctx context.Context, s *Store, names []string) {
 		err = rerr
 	}
 	if err != nil {
-		s.log.Warn("images: drop compressed layers", "error", err)
+		s.log.Warn("images: collect what is not kept", "error", err)
 	}
 }
