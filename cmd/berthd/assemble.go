@@ -112,7 +112,7 @@ func assemble(ctx context.Context, cfg *config.Config, db *store.DB, log *slog.L
 		DataRoot: cfg.DataRoot, ExecRoot: cfg.ExecRoot, Init: cmp.Or(cfg.InitPath, bin.init),
 		Runtimes: slices.Sorted(maps.Keys(runtimes)), Defaults: containerDefaults(cfg), Host: host,
 		Devices: cfg.CDISpecDirs, LinkEnv: os.Getenv("DOCKER_KEEP_DEPRECATED_LEGACY_LINKS_ENV_VARS") == "1",
-		Tasks: p.runtime, Images: committer{p.images, p.images.Catalog()}, Networks: p.networks, Names: p.networks.Names, Volumes: p.volumes, Store: db, Events: p.bus,
+		Tasks: p.runtime, Images: engineImages{p.images}, Networks: p.networks, Names: p.networks.Names, Volumes: p.volumes, Store: db, Events: p.bus,
 		Logger: log, FaultPoint: faultPoint,
 	}); err != nil {
 		return nil, err

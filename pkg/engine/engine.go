@@ -190,8 +190,8 @@ func newReader(c Config, l layout.Layout, units *unit.Registry, execs *exec.Exec
 	return &query.Reader{
 		Layout: l, Units: units, Execs: execs.Of, Size: c.Tasks.RootfsSize,
 		Image: func(ctx context.Context, ref string) (string, error) {
-			id, _, _, err := c.Images.Resolve(ctx, ref, nil)
-			return id, err
+			img, err := c.Images.Resolve(ctx, ref, nil)
+			return img.ID, err
 		},
 	}
 }

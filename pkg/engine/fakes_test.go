@@ -18,6 +18,7 @@ import (
 	"github.com/berth-engine/berth/pkg/engine/container"
 	"github.com/berth-engine/berth/pkg/engine/contents"
 	"github.com/berth-engine/berth/pkg/engine/layout"
+	"github.com/berth-engine/berth/pkg/engine/request"
 	"github.com/berth-engine/berth/pkg/engine/spec"
 	"github.com/berth-engine/berth/pkg/engine/unit"
 	"github.com/berth-engine/berth/pkg/files"
@@ -470,15 +471,12 @@ func (f *fakeTasks) Snapshotter() string { return "overlayfs" }
 
 type fakeImages struct{}
 
-func (fakeImages) Manifest(ref string, _ *ocispec.Platform) (ocispec.Descriptor, error) {
-	return ocispec.Descriptor{MediaType: ocispec.MediaTypeImageManifest, Digest: digest.Digest(ref)}, nil
-}
-
-func (fakeImages) Resolve(_ context.Context, ref string, _ *ocispec.Platform) (string, digest.Digest, *dockerspec.DockerOCIImage, error) {
+func (fakeImages) Resolve(_ context.Context, ref string, _ *ocispec.Platform) (request.Image, error) {
 	if ref != "image" {
-		return "", "", nil, errdefs.ErrNotFound.WithMessage("No such image: " + ref)
+		return request.Image{}, errdefs.ErrNotFound.WithMessage("No such image: " + ref)
 	}
-	return "sha256:1", "", &dockerspec.DockerOCIImage{}, nil
+	manifest := ocispec.Descriptor{MediaType: ocispec.MediaTypeImageManifest, Digest: "sha256:1"}
+	return request.Image{ID: "sha256:1", Manifest: manifest, Config: &dockerspec.DockerOCIImage{}}, nil
 }
 
 func (fakeImages) Commit(context.Context, contents.Image) (string, error) { return "sha256:2", nil }

@@ -12,7 +12,6 @@ import (
 	"github.com/berth-engine/berth/pkg/engine/request"
 	"github.com/berth-engine/berth/pkg/runtime"
 	"github.com/berth-engine/berth/pkg/store"
-	dockerspec "github.com/moby/docker-image-spec/specs-go/v1"
 	ctypes "github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/events"
 	"github.com/moby/moby/api/types/mount"
@@ -27,9 +26,7 @@ import (
 type Images interface {
 	// Resolve finds a local image by name, digest, ID or ID prefix.
 	// NotFound: "No such image: x:latest".
-	Resolve(ctx context.Context, ref string, p *ocispec.Platform) (id string, chain digest.Digest, img *dockerspec.DockerOCIImage, err error)
-	// Manifest describes the manifest that Resolve chooses for the same arguments.
-	Manifest(ref string, p *ocispec.Platform) (ocispec.Descriptor, error)
+	Resolve(ctx context.Context, ref string, p *ocispec.Platform) (request.Image, error)
 	contents.Images
 }
 

@@ -21,9 +21,11 @@ import (
 	"github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/pkg/namespaces"
+	dockerspec "github.com/moby/docker-image-spec/specs-go/v1"
 	"github.com/moby/moby/api/types/events"
 	"github.com/moby/moby/api/types/jsonstream"
 	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
 // engine is one embedded containerd for all tests, socket where it listens;
@@ -106,6 +108,12 @@ func openClient(t *testing.T, c *client.Client, namespace string, r remote.Confi
 		}
 	})
 	return b
+}
+
+// Resolve gives what tests look at one by one.
+func (b *bench) Resolve(ctx context.Context, ref string, p *ocispec.Platform) (id string, chain digest.Digest, img *dockerspec.DockerOCIImage, err error) {
+	got, err := b.Store.Resolve(ctx, ref, p)
+	return got.ID, got.Chain, got.Config, err
 }
 
 // told returns the events since the last call.

@@ -30,9 +30,11 @@ func (p *Plan) planMounts(ctx context.Context, r *container.Record) error {
 		}
 		img, ok := theirs[m.Destination]
 		if asked(r.HostConfig, m.Destination) || !ok {
-			if img.Image, img.Chain, _, err = p.Images.Resolve(ctx, m.Name, nil); err != nil {
+			found, err := p.Images.Resolve(ctx, m.Name, nil)
+			if err != nil {
 				return err
 			}
+			img.Image, img.Chain = found.ID, found.Chain
 		}
 		r.Images = append(r.Images, img)
 	}

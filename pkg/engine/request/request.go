@@ -53,8 +53,15 @@ type Plan struct {
 
 // Images finds what containers are made of.
 type Images interface {
-	Resolve(ctx context.Context, ref string, p *ocispec.Platform) (id string, chain digest.Digest, img *dockerspec.DockerOCIImage, err error)
-	Manifest(ref string, p *ocispec.Platform) (ocispec.Descriptor, error)
+	Resolve(ctx context.Context, ref string, p *ocispec.Platform) (Image, error)
+}
+
+// Image is one platform's of an image.
+type Image struct {
+	ID       string // of the whole
+	Manifest ocispec.Descriptor
+	Chain    digest.Digest // of its layers; "" if it has none
+	Config   *dockerspec.DockerOCIImage
 }
 
 // Networks finds a network by name, ID or ID prefix, and says whether a container
@@ -84,15 +91,11 @@ func (p *Plan) Record(ctx context.Context, q Create) (*container.Record, []strin
 	}
 	hc := cmp.Or(q.HostConfig, &ctypes.HostConfig{})
 	p.Defaults.Fill(hc)
-	imageID, chain, img, err := p.Images.Resolve(ctx, q.Config.Image, q.Platform)
+	img, err := p.Images.Resolve(ctx, q.Config.Image, q.Platform)
 	if err != nil {
 		return nil, nil, err
 	}
-	manifest, err := p.Images.Manifest(imageID, q.Platform)
-	if err != nil {
-		return nil, nil, err
-	}
-	if err := spec.Merge(q.Config, &img.Config); err != nil {
+	if err := spec.Merge(q.Config, &img.Config.Config); err != nil {
 		return nil, nil, err
 	}
 	warnings, err := spec.Validate(q.Config, hc, p.Host)
@@ -107,8 +110,8 @@ func (p *Plan) Record(ctx context.Context, q Create) (*container.Record, []strin
 	}
 	r := &container.Record{
 		ID: container.NewID(), Name: strings.TrimPrefix(q.Name, "/"), Created: time.Now().UTC(),
-		Image: imageID, Manifest: &manifest, Chain: chain, Driver: p.Snapshotter,
-		Platform: platforms.Normalize(ocispec.Platform{OS: img.OS, Architecture: img.Architecture, Variant: img.Variant}),
+		Image: img.ID, Manifest: &img.Manifest, Chain: img.Chain, Driver: p.Snapshotter,
+		Platform: platforms.Normalize(ocispec.Platform{OS: img.Config.OS, Architecture: img.Config.Architecture, Variant: img.Config.Variant}),
 		Config:   q.Config, HostConfig: hc,
 	}
 	if r.Path, r.Args, err = command(q.Config); err != nil {
