@@ -2,9 +2,11 @@ package integration
 
 import (
 	"errors"
+	"fmt"
 	"os/exec"
 	"regexp"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -92,4 +94,25 @@ func (b *onlooker) exit() int {
 		b.t.Fatal(err)
 	}
 	return b.cmd.ProcessState.ExitCode()
+}
+
+// TestStoppedAtOnce stops containers with --init as soon as they run: the signal reaches
+// the command, however little of what is before it has come up.
+func TestStoppedAtOnce(t *testing.T) {
+	t.Parallel()
+	d := start(t, harness.Options{})
+	var clients sync.WaitGroup
+	for client := range 4 {
+		clients.Go(func() {
+			for n := range 8 {
+				name := fmt.Sprintf("brief-%d-%d", client, n)
+				d.Berth("run", "-d", "--init", "--network", "none", "--name", name, image, "sleep", "100000").OK(t)
+				d.Berth("stop", "-t", "60", name).OK(t)
+				if code := d.Berth("inspect", "-f", "{{.State.ExitCode}}", name).OK(t); code != "143" {
+					t.Errorf("%s ended with %s", name, code)
+				}
+			}
+		})
+	}
+	clients.Wait()
 }

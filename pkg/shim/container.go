@@ -36,6 +36,7 @@ type container struct {
 	mu        sync.Mutex // guards the following
 	processes map[string]*process
 	names     *resolver.Resolver // nil if the container has none
+	starting  int                // its process, until that is known to take signals
 }
 
 // newContainer listens on the container's socket. A link in the bundle leads whoever cleans up

@@ -222,6 +222,11 @@ func (s *Service) Start(ctx context.Context, r *taskapi.StartRequest) (*taskapi.
 		defer hastenAttach()()
 	}
 	resp, err := s.TTRPCTaskService.Start(ctx, r)
+	if c := s.container(r.ID); c != nil && err == nil && r.ExecID == "" {
+		c.mu.Lock()
+		c.starting = int(resp.Pid)
+		c.mu.Unlock()
+	}
 	if p := s.process(r.ID, r.ExecID); p != nil {
 		p.opened()
 		if err == nil && r.ExecID != "" {
