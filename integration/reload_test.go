@@ -53,3 +53,62 @@ func TestReload(t *testing.T) {
 		t.Errorf("running: %s", got)
 	}
 }
+
+// TestReloadRuntimes: what is created after a reload has the runtimes of the new
+// configuration, and what ran before goes on with its own.
+func TestReloadRuntimes(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir() // goes after the daemon, which ends containers by these
+	d := start(t, harness.Options{})
+	for _, name := range []string{"one", "two"} {
+		script := "#!/bin/sh\necho >>" + filepath.Join(dir, name+".used") + "\nexec " + filepath.Join(harness.Bin(), "runc") + " \"$@\"\n"
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(script), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	reloads := 0
+	hangUp := func(json string) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(d.Root, "daemon.json"), []byte(json), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := syscall.Kill(d.Pid(), syscall.SIGHUP); err != nil {
+			t.Fatal(err)
+		}
+		reloads++
+		await(t, "the reload", func() bool {
+			return d.Berth("events", "--since", "10m", "--until", "0s", "--filter", "event=reload", "--format", "-").OK(t) == strings.TrimSpace(strings.Repeat("-\n", reloads))
+		})
+	}
+	used := func(name string) bool { _, err := os.Stat(filepath.Join(dir, name+".used")); return err == nil }
+	d.Berth("create", "--runtime", "one", image).Fails(t, 1, "unknown or invalid runtime name: one")
+	hangUp(`{"runtimes":{"one":{"path":"` + dir + `/one"},"two":{"path":"` + dir + `/two"}},"default-runtime":"two","features":{"buildkit":true}}`)
+	if got := d.Berth("info", "-f", "{{.DefaultRuntime}} {{len .Runtimes}} {{(index .Runtimes \"one\").Path}}").OK(t); got != "two 3 "+dir+"/one" {
+		t.Errorf("info: %s", got)
+	}
+	d.Berth("run", "-d", "--name", "first", "--runtime", "one", image, "sleep", "1000").OK(t)
+	d.Berth("run", "-d", "--name", "second", image, "sleep", "1000").OK(t)
+	if !used("one") || !used("two") {
+		t.Errorf("runtimes that were used: one %v, two %v", used("one"), used("two"))
+	}
+	hangUp(`{}`)
+	if got := d.Berth("exec", "second", "echo", "here").OK(t); got != "here" {
+		t.Errorf("exec: %s", got)
+	}
+	d.Berth("run", "--rm", "--runtime", "two", image, "true").Fails(t, 125, "unknown or invalid runtime name: two")
+	if got := d.Berth("run", "-d", "--name", "third", image, "sleep", "1000").OK(t); d.Berth("inspect", "-f", "{{.HostConfig.Runtime}}", got).OK(t) != "runc" {
+		t.Errorf("%s has another runtime than the default", got)
+	}
+	d.Berth("stop", "-t", "0", "first").OK(t)
+	d.Berth("start", "first").Fails(t, 1, "unknown or invalid runtime name: one")
+	if got := d.Berth("inspect", "-f", "{{.State.Status}}", "second").OK(t); got != "running" {
+		t.Errorf("second is %s", got)
+	}
+	if strings.Contains(d.Log(), "change with the next start") {
+		t.Errorf("something waits for the next start:\n%s", d.Log())
+	}
+	hangUp(`{"features":{"buildkit":true,"cdi":false}}`)
+	if !strings.Contains(d.Log(), "settings=features") {
+		t.Error("features do not wait for the next start")
+	}
+}

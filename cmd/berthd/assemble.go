@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -52,6 +51,7 @@ import (
 // parts are the daemon: each is handed what it needs of the others here, and
 // nowhere else.
 type parts struct {
+	bin        binaries
 	bus        *events.Bus
 	runtime    *runtime.Runtime
 	images     *images.Store
@@ -74,14 +74,13 @@ func assemble(ctx context.Context, cfg *config.Config, db *store.DB, log *slog.L
 	if err != nil {
 		return nil, err
 	}
-	p := &parts{bus: &events.Bus{}}
+	p := &parts{bus: &events.Bus{}, bin: bin}
 	defer func() {
 		if err != nil {
 			p.close(log)
 		}
 	}()
-	runtimes := ociRuntimes(cfg, bin)
-	if p.runtime, err = openRuntime(ctx, cfg, bin, runtimes); err != nil {
+	if p.runtime, err = openRuntime(ctx, cfg, bin); err != nil {
 		return nil, err
 	}
 	p.registries = remote.New(remote.Config{
@@ -110,7 +109,7 @@ func assemble(ctx context.Context, cfg *config.Config, db *store.DB, log *slog.L
 	}
 	if p.engine, err = engine.New(ctx, engine.Config{
 		DataRoot: cfg.DataRoot, ExecRoot: cfg.ExecRoot, Init: cmp.Or(cfg.InitPath, bin.init),
-		Runtimes: slices.Sorted(maps.Keys(runtimes)), Defaults: containerDefaults(cfg), Host: host,
+		Runtimes: p.runtime.Runtimes, Defaults: containerDefaults(cfg), Host: host,
 		Devices: cfg.CDISpecDirs, LinkEnv: os.Getenv("DOCKER_KEEP_DEPRECATED_LEGACY_LINKS_ENV_VARS") == "1",
 		Tasks: p.runtime, Images: engineImages{p.images}, Networks: p.networks, Names: p.networks.Names, Volumes: p.volumes, Store: db, Events: p.bus,
 		Logger: log, FaultPoint: faultPoint,
@@ -120,26 +119,22 @@ func assemble(ctx context.Context, cfg *config.Config, db *store.DB, log *slog.L
 	if p.builder, err = openBuilder(ctx, cfg, bin, p, log); err != nil {
 		return nil, err
 	}
-	return p, p.describe(cfg, bin, host, runtimes, db)
+	return p, p.describe(cfg, host, db)
 }
 
 // describe makes what tells of the daemon as a whole.
-func (p *parts) describe(cfg *config.Config, bin binaries, host spec.Host, runtimes map[string]runtime.Binary, db *store.DB) error {
+func (p *parts) describe(cfg *config.Config, host spec.Host, db *store.DB) error {
 	id, err := engineID(db)
 	if err != nil {
 		return err
 	}
-	paths := make(map[string]string, len(runtimes))
-	for name, b := range runtimes {
-		paths[name] = b.Path
-	}
 	p.system = system.New(system.Config{
 		ID: id, DataRoot: cfg.DataRoot, Driver: cfg.StorageDriver, LogConfig: containerDefaults(cfg).LogConfig,
 		LogDrivers: logs.Drivers(), LogBound: logs.Bound(cfg.LogDriver, cfg.LogOpts),
-		Runtimes: paths, Runtime: cfg.DefaultRuntime, Settings: settings(cfg), Experimental: cfg.Experimental, CDISpecDirs: cfg.CDISpecDirs, Devices: cdi.Dirs(cfg.CDISpecDirs).Devices,
+		Settings: settings(cfg, p.bin), Experimental: cfg.Experimental, CDISpecDirs: cfg.CDISpecDirs, Devices: cdi.Dirs(cfg.CDISpecDirs).Devices,
 		Pools: addressPools(cfg), Proxies: proxies(cfg), Plain: plain(cfg),
 		Containerd: containerdSocket(cfg), Namespace: cfg.ContainerdNamespace, Features: features(host),
-		Counts: p.engine.Reader().Counts, Images: p.images.Catalog().Count, Disk: p.disk(), Events: p.bus, Versions: system.Components(bin.runc),
+		Counts: p.engine.Reader().Counts, Images: p.images.Catalog().Count, Disk: p.disk(), Events: p.bus, Versions: system.Components(p.bin.runc),
 	})
 	if cfg.MetricsAddr != "" {
 		p.metrics = metrics.New(metrics.Config{
@@ -216,11 +211,11 @@ func (p *parts) imageUsers(id string) (running, stopped []string) {
 	return p.engine.Reader().ImageUsers(id)
 }
 
-func openRuntime(ctx context.Context, cfg *config.Config, bin binaries, runtimes map[string]runtime.Binary) (*runtime.Runtime, error) {
+func openRuntime(ctx context.Context, cfg *config.Config, bin binaries) (*runtime.Runtime, error) {
 	return runtime.Open(ctx, runtime.Config{
 		Address: cfg.Containerd, Namespace: cfg.ContainerdNamespace,
 		Root: filepath.Join(cfg.DataRoot, "containerd"), State: filepath.Join(cfg.ExecRoot, "containerd"),
-		Shim: bin.shim, Runtimes: runtimes, Default: cfg.DefaultRuntime,
+		Shim: bin.shim, Runtimes: ociRuntimes(cfg, bin), Default: cfg.DefaultRuntime,
 		Snapshotter: cfg.StorageDriver, Proxies: cfg.ProxySnapshotters, Debug: cfg.Debug,
 	})
 }
@@ -235,7 +230,7 @@ func ociRuntimes(cfg *config.Config, bin binaries) map[string]runtime.Binary {
 
 func containerDefaults(cfg *config.Config) spec.Defaults {
 	return spec.Defaults{
-		Runtime: cfg.DefaultRuntime, LogConfig: ctypes.LogConfig{Type: cfg.LogDriver, Config: cfg.LogOpts}, Init: cfg.Init,
+		LogConfig: ctypes.LogConfig{Type: cfg.LogDriver, Config: cfg.LogOpts}, Init: cfg.Init,
 		ShmSize: cfg.ShmSize, IpcMode: ctypes.IpcMode(cfg.IpcMode), CgroupnsMode: ctypes.CgroupnsMode(cfg.CgroupnsMode),
 		CgroupParent: cfg.CgroupParent, Ulimits: cfg.Ulimits, NoNewPrivileges: cfg.NoNewPrivileges, Seccomp: cfg.Seccomp,
 		DNS: cfg.DNS, DNSSearch: cfg.DNSSearch, DNSOptions: cfg.DNSOptions, HostGateway: cfg.HostGateways,

@@ -31,8 +31,15 @@ type live struct {
 	tracing func() // ends it; nil when it is off
 }
 
-func settings(cfg *config.Config) system.Settings {
-	return system.Settings{Labels: cfg.Labels, Debug: cfg.Debug, Insecure: cfg.InsecureRegistries, Mirrors: cfg.RegistryMirrors}
+func settings(cfg *config.Config, bin binaries) system.Settings {
+	s := system.Settings{
+		Labels: cfg.Labels, Debug: cfg.Debug, Insecure: cfg.InsecureRegistries, Mirrors: cfg.RegistryMirrors,
+		Runtimes: map[string]string{}, Runtime: cfg.DefaultRuntime,
+	}
+	for name, b := range ociRuntimes(cfg, bin) {
+		s.Runtimes[name] = b.Path
+	}
+	return s
 }
 
 func transfers(cfg *config.Config) images.Transfers {
@@ -69,13 +76,17 @@ func (l *live) reload(args []string) {
 		l.log.Error("the configuration is not reloaded", "error", err)
 		return
 	}
+	if err := l.parts.runtime.SetRuntimes(ociRuntimes(next, l.parts.bin), next.DefaultRuntime); err != nil {
+		l.log.Error("the configuration is not reloaded", "error", err)
+		return
+	}
 	l.mu.Lock()
 	waiting := l.began.Waiting(next)
 	l.cfg = next
 	l.mu.Unlock()
 	l.level.Set(next.LogLevel)
 	l.debug(next.Debug)
-	l.parts.system.Set(settings(next))
+	l.parts.system.Set(settings(next, l.parts.bin))
 	l.parts.transfers.Set(transfers(next))
 	l.parts.registries.Trust(next.InsecureRegistries, next.RegistryMirrors)
 	l.log.Info("the configuration is reloaded", "file", next.File)

@@ -44,7 +44,12 @@ func (s *settings) said() (map[string]string, error) {
 		if _, ok := o.dst.(*fixed); ok || o.key == "" {
 			continue
 		}
-		b, err := json.Marshal(o.dst)
+		value := o.dst
+		if value == &s.features { // but for cdi, they can only say what is so
+			on, said := s.features["cdi"]
+			value = on || !said
+		}
+		b, err := json.Marshal(value)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", o.key, err)
 		}

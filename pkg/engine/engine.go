@@ -39,10 +39,10 @@ import (
 
 // Config is what New needs. Every field is required unless it says otherwise.
 type Config struct {
-	DataRoot   string   // containers' folders are below it
-	ExecRoot   string   // stream sockets are below it
-	Init       string   // absolute path of berth-init
-	Runtimes   []string // OCI runtimes' names
+	DataRoot   string                                   // containers' folders are below it
+	ExecRoot   string                                   // stream sockets are below it
+	Init       string                                   // absolute path of berth-init
+	Runtimes   func() (names []string, standard string) // OCI runtimes, and that of containers that name none
 	Defaults   spec.Defaults
 	Devices    cdi.Dirs // of vendors; optional
 	LinkEnv    bool     // --link brings environment variables, as up to Docker 28

@@ -68,8 +68,8 @@ func newWorld(t *testing.T) *world {
 func (w *world) engine() *Engine {
 	w.t.Helper()
 	e, err := New(context.WithoutCancel(w.t.Context()), Config{
-		DataRoot: w.data, ExecRoot: w.sockets, Init: "/berth-init", Runtimes: []string{"runc"},
-		Defaults: spec.Defaults{Runtime: "runc", LogConfig: ctypes.LogConfig{Type: "json-file"}},
+		DataRoot: w.data, ExecRoot: w.sockets, Init: "/berth-init", Runtimes: func() ([]string, string) { return []string{"runc"}, "runc" },
+		Defaults: spec.Defaults{LogConfig: ctypes.LogConfig{Type: "json-file"}},
 		Tasks:    w.tasks, Images: fakeImages{}, Networks: &fakeNetworks{w.journal}, Names: func(id string) string { return "/names/" + id }, Volumes: &fakeVolumes{w.journal},
 		Store: w.store, Events: w.events, Logger: slog.New(slog.DiscardHandler),
 	})

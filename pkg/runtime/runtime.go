@@ -20,12 +20,9 @@ import (
 	"sync"
 	"time"
 
-	runcoptions "github.com/containerd/containerd/api/types/runc/options"
 	"github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/pkg/namespaces"
 	"github.com/containerd/errdefs"
-	"github.com/containerd/typeurl/v2"
-	"google.golang.org/protobuf/types/known/anypb"
 )
 
 // Config says which containerd to use and how.
@@ -71,7 +68,7 @@ func Open(ctx context.Context, c Config) (*Runtime, error) {
 	if err := c.check(); err != nil {
 		return nil, err
 	}
-	options, err := c.shimOptions()
+	known, err := newBinaries(c, c.Runtimes, c.Default)
 	if err != nil {
 		return nil, err
 	}
@@ -90,7 +87,7 @@ func Open(ctx context.Context, c Config) (*Runtime, error) {
 	conn := conn{config: c, client: cl}
 	r := &Runtime{
 		conn:            conn,
-		containerTasks:  &containerTasks{conn: conn, options: options, exits: exits},
+		containerTasks:  &containerTasks{conn: conn, exits: exits},
 		execs:           &execs{conn},
 		rootfilesystems: &rootfilesystems{conn},
 		eventStreams:    newEventStreams(ctx, conn),
@@ -99,6 +96,7 @@ func Open(ctx context.Context, c Config) (*Runtime, error) {
 		r.end()
 		return closer()
 	})
+	r.known.Store(known)
 	r.lost = r.endLost
 	if c.Address == "" {
 		if err := r.tidy(ctx); err != nil {
@@ -141,34 +139,7 @@ func (c Config) check() error {
 	case c.Address == "" && (!filepath.IsAbs(c.Root) || !filepath.IsAbs(c.State)):
 		return refuse("the folders of containerd, %q and %q, are not absolute", c.Root, c.State)
 	}
-	if _, ok := c.Runtimes[c.Default]; !ok {
-		return errdefs.ErrInvalidArgument.WithMessage("specified default runtime '" + c.Default + "' does not exist")
-	}
-	for name, b := range c.Runtimes {
-		if !filepath.IsAbs(b.Path) {
-			return refuse("the path %q of runtime %s is not absolute", b.Path, name)
-		}
-	}
-	return nil
-}
-
-// shimOptions encodes what each OCI runtime's shim is told, once.
-func (c Config) shimOptions() (map[string]*anypb.Any, error) {
-	all := make(map[string]*anypb.Any, len(c.Runtimes))
-	for name, b := range c.Runtimes {
-		o := &runcoptions.Options{BinaryName: b.Path}
-		if c.State != "" {
-			// The OCI runtime's own state beside containerd's, so that two
-			// engines on one host never meet.
-			o.Root = ociRoot(c)
-		}
-		any, err := typeurl.MarshalAnyToProto(o)
-		if err != nil {
-			return nil, fmt.Errorf("runtime %s: %w", name, err)
-		}
-		all[name] = any
-	}
-	return all, nil
+	return checkBinaries(c.Runtimes, c.Default)
 }
 
 // ociRoot is where OCI runtimes keep their state, a folder per namespace.

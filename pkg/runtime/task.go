@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -65,20 +66,9 @@ type Task struct {
 // containerTasks are the processes that containers are made for.
 type containerTasks struct {
 	conn
-	options  map[string]*anypb.Any // runtime name → what its shim is told
+	known    atomic.Pointer[binaries]
 	exits    *exits
 	creating creating
-}
-
-// runtime returns the options of the OCI runtime of that name, "" the default.
-func (r *containerTasks) runtime(name string) (*anypb.Any, error) {
-	if name == "" {
-		name = r.config.Default
-	}
-	if o, ok := r.options[name]; ok {
-		return o, nil
-	}
-	return nil, errdefs.ErrInvalidArgument.WithMessage("unknown or invalid runtime name: " + name)
 }
 
 // CreateTask makes the container's init process, which waits for StartTask.
@@ -87,7 +77,7 @@ func (r *containerTasks) runtime(name string) (*anypb.Any, error) {
 // was not there before.
 func (r *containerTasks) CreateTask(ctx context.Context, c TaskConfig) error {
 	ctx = r.in(ctx)
-	options, err := r.runtime(c.Runtime)
+	options, err := r.known.Load().find(c.Runtime)
 	if err != nil {
 		return err
 	}

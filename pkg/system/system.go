@@ -28,9 +28,7 @@ type Config struct {
 	Driver     string // snapshotter
 	LogConfig  ctypes.LogConfig
 	LogDrivers []string
-	LogBound   string            // of a container's log, when nothing else is asked for
-	Runtimes   map[string]string // name → binary
-	Runtime    string            // default
+	LogBound   string // of a container's log, when nothing else is asked for
 	Settings
 
 	Experimental bool // features are served
@@ -53,8 +51,10 @@ type Config struct {
 type Settings struct {
 	Labels   []string
 	Debug    bool
-	Insecure []string // registries
-	Mirrors  []string // of Docker Hub, without a slash at the end
+	Insecure []string          // registries
+	Mirrors  []string          // of Docker Hub, without a slash at the end
+	Runtimes map[string]string // name → binary
+	Runtime  string            // default
 }
 
 // Proxies are URLs of proxies, and the hosts that are reached without.
@@ -162,7 +162,7 @@ func (s *System) Info(context.Context) (system.Info, error) {
 		NCPU:               runtime.NumCPU(), MemTotal: Memory(), DockerRootDir: s.c.DataRoot,
 		HTTPProxy: withoutCredentials(s.c.Proxies.HTTP), HTTPSProxy: withoutCredentials(s.c.Proxies.HTTPS), NoProxy: s.c.Proxies.No,
 		DefaultAddressPools: s.c.Pools,
-		Labels:              append([]string{}, set.Labels...), Runtimes: map[string]system.RuntimeWithStatus{}, DefaultRuntime: s.c.Runtime,
+		Labels:              append([]string{}, set.Labels...), Runtimes: map[string]system.RuntimeWithStatus{}, DefaultRuntime: set.Runtime,
 		Swarm:              swarm.Info{LocalNodeState: swarm.LocalNodeStateInactive},
 		ExperimentalBuild:  s.c.Experimental,
 		LiveRestoreEnabled: true, // containers always outlive the daemon
@@ -184,7 +184,7 @@ func (s *System) Info(context.Context) (system.Info, error) {
 	if f.Cgroup2 {
 		i.CgroupVersion = "2"
 	}
-	for name, path := range s.c.Runtimes {
+	for name, path := range set.Runtimes {
 		i.Runtimes[name] = system.RuntimeWithStatus{Runtime: system.Runtime{Path: path}}
 	}
 	for _, c := range s.c.Versions {

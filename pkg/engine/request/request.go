@@ -41,7 +41,7 @@ type Create struct {
 // field is required unless it says otherwise.
 type Plan struct {
 	Defaults    spec.Defaults
-	Runtimes    []string
+	Runtimes    func() (names []string, standard string) // OCI runtimes, and that of who names none
 	Host        spec.Host
 	Snapshotter string
 	Devices     cdi.Dirs // of vendors; optional
@@ -91,6 +91,8 @@ func (p *Plan) Record(ctx context.Context, q Create) (*container.Record, []strin
 	}
 	hc := cmp.Or(q.HostConfig, &ctypes.HostConfig{})
 	p.Defaults.Fill(hc)
+	runtimes, standard := p.Runtimes()
+	hc.Runtime = cmp.Or(hc.Runtime, standard)
 	img, err := p.Images.Resolve(ctx, q.Config.Image, q.Platform)
 	if err != nil {
 		return nil, nil, err
@@ -105,7 +107,7 @@ func (p *Plan) Record(ctx context.Context, q Create) (*container.Record, []strin
 	if hc.AutoRemove && health.Restarts(q.Config) {
 		return nil, nil, errdefs.ErrInvalidArgument.WithMessage("can't create 'AutoRemove' container with the label " + health.RestartLabel)
 	}
-	if err := p.supported(hc); err != nil {
+	if err := p.supported(hc, runtimes); err != nil {
 		return nil, nil, err
 	}
 	r := &container.Record{
@@ -181,8 +183,8 @@ func (p *Plan) joined(hc *ctypes.HostConfig) error {
 
 // supported refuses what depends on this daemon: its runtimes, log drivers and other
 // containers.
-func (p *Plan) supported(hc *ctypes.HostConfig) error {
-	if !slices.Contains(p.Runtimes, hc.Runtime) {
+func (p *Plan) supported(hc *ctypes.HostConfig, runtimes []string) error {
+	if !slices.Contains(runtimes, hc.Runtime) {
 		return errdefs.ErrInvalidArgument.WithMessage("unknown or invalid runtime name: " + hc.Runtime)
 	}
 	if err := p.Devices.Check(hc.DeviceRequests); err != nil {

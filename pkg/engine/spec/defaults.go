@@ -11,7 +11,6 @@ import (
 // Defaults are what the daemon's configuration says for containers that do not
 // say otherwise. The zero value says nothing but Docker's own defaults.
 type Defaults struct {
-	Runtime      string // OCI runtime's name
 	LogConfig    container.LogConfig
 	Init         bool  // as --init
 	ShmSize      int64 // bytes
@@ -38,9 +37,6 @@ func (d Defaults) Fill(hc *container.HostConfig) {
 		if hc.LogConfig.Config == nil {
 			hc.LogConfig.Config = d.LogConfig.Config
 		}
-	}
-	if hc.Runtime == "" {
-		hc.Runtime = d.Runtime
 	}
 	if hc.Init == nil && d.Init {
 		hc.Init = &d.Init
