@@ -30,3 +30,26 @@ func (c *copier) attributes(dst, src, at string, st *unix.Stat_t) error {
 	}
 	return nil
 }
+
+// openAttributes is attributes for files that are open. What dst has already is not set.
+func (c *copier) openAttributes(dst, src int, st *unix.Stat_t) error {
+	var has unix.Stat_t
+	if err := unix.Fstat(dst, &has); err != nil {
+		return os.NewSyscallError("stat", err)
+	}
+	if has.Uid != st.Uid || has.Gid != st.Gid {
+		if err := unix.Fchown(dst, int(st.Uid), int(st.Gid)); err != nil {
+			return os.NewSyscallError("chown", err)
+		}
+	}
+	if err := unix.Fchmod(dst, st.Mode&0o7777); err != nil {
+		return os.NewSyscallError("chmod", err)
+	}
+	if err := c.xattrs.each(place{fd: src}, func(name string, value []byte) error {
+		return bearable(unix.Fsetxattr(dst, name, value, 0))
+	}); err != nil {
+		return os.NewSyscallError("xattr", err)
+	}
+	times := []unix.Timespec{st.Atim, st.Mtim}
+	return os.NewSyscallError("utimes", unix.UtimesNanoAt(dst, "", times, unix.AT_EMPTY_PATH))
+}

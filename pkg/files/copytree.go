@@ -105,7 +105,7 @@ func (c *copier) entry(dst, src int, name, at string, depth int) error {
 	case unix.S_IFDIR:
 		return c.folder(dst, src, name, at, depth)
 	case unix.S_IFREG:
-		err = c.file(dst, src, name, &st)
+		return c.file(dst, src, name, at, &st)
 	case unix.S_IFLNK:
 		err = symlink(dst, src, name)
 	default: // a device, FIFO or socket: nobody listens on a copied socket
@@ -150,36 +150,42 @@ func (c *copier) link(first string, dst int, name, at string) error {
 	return nil
 }
 
-// file copies a regular file's content with its holes.
-func (c *copier) file(dst, src int, name string, st *unix.Stat_t) error {
+// file copies a regular file.
+func (c *copier) file(dst, src int, name, at string, st *unix.Stat_t) error {
 	// O_NONBLOCK: should it have become a FIFO, nobody waits for its other end.
-	fd, err := unix.Openat(src, name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	from, err := unix.Openat(src, name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return err
+		return &os.PathError{Op: "open", Path: at, Err: err}
 	}
-	from := os.NewFile(uintptr(fd), name)
-	defer from.Close()
+	defer unix.Close(from)
 	var now unix.Stat_t
-	if err := unix.Fstat(fd, &now); err != nil {
-		return err
+	if err := unix.Fstat(from, &now); err != nil {
+		return &os.PathError{Op: "stat", Path: at, Err: err}
 	}
 	if now.Dev != st.Dev || now.Ino != st.Ino || now.Mode&unix.S_IFMT != unix.S_IFREG {
-		return errors.New("changed while it was copied")
+		return fmt.Errorf("copy %s: changed while it was copied", at)
 	}
-	fd, err = unix.Openat(dst, name, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
+	to, err := unix.Openat(dst, name, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
 	if err != nil {
-		return err
+		return &os.PathError{Op: "create", Path: at, Err: err}
 	}
-	to := os.NewFile(uintptr(fd), name)
 	if c.clone {
-		return errors.Join(reflink(to, from), to.Close())
+		err = reflink(to, from)
+	} else {
+		err = c.content(to, from, &now)
 	}
-	return errors.Join(c.content(to, from, now.Size), to.Close())
+	if err == nil {
+		err = c.openAttributes(to, from, &now)
+	}
+	if err = errors.Join(err, unix.Close(to)); err != nil {
+		return &os.PathError{Op: "copy", Path: at, Err: err}
+	}
+	return nil
 }
 
 // reflink makes to share from's blocks.
-func reflink(to, from *os.File) error {
-	err := unix.IoctlFileClone(int(to.Fd()), int(from.Fd()))
+func reflink(to, from int) error {
+	err := unix.IoctlFileClone(to, from)
 	for _, cannot := range []error{unix.EOPNOTSUPP, unix.EXDEV, unix.EINVAL, unix.ENOTTY, unix.ENOSYS} {
 		if errors.Is(err, cannot) {
 			return errdefs.ErrNotImplemented.WithMessage("the file system does not share blocks between files (reflinks): btrfs, bcachefs and XFS do")
@@ -189,19 +195,23 @@ func reflink(to, from *os.File) error {
 }
 
 // content copies the data ranges of a file; what lies between stays a hole.
-func (c *copier) content(to, from *os.File, size int64) error {
-	if err := to.Truncate(size); err != nil {
+func (c *copier) content(to, from int, st *unix.Stat_t) error {
+	size := st.Size
+	if st.Blocks*512 >= size { // no holes
+		return c.span(to, from, 0, size)
+	}
+	if err := unix.Ftruncate(to, size); err != nil {
 		return err
 	}
 	for at := int64(0); at < size; {
-		start, err := unix.Seek(int(from.Fd()), at, unix.SEEK_DATA)
+		start, err := unix.Seek(from, at, unix.SEEK_DATA)
 		if errors.Is(err, unix.ENXIO) { // a hole up to the end
 			return nil
 		}
 		if err != nil { // a file system that does not tell holes
 			start = at
 		}
-		end, err := unix.Seek(int(from.Fd()), start, unix.SEEK_HOLE)
+		end, err := unix.Seek(from, start, unix.SEEK_HOLE)
 		if err != nil {
 			end = size
 		}
@@ -215,7 +225,7 @@ func (c *copier) content(to, from *os.File, size int64) error {
 
 // span copies bytes [start, end), in pieces, so that a client that goes away
 // ends it.
-func (c *copier) span(to, from *os.File, start, end int64) error {
+func (c *copier) span(to, from int, start, end int64) error {
 	const piece = 16 << 20
 	for start < end {
 		if err := c.ctx.Err(); err != nil {
@@ -233,28 +243,32 @@ func (c *copier) span(to, from *os.File, start, end int64) error {
 	return nil
 }
 
+// little is what is sooner copied by ourselves than by the kernel through a pipe.
+const little = 64 << 10
+
 // piece lets the kernel copy, which shares blocks where the file system can, or
-// copies itself where the kernel does not between two file systems.
-func (c *copier) piece(to, from *os.File, at, length int64) (int64, error) {
-	in, out := at, at
-	n, err := unix.CopyFileRange(int(from.Fd()), &in, int(to.Fd()), &out, int(length), 0)
-	if err == nil && n > 0 {
-		return int64(n), nil
-	}
-	switch {
-	case err == nil, errors.Is(err, unix.EXDEV), errors.Is(err, unix.EINVAL), errors.Is(err, unix.EOPNOTSUPP), errors.Is(err, unix.ENOSYS):
-	default:
-		return 0, err
+// copies itself what is little, and where the kernel does not between two file systems.
+func (c *copier) piece(to, from int, at, length int64) (int64, error) {
+	if length > little {
+		in, out := at, at
+		n, err := unix.CopyFileRange(from, &in, to, &out, int(length), 0)
+		if err == nil && n > 0 {
+			return int64(n), nil
+		}
+		switch {
+		case err == nil, errors.Is(err, unix.EXDEV), errors.Is(err, unix.EINVAL), errors.Is(err, unix.EOPNOTSUPP), errors.Is(err, unix.ENOSYS), errors.Is(err, unix.EINTR):
+		default:
+			return 0, err
+		}
 	}
 	if c.buf == nil {
 		c.buf = make([]byte, 256<<10)
 	}
-	m, err := from.ReadAt(c.buf[:min(length, int64(len(c.buf)))], at)
+	m, err := descriptor(from).ReadAt(c.buf[:min(length, int64(len(c.buf)))], at)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return 0, err
 	}
-	_, err = to.WriteAt(c.buf[:m], at)
-	return int64(m), err
+	return int64(m), writeAt(to, c.buf[:m], at)
 }
 
 func symlink(dst, src int, name string) error {
