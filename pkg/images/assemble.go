@@ -2,6 +2,7 @@ package images
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -11,6 +12,7 @@ import (
 	"github.com/berth-engine/berth/pkg/images/blob"
 	"github.com/berth-engine/berth/pkg/images/catalog"
 	"github.com/containerd/containerd/v2/core/images"
+	"github.com/containerd/errdefs"
 	"github.com/containerd/platforms"
 	"github.com/distribution/reference"
 	dockerspec "github.com/moby/docker-image-spec/specs-go/v1"
@@ -96,7 +98,7 @@ func (m assembler) write(ctx context.Context, a Assembly) (desc ocispec.Descript
 		return desc, err
 	}
 	if a.Layer != nil {
-		layer, diffID, err := archive.WriteLayer(ctx, store, a.Layer)
+		layer, diffID, err := m.layer(ctx, a.Layer, img.RootFS.DiffIDs)
 		if err != nil {
 			return desc, err
 		}
@@ -117,6 +119,22 @@ func (m assembler) write(ctx context.Context, a Assembly) (desc ocispec.Descript
 		Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageManifest,
 		Config: config, Layers: layers,
 	})
+}
+
+// layer stores a layer, and unpacks it meanwhile when those below are unpacked.
+func (m assembler) layer(ctx context.Context, content io.Reader, below []digest.Digest) (desc ocispec.Descriptor, diffID digest.Digest, err error) {
+	passing, err := m.s.layers.Pass(ctx, below)
+	if errdefs.IsNotFound(err) {
+		return archive.WriteLayer(ctx, m.s.client.ContentStore(), content, nil)
+	}
+	if err != nil {
+		return desc, "", err
+	}
+	desc, diffID, err = archive.WriteLayer(ctx, m.s.client.ContentStore(), content, func(r io.Reader) { passing.Unpack(ctx, r) })
+	if err != nil {
+		return desc, "", errors.Join(err, passing.Abort(ctx))
+	}
+	return desc, diffID, passing.Commit(ctx, diffID)
 }
 
 // parent returns what the image begins with: its parent's configuration and

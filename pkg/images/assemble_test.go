@@ -3,7 +3,11 @@ package images
 import (
 	"archive/tar"
 	"bytes"
+	"compress/gzip"
+	"context"
 	"errors"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -11,6 +15,11 @@ import (
 
 	"github.com/berth-engine/berth/hack/sampleimage/archive"
 	"github.com/berth-engine/berth/pkg/images/catalog"
+	"github.com/berth-engine/berth/pkg/images/layers"
+	"github.com/containerd/containerd/v2/client"
+	"github.com/containerd/containerd/v2/core/diff"
+	"github.com/containerd/containerd/v2/core/mount"
+	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/errdefs"
 	dockerspec "github.com/moby/docker-image-spec/specs-go/v1"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -116,5 +125,55 @@ func TestAssembleBad(t *testing.T) {
 			blobs, snaps, ingests := b.count()
 			is(t, blobs+snaps+ingests, 0)
 		})
+	}
+}
+
+// noDiffs is a differ that nothing is asked of.
+type noDiffs struct{ client.DiffService }
+
+func (noDiffs) Apply(context.Context, ocispec.Descriptor, []mount.Mount, ...diff.ApplyOpt) (ocispec.Descriptor, error) {
+	return ocispec.Descriptor{}, errors.New("a layer is read again")
+}
+
+// TestAssembleUnpacksOnce: a layer is unpacked while it is stored, and not again.
+func TestAssembleUnpacksOnce(t *testing.T) {
+	b := newBench(t)
+	parent := b.have(archive.Options{Names: []string{"base"}, Layers: 1})
+	c, err := client.New(socket, client.WithServices(client.WithDiffService(noDiffs{})))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	if b.layers, err = layers.New(b.ctx, c, engine.Snapshotter(), true); err != nil {
+		t.Fatal(err)
+	}
+	layer := changes(t, "file", strings.Repeat("content ", 1<<20))
+	var z bytes.Buffer
+	w := gzip.NewWriter(&z)
+	if _, err := w.Write(layer); err != nil || w.Close() != nil {
+		t.Fatal(err)
+	}
+	var made []string
+	for i, in := range [][]byte{layer, z.Bytes(), layer} { // the layers of all have one diff ID
+		id, err := b.Assemble(b.ctx, Assembly{Parent: parent, Layer: bytes.NewReader(in), Author: strconv.Itoa(i)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		made = append(made, id)
+	}
+	if _, err := b.Assemble(b.ctx, Assembly{Layer: bytes.NewReader(layer)}); err != nil {
+		t.Fatal(err)
+	}
+	var active []string
+	if err := c.SnapshotService(engine.Snapshotter()).Walk(b.ctx, func(_ context.Context, i snapshots.Info) error {
+		if i.Kind == snapshots.KindActive {
+			active = append(active, i.Name)
+		}
+		return nil
+	}); err != nil || len(active) > 0 {
+		t.Errorf("left: %q, %v", active, err)
+	}
+	if len(slices.Compact(slices.Sorted(slices.Values(made)))) != len(made) {
+		t.Errorf("images are one: %q", made)
 	}
 }

@@ -25,7 +25,11 @@ const bufferSize = 256 << 10
 // it is, all else is compressed by gzip: these two are what registries and other
 // engines take. InvalidArgument for what is no tar. The context should carry a
 // lease.
-func WriteLayer(ctx context.Context, store content.Store, r io.Reader) (ocispec.Descriptor, digest.Digest, error) {
+//
+// unpack, if it is not nil, gets the tar itself while it is stored. It has returned
+// when WriteLayer does; its errors are its own business, and what it leaves of the tar
+// is read for it.
+func WriteLayer(ctx context.Context, store content.Store, r io.Reader, unpack func(io.Reader)) (ocispec.Descriptor, digest.Digest, error) {
 	b := bufio.NewReaderSize(&interrupted{ctx, r}, bufferSize)
 	format, err := decompress.Sniff(b)
 	if err != nil {
@@ -37,16 +41,18 @@ func WriteLayer(ctx context.Context, store content.Store, r io.Reader) (ocispec.
 		return ocispec.Descriptor{}, "", fmt.Errorf("store layer: %w", err)
 	}
 	desc := ocispec.Descriptor{MediaType: ocispec.MediaTypeImageLayerGzip}
+	out := &flushed{Writer: w}
 	var diffID digest.Digest
 	switch format {
 	case decompress.Zstd:
 		desc.MediaType = ocispec.MediaTypeImageLayerZstd
-		diffID, err = keep(w, b)
+		diffID, err = keep(out, b, unpack)
 	case decompress.Gzip:
-		diffID, err = keep(w, b)
+		diffID, err = keep(out, b, unpack)
 	default:
-		diffID, err = compress(w, b)
+		diffID, err = compress(out, b, unpack)
 	}
+	out.wait()
 	if err == nil {
 		desc, err = commit(ctx, w, desc)
 	}
@@ -71,7 +77,7 @@ func commit(ctx context.Context, w content.Writer, desc ocispec.Descriptor) (oci
 }
 
 // compress writes the tar inside r by gzip and returns the tar's digest.
-func compress(w io.Writer, r io.Reader) (digest.Digest, error) {
+func compress(w io.Writer, r io.Reader, unpack func(io.Reader)) (digest.Digest, error) {
 	plain, err := decompress.Open(r)
 	if err != nil {
 		return "", readError(err, false)
@@ -82,50 +88,31 @@ func compress(w io.Writer, r io.Reader) (digest.Digest, error) {
 	if err != nil {
 		return "", err
 	}
-	diffID, err := digestTar(io.TeeReader(plain, z))
+	side := beside(func(r io.Reader) (digest.Digest, error) { return digestTar(r, unpack) })
+	id, err := side.copy(z, plain)
 	if err != nil {
 		return "", err
 	}
-	return diffID, z.Close()
+	return id, z.Close()
 }
 
 // keep writes r as it is and returns the digest of the tar inside.
-func keep(w io.Writer, r io.Reader) (digest.Digest, error) {
-	pr, pw := io.Pipe()
-	type result struct {
-		id  digest.Digest
-		err error
-	}
-	done := make(chan result, 1)
-	go func() {
-		var res result
-		plain, err := decompress.Open(pr)
-		if err == nil {
-			res.id, err = digestTar(plain)
-			plain.Close()
-		} else {
-			err = readError(err, false)
+func keep(w io.Writer, r io.Reader, unpack func(io.Reader)) (digest.Digest, error) {
+	side := beside(func(r io.Reader) (digest.Digest, error) {
+		plain, err := decompress.Open(r)
+		if err != nil {
+			return "", readError(err, false)
 		}
-		res.err = err
-		pr.CloseWithError(errors.Join(err, io.ErrClosedPipe))
-		done <- res
-	}()
-	_, err := io.CopyBuffer(struct{ io.Writer }{io.MultiWriter(w, pw)}, struct{ io.Reader }{r}, make([]byte, bufferSize))
-	pw.CloseWithError(err)
-	res := <-done
-	if res.err != nil {
-		return "", res.err
-	}
-	if err != nil {
-		return "", readError(err, false)
-	}
-	return res.id, nil
+		defer plain.Close()
+		return digestTar(plain, unpack)
+	})
+	return side.copy(w, r)
 }
 
 // digestTar reads a tar to its end and returns its digest. Only the first header
 // is looked at here, to tell what is no tar at all: the rest is for those who
 // unpack it.
-func digestTar(r io.Reader) (digest.Digest, error) {
+func digestTar(r io.Reader, unpack func(io.Reader)) (digest.Digest, error) {
 	b := bufio.NewReaderSize(r, bufferSize)
 	first, err := b.Peek(512)
 	if err != nil && err != io.EOF {
@@ -135,7 +122,11 @@ func digestTar(r io.Reader) (digest.Digest, error) {
 		return "", invalid("invalid layer: it is no tar archive")
 	}
 	digester := digest.Canonical.Digester()
-	if _, err := io.CopyBuffer(struct{ io.Writer }{digester.Hash()}, struct{ io.Reader }{b}, make([]byte, bufferSize)); err != nil {
+	whole := io.TeeReader(b, digester.Hash())
+	if unpack != nil {
+		unpack(whole)
+	}
+	if _, err := io.CopyBuffer(io.Discard, struct{ io.Reader }{whole}, make([]byte, bufferSize)); err != nil {
 		return "", readError(err, false)
 	}
 	return digester.Digest(), nil

@@ -63,7 +63,7 @@ func TestWriteLayer(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			store := emptyStore(t)
-			desc, diffID, err := WriteLayer(t.Context(), store, bytes.NewReader(c.in))
+			desc, diffID, err := WriteLayer(t.Context(), store, bytes.NewReader(c.in), nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -114,7 +114,7 @@ func TestWriteLayerBroken(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			store := emptyStore(t)
-			_, _, err := WriteLayer(t.Context(), store, bytes.NewReader(in))
+			_, _, err := WriteLayer(t.Context(), store, bytes.NewReader(in), nil)
 			if !errdefs.IsInvalidArgument(err) {
 				t.Error(err)
 			}
