@@ -241,6 +241,12 @@ func (f *flagged) check(t *testing.T, c flagCase) {
 // flagsOf names the flags of a command of docker/cli, which is ours.
 func flagsOf(t *testing.T, names ...string) (flags []string) {
 	t.Helper()
+	visitFlags(t, func(f *pflag.Flag) { flags = append(flags, f.Name) }, names...)
+	return flags
+}
+
+func visitFlags(t *testing.T, visit func(*pflag.Flag), names ...string) {
+	t.Helper()
 	dockerCLI, err := command.NewDockerCli()
 	if err != nil {
 		t.Fatal(err)
@@ -250,8 +256,7 @@ func flagsOf(t *testing.T, names ...string) (flags []string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd.Flags().VisitAll(func(f *pflag.Flag) { flags = append(flags, f.Name) })
-	return flags
+	cmd.Flags().VisitAll(visit)
 }
 
 // sameFlags fails unless those that are listed are the flags of a command.

@@ -59,7 +59,7 @@ func Process(ctx context.Context, in Input, exec *container.ExecCreateRequest) (
 		Cwd:      workingDir(in.Config.WorkingDir),
 	}
 	if exec.WorkingDir != "" {
-		p.Cwd = workingDir(exec.WorkingDir)
+		p.Cwd = path.Clean(exec.WorkingDir) // the runtime refuses a relative one
 	}
 	if exec.Tty && exec.ConsoleSize != nil {
 		p.ConsoleSize = box(*exec.ConsoleSize)
