@@ -11,6 +11,7 @@ import (
 
 	"github.com/berth-engine/berth/pkg/engine/cdi"
 	"github.com/berth-engine/berth/pkg/engine/container"
+	"github.com/berth-engine/berth/pkg/engine/etc"
 	"github.com/berth-engine/berth/pkg/engine/layout"
 	"github.com/berth-engine/berth/pkg/engine/links"
 	"github.com/berth-engine/berth/pkg/engine/spec"
@@ -56,7 +57,7 @@ func (b *bundler) bundle(ctx context.Context, r *container.Record, sandbox conta
 	if !r.HostConfig.NetworkMode.IsContainer() { // else it has the files of whose network it joins
 		files := b.files(r, sandbox)
 		files.Linked = linked.Hosts
-		if err := spec.Files(files); err != nil {
+		if err := etc.Write(files); err != nil {
 			return nil, err
 		}
 	}
@@ -124,7 +125,7 @@ func (b *bundler) relinked(ctx context.Context, u *unit.Unit) error {
 
 // relinkOne changes the hosts file of a running container: the lines of a link to
 // child become hosts. One that starts later finds the addresses itself. Owner only.
-func (b *bundler) relinkOne(parent *unit.Unit, l container.Link, child *container.Record, hosts []spec.HostLine) {
+func (b *bundler) relinkOne(parent *unit.Unit, l container.Link, child *container.Record, hosts []etc.HostLine) {
 	if !parent.Status().Live() {
 		return
 	}
@@ -135,7 +136,7 @@ func (b *bundler) relinkOne(parent *unit.Unit, l container.Link, child *containe
 
 // refresh tells a running container of its networks in its files.
 func (b *bundler) refresh(r *container.Record, before, after container.Sandbox) error {
-	return spec.Refresh(b.files(r, before), b.files(r, after))
+	return etc.Refresh(b.files(r, before), b.files(r, after))
 }
 
 // input is what the specifications of a container's first and further
@@ -173,8 +174,8 @@ func (b *bundler) unmount(ctx context.Context, r *container.Record) error {
 }
 
 // files describes hostname, hosts and resolv.conf of a container about to start.
-func (b *bundler) files(r *container.Record, s container.Sandbox) spec.FilesInput {
-	in := spec.FilesInput{
+func (b *bundler) files(r *container.Record, s container.Sandbox) etc.Input {
+	in := etc.Input{
 		Dir:         b.Dir(r.ID),
 		Hostname:    r.Config.Hostname,
 		Domainname:  r.Config.Domainname,
@@ -213,7 +214,7 @@ func (b *bundler) names(r *container.Record, s container.Sandbox) (*streams.Name
 	if key == "" || len(s.Endpoints) == 0 || r.HostConfig.NetworkMode.IsNone() {
 		return nil, nil
 	}
-	servers, ndots, err := spec.NameServers(b.files(r, s))
+	servers, ndots, err := etc.NameServers(b.files(r, s))
 	if err != nil {
 		return nil, err
 	}

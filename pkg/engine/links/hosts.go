@@ -8,7 +8,7 @@ import (
 	"strings"
 
 	"github.com/berth-engine/berth/pkg/engine/container"
-	"github.com/berth-engine/berth/pkg/engine/spec"
+	"github.com/berth-engine/berth/pkg/engine/etc"
 	"golang.org/x/sys/unix"
 )
 
@@ -20,7 +20,7 @@ const maxHosts = 1 << 20
 // by family. Without hosts the lines go: the link was removed. The file is mounted
 // there, so it is written in place; whoever reads meanwhile, or finds it after a kill,
 // has whole lines.
-func Update(file string, l container.Link, child *container.Record, hosts []spec.HostLine) error {
+func Update(file string, l container.Link, child *container.Record, hosts []etc.HostLine) error {
 	f, err := os.OpenFile(file, os.O_RDWR|unix.O_NOFOLLOW, 0)
 	if err != nil {
 		return err
@@ -58,7 +58,7 @@ func isOf(names, alias, hostname string) bool {
 	return len(f) >= 2 && f[1] == hostname
 }
 
-func relink(text string, ours func(names string) bool, hosts []spec.HostLine) string {
+func relink(text string, ours func(names string) bool, hosts []etc.HostLine) string {
 	lines := strings.SplitAfter(text, "\n")
 	for i, line := range lines {
 		addr, names, ok := strings.Cut(line, "\t")

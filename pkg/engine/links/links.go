@@ -14,7 +14,7 @@ import (
 	"strings"
 
 	"github.com/berth-engine/berth/pkg/engine/container"
-	"github.com/berth-engine/berth/pkg/engine/spec"
+	"github.com/berth-engine/berth/pkg/engine/etc"
 	"github.com/berth-engine/berth/pkg/engine/unit"
 	"github.com/containerd/errdefs"
 	ctypes "github.com/moby/moby/api/types/container"
@@ -86,7 +86,7 @@ var errCircle = errdefs.ErrInvalidArgument.WithMessage("its network is its own")
 
 // Linked is what links give to a container that starts.
 type Linked struct {
-	Hosts []spec.HostLine
+	Hosts []etc.HostLine
 	Env   []string // as Docker gave it up to 28
 }
 
@@ -142,7 +142,7 @@ func Open(r *container.Record, get func(id string) *unit.Unit) map[string][]netw
 
 // Hosts are the lines for the container that l stands for: its alias, its own
 // hostname and its name at each of its addresses.
-func Hosts(l container.Link, child *container.Record, ep *network.EndpointSettings) (out []spec.HostLine) {
+func Hosts(l container.Link, child *container.Record, ep *network.EndpointSettings) (out []etc.HostLine) {
 	names := l.Alias
 	for _, n := range []string{child.Config.Hostname, child.Name} {
 		if n != "" && n != l.Alias {
@@ -151,7 +151,7 @@ func Hosts(l container.Link, child *container.Record, ep *network.EndpointSettin
 	}
 	for _, a := range []netip.Addr{ep.IPAddress, ep.GlobalIPv6Address} {
 		if a.IsValid() {
-			out = append(out, spec.HostLine{Addr: a, Names: names})
+			out = append(out, etc.HostLine{Addr: a, Names: names})
 		}
 	}
 	return out

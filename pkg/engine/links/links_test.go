@@ -11,7 +11,7 @@ import (
 	"testing"
 
 	"github.com/berth-engine/berth/pkg/engine/container"
-	"github.com/berth-engine/berth/pkg/engine/spec"
+	"github.com/berth-engine/berth/pkg/engine/etc"
 	"github.com/berth-engine/berth/pkg/engine/unit"
 	"github.com/containerd/errdefs"
 	ctypes "github.com/moby/moby/api/types/container"
@@ -118,7 +118,7 @@ func TestStart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := []spec.HostLine{{Addr: netip.MustParseAddr("10.0.0.2"), Names: "my-db host db"}, {Addr: netip.MustParseAddr("fd00::2"), Names: "my-db host db"}}; !slices.Equal(got.Hosts, want) {
+	if want := []etc.HostLine{{Addr: netip.MustParseAddr("10.0.0.2"), Names: "my-db host db"}, {Addr: netip.MustParseAddr("fd00::2"), Names: "my-db host db"}}; !slices.Equal(got.Hosts, want) {
 		t.Errorf("hosts: %+v", got.Hosts)
 	}
 	open := Open(linked("db"), r.Get)
@@ -174,7 +174,7 @@ func TestUpdate(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			child.Config.Hostname = c.hostname
-			for want, hosts := range map[string][]spec.HostLine{c.want: Hosts(link, child, ep), c.removed: nil} {
+			for want, hosts := range map[string][]etc.HostLine{c.want: Hosts(link, child, ep), c.removed: nil} {
 				if err := os.WriteFile(file, []byte(c.old), 0o644); err != nil {
 					t.Fatal(err)
 				}

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/berth-engine/berth/pkg/engine/etc"
 	"github.com/docker/go-units"
 	"github.com/moby/moby/api/types/container"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -81,7 +82,7 @@ func (l *lab) bundle(t *testing.T, change func(*Input)) *bundle {
 		in.Config.Hostname = "box"
 		change(in)
 	})
-	must(t, Files(FilesInput{Dir: b.dir, Hostname: "box", ExtraHosts: []string{"db:10.9.8.7"}}))
+	must(t, etc.Write(etc.Input{Dir: b.dir, Hostname: "box", ExtraHosts: []string{"db:10.9.8.7"}}))
 	return b
 }
 

@@ -1,5 +1,5 @@
 // Package spec turns what a Docker client asked for into an OCI runtime
-// specification. It decides and does not act: apart from Files, MountShm and
+// specification. It decides and does not act: apart from MountShm and
 // DetectHost nothing here changes or scans the host, and the same input gives
 // the same specification. The rules (defaults, order, messages) are those of
 // Docker Engine 29; where Docker leaves a choice to the kernel the comment says

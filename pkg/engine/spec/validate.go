@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/berth-engine/berth/pkg/engine/etc"
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/sys/signal"
 )
@@ -119,7 +120,7 @@ func validateHostConfig(hc *container.HostConfig) error {
 		return invalid("can't create 'AutoRemove' container with restart policy")
 	}
 	for _, h := range hc.ExtraHosts {
-		if _, _, err := parseExtraHost(h); err != nil {
+		if _, _, err := etc.ParseExtraHost(h); err != nil {
 			return err
 		}
 	}

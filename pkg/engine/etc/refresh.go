@@ -1,4 +1,4 @@
-package spec
+package etc
 
 import (
 	"bytes"
@@ -16,7 +16,7 @@ import (
 // said before to what they are to say now. What the container itself wrote there
 // stays: of hosts only lines of ours are changed, and resolv.conf only as a
 // whole, if it is as we wrote it.
-func Refresh(before, after FilesInput) error {
+func Refresh(before, after Input) error {
 	oldHosts, err := hostsFile(before)
 	if err != nil {
 		return err

@@ -1,4 +1,4 @@
-package spec
+package etc
 
 import (
 	"net/netip"
@@ -15,8 +15,8 @@ func TestRefresh(t *testing.T) {
 	if err := os.WriteFile(resolv, []byte("nameserver 10.0.0.1\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	in := func(resolver string, ips ...string) FilesInput {
-		f := FilesInput{Dir: dir, Hostname: "web", ResolvPath: resolv}
+	in := func(resolver string, ips ...string) Input {
+		f := Input{Dir: dir, Hostname: "web", ResolvPath: resolv}
 		for _, ip := range ips {
 			f.IPs = append(f.IPs, netip.MustParseAddr(ip))
 		}
@@ -26,7 +26,7 @@ func TestRefresh(t *testing.T) {
 		return f
 	}
 	one, two, other := in("", "172.17.0.2"), in("127.0.0.11", "172.17.0.2", "10.1.0.2"), in("127.0.0.11", "10.1.0.2")
-	if err := Files(one); err != nil {
+	if err := Write(one); err != nil {
 		t.Fatal(err)
 	}
 	read := func(name string) string {
@@ -80,7 +80,7 @@ func TestRefreshHostile(t *testing.T) {
 	if err := os.Symlink(target, filepath.Join(dir, "hosts")); err != nil {
 		t.Fatal(err)
 	}
-	in := FilesInput{Dir: dir, Hostname: "web"}
+	in := Input{Dir: dir, Hostname: "web"}
 	if err := Refresh(in, in); err == nil {
 		t.Error("a symbolic link was followed")
 	}

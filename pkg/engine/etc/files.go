@@ -1,4 +1,7 @@
-package spec
+// Package etc writes the files of /etc that a container has of us: hostname, hosts and
+// resolv.conf. Containers have them mounted and may write to them: a refresh changes
+// lines that were ours and leaves the others, and what is read back is bounded.
+package etc
 
 import (
 	"errors"
@@ -9,11 +12,12 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/containerd/errdefs"
 	"golang.org/x/sys/unix"
 )
 
-// FilesInput is what a container's hostname, hosts and resolv.conf depend on.
-type FilesInput struct {
+// Input is what a container's hostname, hosts and resolv.conf depend on.
+type Input struct {
 	Dir        string // the container's folder
 	Hostname   string
 	Domainname string
@@ -47,9 +51,9 @@ type HostLine struct {
 	Names string
 }
 
-// Files writes the three files. Those that are there already are changed in place:
+// Write writes the three files. Those that are there already are changed in place:
 // running containers that have joined this one's network have them mounted.
-func Files(in FilesInput) error {
+func Write(in Input) error {
 	hosts, err := hostsFile(in)
 	if err != nil {
 		return err
@@ -114,7 +118,7 @@ const loopbackHosts = "127.0.0.1\tlocalhost\n" +
 	"ff02::1\tip6-allnodes\n" +
 	"ff02::2\tip6-allrouters\n"
 
-func hostsFile(in FilesInput) ([]byte, error) {
+func hostsFile(in Input) ([]byte, error) {
 	var b strings.Builder
 	if in.HostNetwork {
 		own, err := readHostFile(in.HostsPath, "/etc/hosts")
@@ -129,7 +133,7 @@ func hostsFile(in FilesInput) ([]byte, error) {
 		b.WriteString(loopbackHosts)
 	}
 	for _, h := range in.ExtraHosts {
-		name, addr, err := parseExtraHost(h)
+		name, addr, err := ParseExtraHost(h)
 		if err != nil {
 			return nil, err
 		}
@@ -165,9 +169,9 @@ func hostsFile(in FilesInput) ([]byte, error) {
 
 const hostGateway = "host-gateway"
 
-// parseExtraHost reads one --add-host. Docker takes "name:addr", where only the
+// ParseExtraHost reads one --add-host. Docker takes "name:addr", where only the
 // first colon counts, "name=addr" from newer clients, and IPv6 in brackets.
-func parseExtraHost(s string) (name, addr string, err error) {
+func ParseExtraHost(s string) (name, addr string, err error) {
 	name, addr, ok := strings.Cut(s, ":")
 	if n, a, eq := strings.Cut(s, "="); eq && (!ok || len(n) < len(name)) {
 		name, addr, ok = n, a, true
@@ -197,3 +201,6 @@ func joinNonEmpty(sep string, parts ...string) string {
 	}
 	return strings.Join(out, sep)
 }
+
+// invalid is an InvalidArgument that prints msg alone.
+func invalid(msg string) error { return errdefs.ErrInvalidArgument.WithMessage(msg) }

@@ -1,4 +1,4 @@
-package spec
+package etc
 
 import (
 	"bufio"
@@ -46,7 +46,7 @@ const systemdResolv = "/run/systemd/resolve/resolv.conf"
 
 // NameServers are those that a container's resolver asks: --dns, or the host's.
 // ndots says that the user or the host has set the option of that name.
-func NameServers(in FilesInput) (servers []streams.Server, ndots bool, err error) {
+func NameServers(in Input) (servers []streams.Server, ndots bool, err error) {
 	c, err := hostResolver(in)
 	if err != nil {
 		return nil, false, err
@@ -57,7 +57,7 @@ func NameServers(in FilesInput) (servers []streams.Server, ndots bool, err error
 
 // hostResolver is the host's configuration with the container's wishes laid
 // over it.
-func hostResolver(in FilesInput) (*resolvConf, error) {
+func hostResolver(in Input) (*resolvConf, error) {
 	c, err := readResolv(in.ResolvPath)
 	if err != nil {
 		return nil, err
@@ -139,7 +139,7 @@ func (c *resolvConf) legacy(ipv6 bool) {
 	}
 }
 
-func resolvFile(in FilesInput) ([]byte, error) {
+func resolvFile(in Input) ([]byte, error) {
 	c, err := hostResolver(in)
 	if err != nil {
 		return nil, err
