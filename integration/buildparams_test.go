@@ -70,6 +70,7 @@ func TestBuildParameters(t *testing.T) {
 		{"default isolation", from, "isolation", "default", 200, "Successfully built"},
 		{"version", from, "version", "3", 400, `^invalid version "3"$`},
 		{"version 1", from, "version", "1", 200, "Successfully built"},
+		{"version 2 without a session", from + "RUN echo made\n", "version", "2", 200, `"ID":"sha256:[0-9a-f]{64}"`},
 		{"broken ulimits", from, "ulimits", "{", 400, "^error reading ulimit settings: "},
 		{"broken arguments", from, "buildargs", "[]", 400, "^error reading build args: "},
 		{"broken labels", from, "labels", "x", 400, "^error reading labels: "},

@@ -28,7 +28,7 @@ type BuildKit interface {
 
 // Request is a build as the endpoint's parameters have it.
 type Request struct {
-	Version2   bool   // BuildKit's own progress, and Session has the files
+	Version2   bool   // BuildKit's own progress, and Session has the files if there is one
 	Session    string // of the client; only with Version2
 	ID         string // by which Cancel knows it
 	Remote     string // git repository or address of an archive or Dockerfile
@@ -96,10 +96,11 @@ func (b *Builds) Build(ctx context.Context, r Request, body io.Reader, send Send
 	if err != nil {
 		return err
 	}
+	body = &bounded{r: body, left: maxContext}
 	if r.Version2 {
-		return traced(ctx, client, r, send)
+		return traced(ctx, client, r, body, send)
 	}
-	return old(ctx, client, r, &bounded{r: body, left: maxContext}, send)
+	return old(ctx, client, r, body, send)
 }
 
 // Cancel ends a build that gave that ID. Nobody having it is no error.

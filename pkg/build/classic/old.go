@@ -44,15 +44,12 @@ func old(ctx context.Context, client *bkclient.Client, r Request, body io.Reader
 		Session:      []session.Attachable{credentials{auth: r.Auth}},
 	}
 	if r.Remote == "" {
-		// Unpacked here and not by a program that BuildKit would run for it.
-		plain, err := decompress.Open(body)
+		up, url, done, err := upload(body)
 		if err != nil {
-			return invalid("the build context: %v", err)
+			return err
 		}
-		defer plain.Close()
-		up, archive := uploadprovider.New(), decompress.Stored(plain)
-		defer archive.Close()
-		attrs["context"] = up.Add(archive)
+		defer done()
+		attrs["context"] = url
 		opt.Session = append(opt.Session, up)
 	}
 	b := &oldBuild{r: r, attrs: attrs, send: send, planned: make(chan *progress, 1)}
@@ -61,6 +58,17 @@ func old(ctx context.Context, client *bkclient.Client, r Request, body io.Reader
 		return b.failed(ctx, err)
 	}
 	return b.succeeded(id)
+}
+
+// upload gives BuildKit the archive of a context, at a URL that the session knows which
+// has the attachable. Unpacked here and not by a program that BuildKit would run for it.
+func upload(body io.Reader) (up session.Attachable, url string, done func(), err error) {
+	plain, err := decompress.Open(body)
+	if err != nil {
+		return nil, "", nil, invalid("the build context: %v", err)
+	}
+	provider, archive := uploadprovider.New(), decompress.Stored(plain)
+	return provider, provider.Add(archive), func() { _ = archive.Close(); _ = plain.Close() }, nil
 }
 
 // oldBuild is one of old's builds.

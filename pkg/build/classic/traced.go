@@ -1,6 +1,7 @@
 package classic
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,26 +11,72 @@ import (
 	bkclient "github.com/moby/buildkit/client"
 	"github.com/moby/buildkit/exporter/containerimage/exptypes"
 	"github.com/moby/buildkit/identity"
+	"github.com/moby/buildkit/session"
 	"github.com/moby/buildkit/util/entitlements"
 	"github.com/moby/moby/api/types/jsonstream"
 	"golang.org/x/sync/errgroup"
 )
 
-// traced builds for a client that has a session and reads BuildKit's progress.
-func traced(ctx context.Context, client *bkclient.Client, r Request, send Send) error {
-	if r.Session == "" {
-		return invalid("building with BuildKit needs a session")
+// traced builds for a client that reads BuildKit's progress. It has a session with the
+// files and secrets; one that has none sends the files as the first builder's clients do.
+func traced(ctx context.Context, client *bkclient.Client, r Request, body io.Reader, send Send) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	if r.Session == "" && r.Remote == "client-session" {
+		return invalid("remote=client-session needs a session")
 	}
-	if r.Remote == "client-session" {
+	own, url, done, err := r.ownSession(ctx, client, body)
+	if err != nil {
+		return err
+	}
+	defer done()
+	if r.Session = cmp.Or(r.Session, own); r.Remote == "client-session" {
 		r.Remote = ""
 	}
 	req, err := r.solve(ctx, client)
 	if err != nil {
 		return err
 	}
+	if url != "" {
+		req.FrontendAttrs["context"] = url
+	}
+	return solve(ctx, cancel, client.ControlClient(), req, send)
+}
+
+// ownSession is one of ours for a client that has none: with the archive that is the
+// request's body, at the URL that it returns, and the request's credentials.
+func (r *Request) ownSession(ctx context.Context, client *bkclient.Client, body io.Reader) (id, url string, done func(), err error) {
+	if r.Session != "" {
+		return "", "", func() {}, nil
+	}
+	s, err := session.NewSession(ctx, "")
+	if err != nil {
+		return "", "", nil, err
+	}
+	s.Allow(credentials{auth: r.Auth})
+	end := func() {}
+	if r.Remote == "" {
+		var up session.Attachable
+		if up, url, end, err = upload(body); err != nil {
+			return "", "", nil, err
+		}
+		s.Allow(up)
+	}
 	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	control := client.ControlClient()
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = s.Run(ctx, client.Dialer()) // a solve that needs it says so
+	}()
+	return s.ID(), url, func() {
+		cancel()
+		<-ended
+		end()
+	}, nil
+}
+
+// solve builds, and tells of it as it goes.
+func solve(ctx context.Context, cancel func(), control controlapi.ControlClient, req *controlapi.SolveRequest, send Send) error {
 	var group errgroup.Group
 	var answer *controlapi.SolveResponse
 	// The status is read to its end, which comes after the solve's: it has what
