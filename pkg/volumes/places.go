@@ -28,6 +28,9 @@ func (s places) of(user string, index int) string {
 func mountPart(at string, dir *os.File, name, sub string) error {
 	how := &unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_MAGICLINKS}
 	fd, err := unix.Openat2(int(dir.Fd()), sub, how)
+	if errors.Is(err, unix.EXDEV) {
+		return invalid("path concatenation escapes the base directory, base: %s, subpath: %s", name, sub)
+	}
 	if err != nil {
 		return invalid("cannot access path %s: %v", filepath.Join(name, sub), err)
 	}
