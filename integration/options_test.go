@@ -56,7 +56,7 @@ func TestOptions(t *testing.T) {
 		{"devices are closed", "--cap-add MKNOD", "mknod /x b 7 0; cat /x || echo refused", "refused"},
 		{"hosts", "--add-host db:192.0.2.7 --hostname web", "grep -c web /etc/hosts; grep db /etc/hosts", "1\n192.0.2.7\tdb"},
 		{"DNS", "--dns 192.0.2.53 --dns-search example.org --dns-option ndots:3", "cat /etc/resolv.conf", "nameserver 192.0.2.53"},
-		{"domain", "--hostname web --domainname example.org", "cat /proc/sys/kernel/hostname /proc/sys/kernel/domainname", "web.example.org\nexample.org"},
+		{"domain", "--hostname web --domainname example.org", "cat /proc/sys/kernel/hostname /proc/sys/kernel/domainname /etc/hostname", "web\nexample.org\nweb.example.org"},
 		{"host's PIDs", "--pid host", "test $$ -gt 1 && echo many", "many"},
 		{"host's IPC", "--ipc host", "readlink /proc/self/ns/ipc", link(t, "ipc")},
 		{"host's UTS", "--uts host", "readlink /proc/self/ns/uts", link(t, "uts")},

@@ -189,7 +189,7 @@ func TestBuildErrors(t *testing.T) {
 		"no group": {func(in *Input) { in.Config.User = "web:nogroup" },
 			"unable to find group nogroup: no matching entries in group file", errdefs.IsInvalidArgument},
 		"uid too large":   {func(in *Input) { in.Config.User = "4294967295" }, "uids and gids must be in range 0-2147483647", errdefs.IsInvalidArgument},
-		"other container": {func(in *Input) { in.HostConfig.PidMode = "container:gone" }, "failed to join PID namespace: No such container: gone", errdefs.IsNotFound},
+		"other container": {func(in *Input) { in.HostConfig.PidMode = "container:gone" }, "failed to join PID namespace: No such container: gone", errdefs.IsInternal},
 		"device": {func(in *Input) { in.HostConfig.Devices = []container.DeviceMapping{{PathOnHost: "/dev/missing"}} },
 			`error gathering device information while adding custom device "/dev/missing": no such file or directory`, errdefs.IsInvalidArgument},
 		"not a device": {func(in *Input) { in.HostConfig.Devices = []container.DeviceMapping{{PathOnHost: "/proc/version"}} },

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/containerd/errdefs"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
@@ -23,7 +24,8 @@ func namespaces(in Input) ([]specs.LinuxNamespace, error) {
 		if ref != "" {
 			pid, err := in.Namespaces(ref)
 			if err != nil {
-				return fmt.Errorf("failed to join %s namespace: %w", strings.ToUpper(file), err)
+				// Docker calls it no conflict but its own failure.
+				return errdefs.ErrInternal.WithMessage(fmt.Sprintf("failed to join %s namespace: %v", strings.ToUpper(file), err))
 			}
 			ns.Path = fmt.Sprintf("/proc/%d/ns/%s", pid, file)
 		}

@@ -198,7 +198,7 @@ func TestRunc(t *testing.T) {
 		b.in.Init = filepath.Join(b.dir, "init")
 		must(t, os.WriteFile(b.in.Init, []byte("#!/bin/sh\necho init $1\nshift\nexec \"$@\"\n"), 0o755))
 		out := b.run(t)
-		expect(t, out, "init --", "1000", "1001 2000 3000", "box.example.org", "touch: /x: Read-only file system", "scratch", "99", "100", "700",
+		expect(t, out, "init --", "1000", "1001 2000 3000", "box", "touch: /x: Read-only file system", "scratch", "99", "100", "700",
 			"CapEff:\t0000000000000000", "CapBnd:\t0000000000000000", "NoNewPrivs:\t1", "4096", "HOME=/srv/web", "example.org", "read")
 	})
 	t.Run("privileged", func(t *testing.T) {

@@ -97,18 +97,9 @@ func Build(ctx context.Context, in Input) (*specs.Spec, error) {
 		Linux:       linux,
 	}
 	if !in.HostConfig.UTSMode.IsHost() {
-		s.Hostname, s.Domainname = FullHostname(in.Config), in.Config.Domainname
+		s.Hostname, s.Domainname = in.Config.Hostname, in.Config.Domainname
 	}
 	return s, nil
-}
-
-// FullHostname is the name that a container has for itself: Docker joins
-// hostname and domain name.
-func FullHostname(cfg *container.Config) string {
-	if cfg.Domainname != "" {
-		return cfg.Hostname + "." + cfg.Domainname
-	}
-	return cfg.Hostname
 }
 
 // CgroupsPath is the container's cgroup below each hierarchy's root.

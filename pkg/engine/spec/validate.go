@@ -83,16 +83,16 @@ func validateConfig(cfg *container.Config) error {
 // maxHostname is the kernel's __NEW_UTS_LEN.
 const maxHostname = 64
 
-// validateHostname keeps lines of /etc/hosts whole and the name within what
-// sethostname(2) takes.
+// validateHostname keeps lines of /etc/hosts whole and the names within what
+// sethostname(2) and setdomainname(2) take.
 func validateHostname(cfg *container.Config) error {
 	for _, name := range []string{cfg.Hostname, cfg.Domainname} {
 		if strings.ContainsAny(name, " \t\n\r\x00/") {
 			return invalid(fmt.Sprintf("invalid hostname format: %q", name))
 		}
-	}
-	if full := FullHostname(cfg); len(full) > maxHostname {
-		return invalid(fmt.Sprintf("hostname %q is too long: %d bytes, the kernel takes %d", full, len(full), maxHostname))
+		if len(name) > maxHostname {
+			return invalid(fmt.Sprintf("hostname %q is too long: %d bytes, the kernel takes %d", name, len(name), maxHostname))
+		}
 	}
 	return nil
 }
