@@ -133,11 +133,7 @@ $(BIN)/debian.tar: hack/debian
 
 .PHONY: integration
 integration: dist $(BIN)/sampleimage $(BIN)/berthd-faults $(BIN)/tools/criu/criu $(BIN)/debian.tar $(CLIENTS) ## through the real socket, with real clients and containers (root)
-	$(GO) test -count=1 -timeout 55m ./integration ./integration/golden ./integration/harness
-
-.PHONY: unsteady
-unsteady: build $(BIN)/sampleimage $(BIN)/berthd-faults $(BIN)/debian.tar $(CLIENTS) ## what integration leaves out: the clients' tests (root)
-	$(GO) test -count=1 -timeout 55m ./integration/clients
+	$(GO) test -count=1 -timeout 55m ./integration/...
 
 .PHONY: lint
 lint: need-go $(LINT) ## golangci-lint; .golangci.yml says why each rule is there
