@@ -13,6 +13,7 @@ import (
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
+	"github.com/klauspost/pgzip"
 )
 
 // ErrBroken marks what a decompressor complains of.
@@ -55,6 +56,19 @@ func Sniff(b *bufio.Reader) (Format, error) {
 
 // Open returns the stream inside r. Its errors are those of reading r, and ErrBroken.
 func Open(r io.Reader) (io.ReadCloser, error) {
+	return open(r, func(b *bufio.Reader) (io.ReadCloser, error) { return gzip.NewReader(b) })
+}
+
+// What OpenFile has decompressed in advance: blocks of so many bytes.
+const aheadSize, ahead = 256 << 10, 4
+
+// OpenFile is Open for what need not be waited for, as files: gzip is decompressed in
+// advance, by another processor than that of who reads. Close waits for a Read of r.
+func OpenFile(r io.Reader) (io.ReadCloser, error) {
+	return open(r, func(b *bufio.Reader) (io.ReadCloser, error) { return pgzip.NewReaderN(b, aheadSize, ahead) })
+}
+
+func open(r io.Reader, gunzip func(*bufio.Reader) (io.ReadCloser, error)) (io.ReadCloser, error) {
 	b, ok := r.(*bufio.Reader)
 	if !ok {
 		b = bufio.NewReaderSize(r, bufferSize)
@@ -65,7 +79,7 @@ func Open(r io.Reader) (io.ReadCloser, error) {
 	}
 	switch f {
 	case Gzip:
-		z, err := gzip.NewReader(b)
+		z, err := gunzip(b)
 		if err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrBroken, err)
 		}

@@ -10,12 +10,22 @@ import (
 	"github.com/berth-engine/berth/pkg/decompress/compressors"
 )
 
+// openers are for streams that are waited for and for those that are not.
+var openers = map[string]func(io.Reader) (io.ReadCloser, error){"Open": Open, "OpenFile": OpenFile}
+
 func TestOpen(t *testing.T) {
+	for name, open := range openers {
+		t.Run(name, func(t *testing.T) { opens(t, open) })
+	}
+}
+
+func opens(t *testing.T, open func(io.Reader) (io.ReadCloser, error)) {
+	t.Helper()
 	data := []byte(strings.Repeat("some text, ", 1<<16))
 	for name, in := range map[string][]byte{
 		"plain": data, "gzip": compressors.Pipe(t, data, "gzip"), "bzip2": compressors.Pipe(t, data, "bzip2"), "xz": compressors.Pipe(t, data, "xz"), "zstd": compressors.Pipe(t, data, "zstd"),
 	} {
-		r, err := Open(bytes.NewReader(in))
+		r, err := open(bytes.NewReader(in))
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
@@ -26,8 +36,20 @@ func TestOpen(t *testing.T) {
 		if name == "plain" {
 			continue
 		}
+		if r, err = open(bytes.NewReader(in)); err != nil { // closed before it was read
+			t.Errorf("%s: %v", name, err)
+		} else {
+			r.Close()
+		}
+		if r, err = open(bytes.NewReader(in[:len(in)-9])); err == nil { // cut in the middle
+			_, err = io.ReadAll(r)
+			r.Close()
+		}
+		if !errors.Is(err, ErrBroken) && !errors.Is(err, io.ErrUnexpectedEOF) {
+			t.Errorf("%s, cut: %v", name, err)
+		}
 		in[len(in)/2] ^= 1
-		if r, err = Open(bytes.NewReader(in)); err == nil {
+		if r, err = open(bytes.NewReader(in)); err == nil {
 			_, err = io.ReadAll(r)
 			r.Close()
 		}
@@ -35,7 +57,7 @@ func TestOpen(t *testing.T) {
 			t.Errorf("%s, a bit flipped: %v", name, err)
 		}
 	}
-	if r, err := Open(strings.NewReader("")); err != nil {
+	if r, err := open(strings.NewReader("")); err != nil {
 		t.Errorf("empty: %v", err)
 	} else if got, err := io.ReadAll(r); err != nil || len(got) > 0 {
 		t.Errorf("empty: %q, %v", got, err)
@@ -48,14 +70,16 @@ func FuzzOpen(f *testing.F) {
 		f.Add(in)
 	}
 	f.Fuzz(func(t *testing.T, in []byte) {
-		r, err := Open(bytes.NewReader(in))
-		if err != nil {
-			if !errors.Is(err, ErrBroken) && !errors.Is(err, io.ErrUnexpectedEOF) {
-				t.Error(err)
+		for _, open := range openers {
+			r, err := open(bytes.NewReader(in))
+			if err != nil {
+				if !errors.Is(err, ErrBroken) && !errors.Is(err, io.ErrUnexpectedEOF) {
+					t.Error(err)
+				}
+				continue
 			}
-			return
+			_, _ = io.CopyN(io.Discard, r, 64<<20)
+			r.Close()
 		}
-		defer r.Close()
-		_, _ = io.CopyN(io.Discard, r, 64<<20)
 	})
 }

@@ -23,7 +23,7 @@ var gunzip = sync.OnceFunc(func() {
 			return nil, false
 		}
 		return func(_ context.Context, stream diff.StreamProcessor, _ map[string]typeurl.Any) (diff.StreamProcessor, error) {
-			plain, err := decompress.Open(stream)
+			plain, err := decompress.OpenFile(stream)
 			if err != nil {
 				return nil, err
 			}
