@@ -210,7 +210,9 @@ func (s *Server) page(w http.ResponseWriter, r *http.Request, path string) error
 func (s *Server) fail(w *response, r *http.Request, err error) {
 	status := Status(err)
 	level := slog.LevelDebug
-	if status >= http.StatusInternalServerError && status != http.StatusNotImplemented && r.Context().Err() == nil {
+	// The request's context does not end with a connection that was taken over.
+	gone := r.Context().Err() != nil || w.hijacked && errors.Is(err, context.Canceled)
+	if status >= http.StatusInternalServerError && status != http.StatusNotImplemented && !gone {
 		level = slog.LevelError
 	}
 	s.log.Log(r.Context(), level, "request failed", "method", r.Method, "path", r.URL.Path, "status", status, "error", err)
