@@ -241,41 +241,12 @@ func (u *unpacker) makeRoom(dir int, base, name string, h *tar.Header) (exists b
 	case !isDir:
 		err = unix.Unlinkat(dir, base, 0)
 	default:
-		err = removeAt(dir, base, 0)
+		err = removeAt(u.ctx, dir, base)
 	}
 	if err != nil && !errors.Is(err, unix.ENOENT) {
 		return false, &fs.PathError{Op: "remove", Path: name, Err: err}
 	}
 	return false, nil
-}
-
-// removeAt removes a folder with all that is in it, but not what is mounted there.
-func removeAt(dir int, name string, depth int) error {
-	if depth > maxDepth {
-		return unix.ELOOP
-	}
-	fd, err := openBelow(dir, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, unix.RESOLVE_NO_XDEV|unix.RESOLVE_BENEATH)
-	if errors.Is(err, unix.EXDEV) {
-		return unix.EBUSY
-	}
-	if err != nil {
-		return err
-	}
-	names, err := readNames(fd)
-	for _, n := range names {
-		if err = unix.Unlinkat(fd, n, 0); errors.Is(err, unix.EISDIR) {
-			err = removeAt(fd, n, depth+1)
-		}
-		if err != nil && !errors.Is(err, unix.ENOENT) {
-			break
-		}
-		err = nil
-	}
-	unix.Close(fd)
-	if err != nil {
-		return err
-	}
-	return unix.Unlinkat(dir, name, unix.AT_REMOVEDIR)
 }
 
 // folderTimes sets the times of folders, which what came into them changed.
