@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -212,19 +213,20 @@ func TestKilledVolumes(t *testing.T) {
 // onlyVolumes: the folder of volumes has nothing half made or half removed.
 func (s script) onlyVolumes() {
 	s.t.Helper()
-	entries, err := os.ReadDir(filepath.Join(s.d.Data(), "volumes"))
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	var names []string
-	for _, e := range entries {
-		if e.Name() != ".subpaths" && e.Name() != ".unborn" {
-			names = append(names, e.Name())
+	want := strings.Fields(s.ok("volume", "ls", "-q"))
+	await(s.t, "what is no volume is deleted", func() bool {
+		entries, err := os.ReadDir(filepath.Join(s.d.Data(), "volumes"))
+		if err != nil {
+			s.t.Fatal(err)
 		}
-	}
-	if got, want := strings.Join(names, " "), strings.Join(strings.Fields(s.ok("volume", "ls", "-q")), " "); got != want {
-		s.t.Errorf("the folder of volumes has %q, the volumes are %q", got, want)
-	}
+		var names []string
+		for _, e := range entries {
+			if e.Name() != ".subpaths" && e.Name() != ".unborn" {
+				names = append(names, e.Name())
+			}
+		}
+		return slices.Equal(names, want)
+	})
 }
 
 // TestKilledWhileFed kills berthd while a client sends it an archive: what it was to

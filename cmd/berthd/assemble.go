@@ -189,6 +189,9 @@ func (p *parts) close(log *slog.Logger) {
 		idle = running+paused == 0
 		p.engine.Close()
 	}
+	if p.volumes != nil {
+		p.volumes.Close()
+	}
 	if p.networks != nil {
 		errs = append(errs, p.networks.Close(ctx, idle))
 	}

@@ -166,8 +166,11 @@ func (b *Backups) staged(ctx context.Context, m metadata, fill func(data string)
 	}
 	left := true
 	defer func() {
-		if left {
-			err = errors.Join(err, sweep(tmp))
+		switch {
+		case err != nil && left: // a full disk has its room again with the answer
+			err = errors.Join(err, sweep(ctx, tmp))
+		case left: // what was replaced
+			b.catalog.sweeper.later(tmp)
 		}
 	}()
 	data := filepath.Join(tmp, dataDir)

@@ -87,6 +87,7 @@ func TestExportImport(t *testing.T) {
 
 func nothingStaged(t *testing.T, s *Store) {
 	t.Helper()
+	swept(s)
 	entries, err := os.ReadDir(s.catalog.root)
 	must(t, err)
 	for _, e := range entries {

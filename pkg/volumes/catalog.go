@@ -26,6 +26,8 @@ type catalog struct {
 	news  teller
 	fault func(name string)
 
+	sweeper *sweeper
+
 	turn turn // held to make, rename away or fill in the entry of a volume
 
 	mu      sync.Mutex        // guards the maps, and unborn, refs and users of each entry
@@ -68,7 +70,7 @@ func (e *entry) describe() volume.Volume {
 // openCatalog reads the volumes in root and sweeps what a killed daemon left.
 func openCatalog(cfg Config) (*catalog, error) {
 	root, logger := cfg.Root, cfg.Logger
-	c := &catalog{root: root, news: cfg.Publish, fault: cfg.FaultPoint, turn: make(turn, 1), volumes: map[string]*entry{}, running: map[string]bool{}}
+	c := &catalog{root: root, news: cfg.Publish, fault: cfg.FaultPoint, turn: make(turn, 1), volumes: map[string]*entry{}, running: map[string]bool{}, sweeper: newSweeper(logger)}
 	entries, err := os.ReadDir(root)
 	if err != nil {
 		return nil, err
@@ -78,9 +80,7 @@ func openCatalog(cfg Config) (*catalog, error) {
 		switch {
 		case !e.IsDir():
 		case strings.HasPrefix(e.Name(), newPrefix), strings.HasPrefix(e.Name(), gonePrefix):
-			if err := sweep(dir); err != nil {
-				logger.Warn("left over of a volume cannot be removed", "path", dir, "error", err)
-			}
+			c.sweeper.later(dir)
 		case e.Name()[0] == '.': // no volume's name begins so
 		default:
 			m, err := readMetadata(dir, e.Name())
@@ -186,7 +186,7 @@ func (c *catalog) stage(m metadata) (tmp string, _ metadata, err error) {
 	m.CreatedAt = time.Now().UTC()
 	tmp = filepath.Join(c.root, newPrefix+unique())
 	if err := fill(tmp, m); err != nil {
-		return "", m, errors.Join(err, sweep(tmp))
+		return "", m, errors.Join(err, sweep(context.Background(), tmp))
 	}
 	c.fault("volume.staged")
 	return tmp, m, nil
@@ -197,7 +197,7 @@ func (c *catalog) place(tmp string, m metadata) (*entry, error) {
 	dir := filepath.Join(c.root, m.Name)
 	if err := unix.Renameat2(unix.AT_FDCWD, tmp, unix.AT_FDCWD, dir, unix.RENAME_NOREPLACE); err != nil {
 		// EEXIST: a folder that is no volume of ours; it is not touched.
-		return nil, errors.Join(&os.PathError{Op: "rename", Path: dir, Err: err}, sweep(tmp))
+		return nil, errors.Join(&os.PathError{Op: "rename", Path: dir, Err: err}, sweep(context.Background(), tmp))
 	}
 	c.fault("volume.placed")
 	return newEntry(dir, m), syncDir(c.root)

@@ -106,7 +106,7 @@ func (s *Store) fillStaged(ctx context.Context, e *entry, data, src *os.File) er
 	}
 	copied, err := copyTo(ctx, filepath.Join(stage, dataDir), src)
 	if err != nil {
-		return errors.Join(err, sweep(stage))
+		return errors.Join(err, sweep(ctx, stage))
 	}
 	defer copied.Close()
 	s.fault("copyup.copied")
@@ -116,7 +116,7 @@ func (s *Store) fillStaged(ctx context.Context, e *entry, data, src *os.File) er
 		err = unix.Renameat2(unix.AT_FDCWD, copied.Name(), unix.AT_FDCWD, e.data(), unix.RENAME_EXCHANGE)
 	}
 	s.fault("copyup.placed")
-	return errors.Join(err, sweep(stage))
+	return errors.Join(err, sweep(ctx, stage))
 }
 
 // copyTo makes a folder with all that src has. It does not wait for the disk, which would

@@ -20,6 +20,7 @@ func TestEvents(t *testing.T) {
 		seen = append(seen, strings.TrimSpace(fmt.Sprintf("%s %s %s %v", m.Type, m.Action, m.Actor.ID, m.Actor.Attributes)))
 	}})
 	must(t, err)
+	t.Cleanup(s.Close)
 	_, err = s.Create(ctx, volume.CreateRequest{Name: "data"})
 	must(t, err)
 	_, err = s.Create(ctx, volume.CreateRequest{Name: "data"}) // there is nothing to tell of

@@ -12,8 +12,8 @@ import (
 	"github.com/moby/sys/mountinfo"
 )
 
-// remove removes a volume and its data. Conflict when containers have it;
-// NotFound when there is none and force is not set.
+// remove removes a volume; its data is deleted behind that. Conflict when containers
+// have it; NotFound when there is none and force is not set.
 func (c *catalog) remove(ctx context.Context, name string, force bool) error {
 	if err := c.turn.take(ctx); err != nil {
 		return err
@@ -36,9 +36,7 @@ func (c *catalog) remove(ctx context.Context, name string, force bool) error {
 	// From here on the volume does not exist, whatever happens.
 	c.fault("volume.gone")
 	c.news.tell(events.ActionDestroy, e.meta, nil)
-	if err := sweep(gone); err != nil {
-		return fmt.Errorf("remove %s: %w", name, err)
-	}
+	c.sweeper.later(gone)
 	return nil
 }
 
@@ -77,15 +75,6 @@ func (c *catalog) moveAway(ctx context.Context, e *entry) (string, error) {
 		return "", err
 	}
 	return gone, syncDir(c.root)
-}
-
-// sweep deletes a folder of the store. os.RemoveAll follows no links, but it
-// would go on into what someone mounted there.
-func sweep(dir string) error {
-	if err := nothingMounted(dir); err != nil {
-		return err
-	}
-	return os.RemoveAll(dir)
 }
 
 func nothingMounted(dir string) error {

@@ -34,6 +34,13 @@ func open(t *testing.T, root string) *Store {
 	t.Helper()
 	s, err := Open(Config{Root: root, Publish: func(events.Message) {}, Freeze: func(context.Context, []string) (func() error, error) { return func() error { return nil }, nil }, Logger: slog.New(slog.DiscardHandler)})
 	must(t, err)
+	t.Cleanup(s.Close)
+	return s
+}
+
+// swept waits until all that is no volume any more is deleted.
+func swept(s *Store) *Store {
+	s.catalog.sweeper.wait.Wait()
 	return s
 }
 
@@ -104,6 +111,7 @@ func TestStore(t *testing.T) {
 		t.Errorf("remove: %v", err)
 	}
 	must(t, s.Remove(ctx, "data", true))
+	swept(s)
 	if left, _ := os.ReadDir(root); len(left) != 1 {
 		t.Errorf("left behind: %v", left)
 	}
@@ -244,7 +252,7 @@ func TestOpenSweeps(t *testing.T) {
 	must(t, os.WriteFile(filepath.Join(root, "whole", metaFile), []byte(`{"Name":"whole","Driver":"local","Labels":{"a":"b"}}`), 0o600))
 	must(t, os.WriteFile(filepath.Join(root, "broken", metaFile), []byte(`{"Name"`), 0o600))
 	must(t, os.WriteFile(filepath.Join(root, "metadata.db"), nil, 0o600))
-	s := open(t, root)
+	s := swept(open(t, root))
 	if got := names(t, s, nil); got != "docker whole" {
 		t.Errorf("volumes %q", got)
 	}
@@ -307,10 +315,40 @@ func TestConcurrent(t *testing.T) {
 	}
 	all.Wait()
 	must(t, s.Remove(ctx, "shared", true))
+	swept(s)
 	if left, _ := os.ReadDir(s.catalog.root); len(left) != 1 {
 		t.Errorf("left behind: %v", left)
 	}
 	if left, _ := os.ReadDir(filepath.Join(s.catalog.root, unbornDir)); len(left) != 0 {
 		t.Errorf("notes left behind: %v", left)
+	}
+}
+
+// TestCloseWhileSwept: what was not deleted when a daemon ended is by the next one, and
+// neither waits for it.
+func TestCloseWhileSwept(t *testing.T) {
+	ctx, root := context.Background(), t.TempDir()
+	s := open(t, root)
+	s.catalog.sweeper.one <- struct{}{} // at work with another one
+	v, err := s.Create(ctx, volume.CreateRequest{Name: "data"})
+	must(t, err)
+	must(t, os.MkdirAll(filepath.Join(v.Mountpoint, "a/b"), 0o755))
+	must(t, s.Remove(ctx, "data", false))
+	if _, err := s.Inspect("data"); !errdefs.IsNotFound(err) {
+		t.Errorf("a removed volume: %v", err)
+	}
+	if _, err := s.Create(ctx, volume.CreateRequest{Name: "data"}); err != nil {
+		t.Errorf("its name is not free: %v", err)
+	}
+	s.Close()
+	if left, _ := filepath.Glob(filepath.Join(root, gonePrefix+"*")); len(left) != 1 {
+		t.Errorf("waiting to be deleted: %q", left)
+	}
+	s = swept(open(t, root))
+	if left, _ := filepath.Glob(filepath.Join(root, gonePrefix+"*")); len(left) != 0 {
+		t.Errorf("not deleted: %q", left)
+	}
+	if got := names(t, s, nil); got != "data" {
+		t.Errorf("volumes %q", got)
 	}
 }

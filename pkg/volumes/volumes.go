@@ -82,6 +82,9 @@ func Open(c Config) (*Store, error) {
 	return &Store{catalog: all, parser: points.Parser{DataRoot: c.DataRoot}, mounter: m, backups: b, unborn: unborn(filepath.Join(c.Root, unbornDir)), news: c.Publish, logger: c.Logger, fault: c.FaultPoint}, nil
 }
 
+// Close ends the deleting of what is no volume any more; the next Open goes on with it.
+func (s *Store) Close() { s.catalog.sweeper.close() }
+
 // Create makes a volume; one of that name that exists is returned as it is.
 // InvalidArgument for a bad name or option, NotFound for a driver there is not.
 func (s *Store) Create(ctx context.Context, r volume.CreateRequest) (volume.Volume, error) {
@@ -115,8 +118,9 @@ func (s *Store) Users(name string) []string {
 	return s.catalog.containers(name)
 }
 
-// Remove removes a volume and its data. Conflict when containers have it;
-// NotFound when there is none and force is not set.
+// Remove removes a volume: when it returns there is none, and what it held is deleted
+// behind that. Conflict when containers have it; NotFound when there is none and force
+// is not set.
 func (s *Store) Remove(ctx context.Context, name string, force bool) error {
 	return s.catalog.remove(ctx, name, force)
 }
