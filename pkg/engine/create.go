@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 
+	"github.com/berth-engine/berth/pkg/engine/bundle"
 	"github.com/berth-engine/berth/pkg/engine/container"
 	"github.com/berth-engine/berth/pkg/engine/layout"
 	"github.com/berth-engine/berth/pkg/engine/request"
@@ -39,7 +40,7 @@ type creator struct {
 	tasks   rootfsControl
 	volumes volumeLife
 	store   Store
-	bundler *bundler
+	bundler *bundle.Bundler
 	events  Publisher
 	log     *slog.Logger
 	fault   func(name string)
@@ -112,7 +113,7 @@ func (c *creator) name(r *container.Record) error {
 // prepareVolumes makes the volumes of a new container and fills empty ones with
 // what its image has there.
 func (c *creator) prepareVolumes(ctx context.Context, r *container.Record) error {
-	view := c.bundler.rootfs(ctx, r.ID)
-	defer view.close()
-	return c.volumes.Prepare(ctx, r.ID, r.Config, r.HostConfig, r.Shared, view.openDir)
+	view := c.bundler.Rootfs(ctx, r.ID)
+	defer view.Close()
+	return c.volumes.Prepare(ctx, r.ID, r.Config, r.HostConfig, r.Shared, view.OpenDir)
 }

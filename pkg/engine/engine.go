@@ -19,6 +19,7 @@ import (
 	"os"
 	"sync"
 
+	"github.com/berth-engine/berth/pkg/engine/bundle"
 	"github.com/berth-engine/berth/pkg/engine/cdi"
 	"github.com/berth-engine/berth/pkg/engine/checkpoint"
 	"github.com/berth-engine/berth/pkg/engine/contents"
@@ -119,15 +120,15 @@ func New(ctx context.Context, c Config) (*Engine, error) {
 func assemble(c Config, l layout.Layout) (*Engine, *observer, *recovery, *boot) {
 	units := unit.NewRegistry()
 	writer := unit.NewWriter(c.Store, units.Get, c.Logger)
-	bundler := &bundler{
-		Layout: l, units: units, tasks: c.Tasks, networks: c.Networks, volumes: c.Volumes, view: c.Names, init: c.Init, host: c.Host, defaults: c.Defaults,
-		devices: c.Devices, linkEnv: c.LinkEnv, log: c.Logger,
+	bundler := &bundle.Bundler{
+		Layout: l, Units: units, Roots: c.Tasks, Networks: c.Networks, Volumes: c.Volumes, View: c.Names, Init: c.Init, Host: c.Host, Defaults: c.Defaults,
+		Devices: c.Devices, LinkEnv: c.LinkEnv, Logger: c.Logger,
 	}
 	execs := exec.New(exec.Config{
-		Units: units, Tasks: c.Tasks, Socket: l.Socket, Process: bundler.process, Events: c.Events, Logger: c.Logger,
+		Units: units, Tasks: c.Tasks, Socket: l.Socket, Process: bundler.Process, Events: c.Events, Logger: c.Logger,
 	})
 	shared := endpoints.New(endpoints.Config{
-		Units: units, Networks: c.Networks, Writer: writer, Refresh: bundler.refresh, Events: c.Events, Logger: c.Logger,
+		Units: units, Networks: c.Networks, Writer: writer, Refresh: bundler.Refresh, Events: c.Events, Logger: c.Logger,
 		Tell: func(ctx context.Context, id string) error { return streams.RefreshNames(ctx, l.Socket(id)) },
 	})
 	remover := &remover{
@@ -175,7 +176,7 @@ func assemble(c Config, l layout.Layout) (*Engine, *observer, *recovery, *boot) 
 	return e, observer, recovery, &boot{units: units, supervisor: supervisor}
 }
 
-func newCreator(c Config, l layout.Layout, units *unit.Registry, b *bundler) *creator {
+func newCreator(c Config, l layout.Layout, units *unit.Registry, b *bundle.Bundler) *creator {
 	plan := &request.Plan{
 		Defaults: c.Defaults, Runtimes: c.Runtimes, Host: c.Host, Devices: c.Devices,
 		Snapshotter: c.Tasks.Snapshotter(), Units: units, Images: c.Images, Networks: c.Networks, Volumes: c.Volumes,

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/berth-engine/berth/pkg/engine/bundle"
 	"github.com/berth-engine/berth/pkg/engine/container"
 	"github.com/berth-engine/berth/pkg/engine/endpoints"
 	"github.com/berth-engine/berth/pkg/engine/exec"
@@ -24,7 +25,7 @@ type supervisor struct {
 	tasks     taskControl
 	networks  Networks
 	endpoints *endpoints.Endpoints
-	bundler   *bundler
+	bundler   *bundle.Bundler
 	starter   *starter
 	remover   *remover
 	execs     *exec.Execs
@@ -100,7 +101,7 @@ func (s *supervisor) exited(ctx context.Context, u *unit.Unit, exit container.Ex
 
 // release gives back what only a running container needs.
 func (s *supervisor) release(ctx context.Context, r *container.Record) {
-	if err := s.bundler.unmount(ctx, r); err != nil {
+	if err := s.bundler.Unmount(ctx, r); err != nil {
 		s.log.Error("mounts of an exited container could not be released", "container", r.ID, "error", err)
 	}
 	if r.HostConfig.NetworkMode.IsContainer() {

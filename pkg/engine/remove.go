@@ -69,10 +69,10 @@ func (e *Engine) removeLink(ctx context.Context, ref string) error {
 		r.Links = slices.DeleteFunc(slices.Clone(old.Links), func(l container.Link) bool { return l.Alias == alias })
 		u.Publish(&r, u.Status())
 		e.units.Relink(u, old)
-		if err := e.starter.bundler.relinked(ctx, u); err != nil {
+		if err := e.starter.bundler.Relinked(ctx, u); err != nil {
 			return err
 		}
-		e.starter.bundler.relinkOne(u, container.Link{Alias: alias, ID: child.ID}, child.View().Record, nil)
+		e.starter.bundler.RelinkOne(u, container.Link{Alias: alias, ID: child.ID}, child.View().Record, nil)
 		return e.writer.Save(ctx, u.ID)
 	})
 }

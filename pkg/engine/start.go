@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/berth-engine/berth/pkg/engine/attach"
+	"github.com/berth-engine/berth/pkg/engine/bundle"
 	"github.com/berth-engine/berth/pkg/engine/container"
 	"github.com/berth-engine/berth/pkg/engine/endpoints"
 	"github.com/berth-engine/berth/pkg/engine/health"
@@ -65,7 +66,7 @@ type starter struct {
 	tasks     taskControl
 	networks  Networks
 	endpoints *endpoints.Endpoints
-	bundler   *bundler
+	bundler   *bundle.Bundler
 	remover   *remover
 	probes    *health.Monitor
 	writer    *unit.Writer
@@ -118,12 +119,12 @@ func (s *starter) start(ctx context.Context, u *unit.Unit, images string) (err e
 		return err
 	}
 	s.fault("start.sandbox")
-	undo.push("mounts", func(ctx context.Context) error { return s.bundler.unmount(ctx, r) })
-	bundle, err := s.bundler.bundle(ctx, r, sandbox)
+	undo.push("mounts", func(ctx context.Context) error { return s.bundler.Unmount(ctx, r) })
+	oci, err := s.bundler.Spec(ctx, r, sandbox)
 	if err != nil {
 		return err
 	}
-	if err := s.task(ctx, u, bundle, sandbox, images, &undo); err != nil {
+	if err := s.task(ctx, u, oci, sandbox, images, &undo); err != nil {
 		return err
 	}
 	s.fault("start.task")
@@ -142,7 +143,7 @@ func (s *starter) start(ctx context.Context, u *unit.Unit, images string) (err e
 	status.Health = health.Begun(r.Config, status.Health)
 	u.Set(status)
 	s.probes.Watch(u)
-	s.bundler.relink(u)
+	s.bundler.Relink(u)
 	s.endpoints.TellSharers(ctx, u.ID)
 	publishNetworks(s.networks, s.events, u.ID, events.ActionConnect, sandbox)
 	s.events.Publish(u.Event(events.ActionStart, nil))
@@ -178,13 +179,13 @@ func (s *starter) sandbox(ctx context.Context, r *container.Record, undo *undoSt
 }
 
 // task creates the task, with the shim's streams and log.
-func (s *starter) task(ctx context.Context, u *unit.Unit, bundle *specs.Spec, sandbox container.Sandbox, images string, undo *undoStack) error {
+func (s *starter) task(ctx context.Context, u *unit.Unit, oci *specs.Spec, sandbox container.Sandbox, images string, undo *undoStack) error {
 	ctx, end := trace.Start(ctx, "start.task")
 	defer end()
 	r := u.View().Record
 	io := s.streams(r)
 	var err error
-	if io.Names, err = s.bundler.names(r, sandbox); err != nil {
+	if io.Names, err = s.bundler.Names(r, sandbox); err != nil {
 		return err
 	}
 	undo.push("task", func(ctx context.Context) error {
@@ -192,7 +193,7 @@ func (s *starter) task(ctx context.Context, u *unit.Unit, bundle *specs.Spec, sa
 		return ignoreNotFound(err)
 	})
 	return s.tasks.CreateTask(ctx, runtime.TaskConfig{
-		ID: r.ID, Spec: bundle, Runtime: r.HostConfig.Runtime, IO: attach.IO(io), Checkpoint: images,
+		ID: r.ID, Spec: oci, Runtime: r.HostConfig.Runtime, IO: attach.IO(io), Checkpoint: images,
 	})
 }
 

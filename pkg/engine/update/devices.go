@@ -1,4 +1,4 @@
-package engine
+package update
 
 import (
 	"os"
@@ -8,11 +8,11 @@ import (
 	ctypes "github.com/moby/moby/api/types/container"
 )
 
-// updatable are the limits that the OCI runtime is told of a container that runs. Of
+// Runtime are the limits that the OCI runtime is told of a container that runs. Of
 // single devices, which need not exist any more, those that change: runc adds to what
 // it has, so that a device without a limit any more gets 0, which is none.
-func updatable(old *ctypes.HostConfig, c *ctypes.UpdateConfig) *ctypes.Resources {
-	r := merge(old, c).Resources
+func Runtime(old *ctypes.HostConfig, c *ctypes.UpdateConfig) *ctypes.Resources {
+	r := Merge(old, c).Resources
 	r.BlkioWeightDevice = weights(old.BlkioWeightDevice, c.BlkioWeightDevice)
 	r.BlkioDeviceReadBps = throttles(old.BlkioDeviceReadBps, c.BlkioDeviceReadBps)
 	r.BlkioDeviceWriteBps = throttles(old.BlkioDeviceWriteBps, c.BlkioDeviceWriteBps)

@@ -1,4 +1,4 @@
-package engine
+package bundle
 
 import (
 	"fmt"
@@ -7,22 +7,22 @@ import (
 	"github.com/berth-engine/berth/pkg/runtime/rootfs"
 )
 
-// rootView opens a container's root file system when it is first read: most
+// RootView opens a container's root file system when it is first read: most
 // containers name no user, and need no look-up.
-type rootView struct {
+type RootView struct {
 	open func() (*rootfs.Root, error)
 	root *rootfs.Root
 }
 
 // readFile reads one file, of at most max bytes, as the container would see it.
-func (v *rootView) readFile(name string, max int64) ([]byte, error) {
+func (v *RootView) readFile(name string, max int64) ([]byte, error) {
 	if err := v.ready(); err != nil {
 		return nil, err
 	}
 	return v.root.ReadFile(name, max)
 }
 
-func (v *rootView) ready() (err error) {
+func (v *RootView) ready() (err error) {
 	if v.root != nil {
 		return nil
 	}
@@ -32,14 +32,14 @@ func (v *rootView) ready() (err error) {
 	return nil
 }
 
-func (v *rootView) close() {
+func (v *RootView) Close() {
 	if v.root != nil {
 		_ = v.root.Close() // read only
 	}
 }
 
 // openDir opens a folder of the root filesystem as the container would see it.
-func (v *rootView) openDir(name string) (*os.File, error) {
+func (v *RootView) OpenDir(name string) (*os.File, error) {
 	if err := v.ready(); err != nil {
 		return nil, err
 	}

@@ -1,4 +1,4 @@
-package engine
+package bundle
 
 import (
 	"fmt"
@@ -16,8 +16,8 @@ func errRestarting(ref string) error {
 }
 
 // donor finds a running container whose PID or IPC namespace another one joins.
-func (b *bundler) donor(ref string) (*unit.Unit, error) {
-	u, err := b.units.Find(ref)
+func (b *Bundler) donor(ref string) (*unit.Unit, error) {
+	u, err := b.Units.Find(ref)
 	if err != nil {
 		return nil, errdefs.ErrInvalidArgument.WithMessage(err.Error())
 	}
@@ -31,7 +31,7 @@ func (b *bundler) donor(ref string) (*unit.Unit, error) {
 }
 
 // pidOf finds the process whose namespaces another container joins.
-func (b *bundler) pidOf(ref string) (int, error) {
+func (b *Bundler) pidOf(ref string) (int, error) {
 	u, err := b.donor(ref)
 	if err != nil {
 		return 0, err
@@ -41,7 +41,7 @@ func (b *bundler) pidOf(ref string) (int, error) {
 
 // sharedMemory gives the host path of /dev/shm for the ipc modes that share it;
 // "" when the container has its own.
-func (b *bundler) sharedMemory(r *container.Record) (string, error) {
+func (b *Bundler) sharedMemory(r *container.Record) (string, error) {
 	mode := r.HostConfig.IpcMode
 	switch {
 	case mode.IsShareable():
