@@ -51,8 +51,9 @@ func TestCompose(t *testing.T) {
 func (p *project) up() {
 	p.t.Helper()
 	p.has(p.ok("config", "--services"), "db", "migrate", "web", "worker")
-	p.with("DOCKER_BUILDKIT=1").ok("build", "--build-arg", "WORD=from the command line", "web")
-	p.with("DOCKER_BUILDKIT=0").ok("build", "web")
+	// By BuildKit's door, and by the first builder's.
+	p.has(p.with("DOCKER_BUILDKIT=1").told("build", "--build-arg", "WORD=from the command line", "web"), "#1 DONE")
+	p.has(p.with("DOCKER_BUILDKIT=0").told("build", "web"), "Step 1/")
 	args := []string{"up", "-d"}
 	if p.c.modern {
 		args = append(args, "--wait")
