@@ -197,9 +197,9 @@ func TestLogOnAFullDisk(t *testing.T) {
 					t.Error(err)
 				}
 			})
-			d.Berth("start", driver).OK(t)
 			count := func() int { return strings.Count(d.Log(), "no space left on device") }
 			before := count()
+			d.Berth("start", driver).OK(t)
 			await(t, "the daemon says that lines are lost", func() bool { return count() > before })
 			await(t, "the container has printed all", func() bool {
 				_, err := os.Stat(filepath.Join(dir, "printed"))

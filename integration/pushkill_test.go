@@ -100,7 +100,8 @@ func TestPushSurvivesKill(t *testing.T) {
 	}
 	d.Run()
 	d.Berth("image", "prune", "-f").OK(t)
-	if after := heldBy(t, d); after != before {
+	// Fewer when a collection came by what the build held.
+	if after := heldBy(t, d); after.blobs > before.blobs || after.ingests > before.ingests || after.snapshots > before.snapshots || after.leases > before.leases {
 		t.Errorf("before the push: %+v\nafter:           %+v", before, after)
 	}
 	g.mu.Lock()

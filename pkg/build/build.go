@@ -180,7 +180,9 @@ func (b *Builder) endLeases() error {
 	defer cancel()
 	left, err := b.leases().List(ctx, temporary)
 	for _, l := range left {
-		err = errors.Join(err, b.leases().Delete(ctx, l))
+		if e := b.leases().Delete(ctx, l); !errdefs.IsNotFound(e) { // it may have expired
+			err = errors.Join(err, e)
+		}
 	}
 	return err
 }
