@@ -3,9 +3,11 @@ package integration
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -259,6 +261,31 @@ func TestBuildOfABrokenContext(t *testing.T) {
 			t.Errorf("%s builds half an archive", builder)
 		}
 		d.Build(builder, bytes.NewReader(archive.Bytes()), "-").OK(t)
+	}
+}
+
+// TestBuildContextIsBounded: more than daemon.json allows is refused, by each door, and
+// leaves nothing; less of it builds.
+func TestBuildContextIsBounded(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "daemon.json")
+	if err := os.WriteFile(file, []byte(`{"builder": {"maxContext": "3m"}}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	d := start(t, harness.Options{Flags: []string{"--config-file", file}})
+	sized := func(mib int) string {
+		content := make([]byte, mib<<20)
+		_, _ = rand.Read(content) // sessions may be compressed
+		return buildContext(t, "FROM "+image+"\nCOPY big /\n", "big", string(content))
+	}
+	small, large := sized(1), sized(8)
+	for _, builder := range []string{"berth", "buildx", "classic"} {
+		d.Build(builder, nil, "-t", builder, large).Fails(t, 1, "the build context is larger than 3145728 bytes")
+		d.Build(builder, nil, "-t", builder, small).OK(t)
+	}
+	pruneCache(t, d, url.Values{"all": {"true"}})
+	if left := cacheOf(t, d); len(left) != 0 {
+		t.Errorf("left: %+v", left)
 	}
 }
 

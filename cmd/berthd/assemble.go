@@ -160,7 +160,7 @@ func (p *parts) server(cfg *config.Config, log *slog.Logger) (*api.Server, error
 			apivolumes.Routes(p.volumes), apivolumes.BackupRoutes(p.volumes.Backups()),
 			apiplugins.Routes(), apiswarm.Routes(),
 			apisystem.Routes(p.system, apisystem.Ping{Builder: "2"}),
-			apibuild.Routes(apibuild.Backend{Builder: p.builder, Classic: classic.New(p.builder)}),
+			apibuild.Routes(apibuild.Backend{Builder: p.builder, Classic: classic.New(p.builder, int64(cfg.Builder.MaxContext))}),
 		),
 	}
 	if p.metrics != nil {

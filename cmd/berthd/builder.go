@@ -18,8 +18,9 @@ func openBuilder(ctx context.Context, cfg *config.Config, bin binaries, p *parts
 		Images: images.Sink{Store: p.images}, Networks: p.networks, Registries: p.registries.Anyone(context.WithoutCancel(ctx)),
 		HostGateway: p.hostGateway(cfg), Events: p.bus.Publish,
 		GC: collection(cfg.Builder.GC), Entitlements: entitlements(cfg.Builder.Entitlements), Frontends: cfg.Builder.Frontends,
-		DNS:    build.DNS{Servers: cfg.DNS, Search: cfg.DNSSearch, Options: cfg.DNSOptions},
-		Logger: log,
+		MaxContext: int64(cfg.Builder.MaxContext),
+		DNS:        build.DNS{Servers: cfg.DNS, Search: cfg.DNSSearch, Options: cfg.DNSOptions},
+		Logger:     log,
 	})
 }
 

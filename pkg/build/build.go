@@ -16,6 +16,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -23,6 +24,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/berth-engine/berth/pkg/build/classic"
 	"github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/remotes/docker"
 	"github.com/containerd/errdefs"
@@ -71,7 +73,9 @@ type Config struct {
 	// Frontends are the repositories of images that may turn a Dockerfile into
 	// steps ("# syntax="); "*" is any. The built-in frontend is always there.
 	Frontends []string
-	Logger    *slog.Logger
+	// MaxContext bounds the bytes that a client may send in a session.
+	MaxContext int64
+	Logger     *slog.Logger
 }
 
 // DNS says how names are resolved; the host's way where it says nothing.
@@ -209,8 +213,17 @@ func (b *Builder) Session(ctx context.Context, conn net.Conn, header map[string]
 	if err != nil {
 		return errors.Join(err, conn.Close())
 	}
-	return k.sessions.HandleConn(ctx, conn, header)
+	return k.sessions.HandleConn(ctx, &bounded{conn, classic.Bound(conn, b.cfg.MaxContext)}, header)
 }
+
+// bounded is the connection of a session. Most of what comes by it is contexts, of which
+// BuildKit stores any size.
+type bounded struct {
+	net.Conn
+	r io.Reader
+}
+
+func (b *bounded) Read(p []byte) (int, error) { return b.r.Read(p) }
 
 // Client is a client of the running BuildKit in this process.
 func (b *Builder) Client(ctx context.Context) (*bkclient.Client, error) {

@@ -7,13 +7,17 @@ import (
 	"time"
 )
 
-// Builder is how images are built: the key builder, dockerd's but for Frontends.
+// Builder is how images are built: the key builder, dockerd's but for Frontends and
+// MaxContext.
 type Builder struct {
 	GC           BuilderGC    `json:"gc"`
 	Entitlements Entitlements `json:"entitlements"`
 	// Frontends are the repositories that a frontend ("# syntax=") may be
 	// fetched from and executed; "*" is any, and an empty list none. nil is Docker's own.
 	Frontends []string `json:"frontends"`
+	// MaxContext bounds what a client may send for its builds: of a context, and of all
+	// of them in a session. 0 is defaultMaxContext.
+	MaxContext size `json:"maxContext"`
 }
 
 // BuilderGC says when the build cache is collected.
@@ -50,11 +54,18 @@ type Entitlements struct {
 // dockerFrontends are Docker's own, which many a Dockerfile names.
 var dockerFrontends = []string{"docker.io/docker/dockerfile", "docker.io/docker/dockerfile-upstream"}
 
+// defaultMaxContext is more than anybody builds from: it keeps a client from filling the
+// disk by one request.
+const defaultMaxContext = 64 << 30
+
 func (s *settings) resolveBuilder(c *Config) error {
 	c.Builder = s.builder
 	b := &c.Builder
 	if b.Frontends == nil {
 		b.Frontends = slices.Clone(dockerFrontends)
+	}
+	if b.MaxContext == 0 {
+		b.MaxContext = defaultMaxContext
 	}
 	b.GC.ReservedSpace = max(b.GC.ReservedSpace, b.GC.KeepStorage)
 	for i := range b.GC.Policy {

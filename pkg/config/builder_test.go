@@ -26,9 +26,10 @@ func parseBuilder(t *testing.T, json string) (Builder, error) {
 func TestBuilder(t *testing.T) {
 	yes, no := true, false
 	for json, want := range map[string]Builder{
-		`{}`:                {Frontends: dockerFrontends},
-		`null`:              {Frontends: dockerFrontends},
-		`{"frontends": []}`: {Frontends: []string{}},
+		`{}`:                  {Frontends: dockerFrontends},
+		`null`:                {Frontends: dockerFrontends},
+		`{"frontends": []}`:   {Frontends: []string{}},
+		`{"maxContext":"1k"}`: {Frontends: dockerFrontends, MaxContext: 1024},
 		`{"frontends":["*"],"entitlements":{"network-host":false,"security-insecure":true}}`: {
 			Frontends: []string{"*"}, Entitlements: Entitlements{NetworkHost: &no, SecurityInsecure: &yes}},
 		`{"gc":{"enabled":false,"defaultKeepStorage":"2k","defaultMaxUsedSpace":7}}`: {
@@ -39,6 +40,9 @@ func TestBuilder(t *testing.T) {
 				{All: true, KeepDuration: "3m", Age: 3 * time.Minute},
 			}}},
 	} {
+		if want.MaxContext == 0 {
+			want.MaxContext = defaultMaxContext
+		}
 		got, err := parseBuilder(t, json)
 		if err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("%s: %+v, %v, want %+v", json, got, err, want)

@@ -43,7 +43,7 @@ func TestDefaults(t *testing.T) {
 		Runtimes: map[string]Runtime{}, DefaultRuntime: "runc",
 		ContainerdNamespace: "berth", StorageDriver: "overlayfs", CDISpecDirs: []string{"/etc/cdi", "/var/run/cdi"},
 		Containers: Containers{LogDriver: "json-file", LogOpts: map[string]string{}}, ShutdownTimeout: 15,
-		MaxDownloads: 3, MaxUploads: 5, MaxDownloadAttempts: 5, Builder: Builder{Frontends: dockerFrontends},
+		MaxDownloads: 3, MaxUploads: 5, MaxDownloadAttempts: 5, Builder: Builder{Frontends: dockerFrontends, MaxContext: defaultMaxContext},
 		Traffic:           Traffic{ICC: true, Masquerade: true, Forward: true, UserlandProxy: true},
 		ProxySnapshotters: map[string]string{}, NetworkOptions: map[string]map[string]string{},
 	}

@@ -205,7 +205,7 @@ func (s *settings) accessOptions() []*option {
 		{flag: "http-proxy", key: "proxies.http-proxy", dst: &s.proxies.HTTP, usage: "Proxy for plain HTTP registries (default HTTP_PROXY of the environment)"},
 		{flag: "https-proxy", key: "proxies.https-proxy", dst: &s.proxies.HTTPS, usage: "Proxy for HTTPS registries (default HTTPS_PROXY of the environment)"},
 		{flag: "no-proxy", key: "proxies.no-proxy", dst: &s.proxies.No, usage: "Hosts and networks that are reached without a proxy, separated by commas (default NO_PROXY of the environment)"},
-		{key: "builder", dst: &s.builder, usage: "Builder's cache, entitlements and frontends: see build.md"},
+		{key: "builder", dst: &s.builder, usage: "Builder's cache, entitlements, frontends and largest context: see build.md"},
 		{flag: "tls", key: "tls", dst: &s.tls, usage: "Use TLS on tcp hosts; implied by --tlsverify. An explicit --tls=false allows tcp without any protection"},
 		{flag: "tlsverify", key: "tlsverify", dst: &s.tlsVerify, usage: "Use TLS and demand a certificate of clients"},
 		{flag: "tlscacert", key: "tlscacert", dst: &s.tlsCACert, usage: "CA that clients' certificates are checked against"},

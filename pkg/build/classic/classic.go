@@ -67,18 +67,15 @@ type Send func(jsonstream.Message) error
 // Builds are the builds of these clients.
 type Builds struct {
 	kit     BuildKit
+	most    int64
 	mu      sync.Mutex                    // guards running
 	running map[string]context.CancelFunc // by Request.ID
 }
 
-// New makes one.
-func New(kit BuildKit) *Builds {
-	return &Builds{kit: kit, running: map[string]context.CancelFunc{}}
+// New makes one that takes contexts of at most that many bytes.
+func New(kit BuildKit, most int64) *Builds {
+	return &Builds{kit: kit, most: most, running: map[string]context.CancelFunc{}}
 }
-
-// maxContext bounds, in bytes, what a client may send: disk that one request can
-// fill. Nobody builds from this much.
-const maxContext = 64 << 30
 
 // Build builds. body is an archive of the context, unless the request says where
 // else it comes from. InvalidArgument for a request or Dockerfile that is wrong;
@@ -96,7 +93,7 @@ func (b *Builds) Build(ctx context.Context, r Request, body io.Reader, send Send
 	if err != nil {
 		return err
 	}
-	body = &bounded{r: body, left: maxContext}
+	body = Bound(body, b.most)
 	if r.Version2 {
 		return traced(ctx, client, r, body, send)
 	}
@@ -133,16 +130,19 @@ func (b *Builds) forget(id string) {
 	delete(b.running, id)
 }
 
-// bounded is a reader that fails, instead of ending, when it gives too much.
+// Bound makes a reader of a context that fails, instead of ending, after that many bytes:
+// InvalidArgument.
+func Bound(r io.Reader, most int64) io.Reader { return &bounded{r: r, most: most, left: most} }
+
 type bounded struct {
-	r    io.Reader
-	left int64
+	r          io.Reader
+	most, left int64
 }
 
 func (b *bounded) Read(p []byte) (int, error) {
 	n, err := b.r.Read(p)
 	if b.left -= int64(n); b.left < 0 {
-		return 0, errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("the build context is larger than %d bytes", int64(maxContext)))
+		return 0, errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("the build context is larger than %d bytes", b.most))
 	}
 	return n, err
 }

@@ -10,18 +10,18 @@ import (
 )
 
 func TestContextIsBounded(t *testing.T) {
-	if b, err := io.ReadAll(&bounded{r: strings.NewReader("12345"), left: 5}); err != nil || string(b) != "12345" {
+	if b, err := io.ReadAll(Bound(strings.NewReader("12345"), 5)); err != nil || string(b) != "12345" {
 		t.Errorf("%q, %v", b, err)
 	}
-	_, err := io.ReadAll(&bounded{r: strings.NewReader("123456"), left: 5})
-	if !errdefs.IsInvalidArgument(err) || !strings.Contains(err.Error(), "the build context is larger than") {
+	_, err := io.ReadAll(Bound(strings.NewReader("123456"), 5))
+	if !errdefs.IsInvalidArgument(err) || !strings.Contains(err.Error(), "the build context is larger than 5 bytes") {
 		t.Errorf("one byte more: %v", err)
 	}
 }
 
 // An ID belongs to one build at a time, and ends that one.
 func TestCancelByID(t *testing.T) {
-	b := New(nil)
+	b := New(nil, 1)
 	ended := false
 	if err := b.register("x", func() { ended = true }); err != nil {
 		t.Fatal(err)
