@@ -24,18 +24,24 @@ type slow struct {
 	ranges []string // of requests for large blobs since it was let go
 }
 
-func (s *slow) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+// relay asks a registry what a client asks, and passes the head of its answer on.
+func relay(w http.ResponseWriter, r *http.Request, registry string) *http.Response {
 	out := r.Clone(r.Context())
-	out.URL.Scheme, out.URL.Host, out.RequestURI = "http", s.registry, ""
+	out.URL.Scheme, out.URL.Host, out.RequestURI = "http", registry, ""
 	resp, err := http.DefaultTransport.RoundTrip(out)
 	if err != nil {
 		panic(http.ErrAbortHandler)
 	}
-	defer resp.Body.Close()
 	for k, v := range resp.Header {
 		w.Header()[k] = v
 	}
 	w.WriteHeader(resp.StatusCode)
+	return resp
+}
+
+func (s *slow) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	resp := relay(w, r, s.registry)
+	defer resp.Body.Close()
 	const large = 1 << 20
 	hold := false
 	if r.Method == http.MethodGet && strings.Contains(r.URL.Path, "/blobs/") && resp.ContentLength > large {

@@ -36,17 +36,8 @@ func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		<-r.Context().Done()
 		panic(http.ErrAbortHandler)
 	}
-	out := r.Clone(r.Context())
-	out.URL.Scheme, out.URL.Host, out.RequestURI = "http", g.registry, ""
-	resp, err := http.DefaultTransport.RoundTrip(out)
-	if err != nil {
-		panic(http.ErrAbortHandler)
-	}
+	resp := relay(w, r, g.registry)
 	defer resp.Body.Close()
-	for k, v := range resp.Header {
-		w.Header()[k] = v
-	}
-	w.WriteHeader(resp.StatusCode)
 	_, _ = io.Copy(w, resp.Body)
 	if upload && resp.StatusCode == http.StatusCreated {
 		g.mu.Lock()

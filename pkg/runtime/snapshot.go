@@ -7,9 +7,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
+	"github.com/berth-engine/berth/pkg/runtime/rootfs"
 	"github.com/berth-engine/berth/pkg/trace"
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/containerd/v2/core/snapshots"
@@ -77,20 +77,11 @@ func markDocker(mounts []mount.Mount) error {
 
 // upperDir is the folder that takes a writable mount's changes.
 func upperDir(mounts []mount.Mount) (string, bool) {
-	if len(mounts) != 1 {
-		return "", false
+	if len(mounts) == 1 && mounts[0].Type == "bind" {
+		return mounts[0].Source, filepath.IsAbs(mounts[0].Source)
 	}
-	switch m := mounts[0]; m.Type {
-	case "bind":
-		return m.Source, filepath.IsAbs(m.Source)
-	case "overlay":
-		for _, o := range m.Options {
-			if dir, ok := strings.CutPrefix(o, "upperdir="); ok {
-				return dir, true
-			}
-		}
-	}
-	return "", false
+	upper, _, ok := rootfs.Overlay(mounts)
+	return upper, ok
 }
 
 // RemoveRootfs removes the snapshot and the views of container id. Absent is no

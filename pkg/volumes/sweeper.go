@@ -8,8 +8,9 @@ import (
 	"github.com/berth-engine/berth/pkg/files"
 )
 
-// sweeper deletes folders of the store that are no volumes any more behind the answer: a volume of a million files takes minutes. What it has not
-// deleted when berthd ends is found by the next one, by its name.
+// sweeper deletes folders of the store that are no volumes any more, behind the answer: a
+// volume of a million files takes minutes. What it has not deleted when berthd ends is
+// found by the next one, by its name.
 type sweeper struct {
 	ctx    context.Context
 	cancel context.CancelFunc

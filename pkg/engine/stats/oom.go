@@ -20,8 +20,7 @@ func (s *Stats) OOMKilled(v *unit.View) bool {
 	return n > 0
 }
 
-// oomKills counts the processes: memory.oom_control of cgroup v1 and
-// memory.events of v2
+// oomKills counts the processes: memory.oom_control of cgroup v1 and memory.events of v2
 // (Documentation/admin-guide).
 func (r *reader) oomKills(v *unit.View) (uint64, error) {
 	file := filepath.Join(r.cgroup, "memory", spec.CgroupsPath(v.Record.HostConfig, "", v.Record.ID), "memory.oom_control")

@@ -5,9 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 	"time"
 
+	"github.com/berth-engine/berth/pkg/runtime/rootfs"
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/containerd/v2/pkg/archive"
@@ -83,7 +83,7 @@ func (p *Passing) Abort(ctx context.Context) error {
 // Whiteouts are written as overlay has them; in a user namespace devices cannot be made,
 // and overlay makes them itself.
 func apply(ctx context.Context, mounts []mount.Mount, r io.Reader) error {
-	if upper, lower, ok := overlay(mounts); ok && !userns.RunningInUserNS() {
+	if upper, lower, ok := rootfs.Overlay(mounts); ok && !userns.RunningInUserNS() {
 		_, err := archive.Apply(ctx, upper, r, archive.WithConvertWhiteout(archive.OverlayConvertWhiteout), archive.WithParents(lower))
 		return err
 	}
@@ -91,20 +91,4 @@ func apply(ctx context.Context, mounts []mount.Mount, r io.Reader) error {
 		_, err := archive.Apply(ctx, root, r)
 		return err
 	})
-}
-
-// overlay gives the folders of an overlay mount.
-func overlay(mounts []mount.Mount) (upper string, lower []string, ok bool) {
-	if len(mounts) != 1 || mounts[0].Type != "overlay" {
-		return "", nil, false
-	}
-	for _, o := range mounts[0].Options {
-		if dir, is := strings.CutPrefix(o, "upperdir="); is {
-			upper = dir
-		}
-		if dirs, is := strings.CutPrefix(o, "lowerdir="); is {
-			lower = strings.Split(dirs, ":")
-		}
-	}
-	return upper, lower, upper != ""
 }

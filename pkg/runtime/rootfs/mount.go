@@ -110,17 +110,14 @@ func tree(dirfd int, path, name string, flags uint, attr uint64) (int, error) {
 // Layers opens what a writable overlay snapshot stands on (nil: nothing) and the
 // folder that takes its changes; ok is false for other snapshots.
 func Layers(mounts []mount.Mount) (lower, upper *Root, ok bool, err error) {
-	if len(mounts) != 1 || mounts[0].Type != "overlay" {
+	top, below, ok := Overlay(mounts)
+	if !ok {
 		return nil, nil, false, nil
 	}
-	o := parseOverlay(mounts[0].Options)
-	if o.upper == "" {
-		return nil, nil, false, nil
-	}
-	if upper, err = clone(o.upper, readonly); err != nil {
+	if upper, err = clone(top, readonly); err != nil {
 		return nil, nil, false, err
 	}
-	if lower, err = openOverlay(overlay{lower: o.lower}, false); err != nil {
+	if lower, err = openOverlay(overlay{lower: below}, false); err != nil {
 		return nil, nil, false, errors.Join(err, upper.Close())
 	}
 	return lower, upper, true, nil
@@ -131,6 +128,16 @@ type overlay struct {
 	lower       []string // the topmost first
 	upper, work string   // "" of one without a writable layer
 	options     []string // the others
+}
+
+// Overlay gives the folders of an overlay with a writable layer, the topmost of lower
+// first; false of other mounts.
+func Overlay(mounts []mount.Mount) (upper string, lower []string, ok bool) {
+	if len(mounts) != 1 || mounts[0].Type != "overlay" {
+		return "", nil, false
+	}
+	o := parseOverlay(mounts[0].Options)
+	return o.upper, o.lower, o.upper != ""
 }
 
 func parseOverlay(options []string) (o overlay) {

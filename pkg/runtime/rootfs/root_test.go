@@ -71,7 +71,7 @@ func TestOverlay(t *testing.T) {
 				unix.Close(fd)
 				t.Errorf("open for writing: %v", err)
 			}
-			table, err := os.ReadFile("/proc/self/mountinfo")
+			table, err := os.ReadFile("/proc/thread-self/mountinfo")
 			if err != nil || strings.Contains(string(table), filepath.Dir(dirs[0])) {
 				t.Errorf("the mount shows (%v)", err)
 			}
