@@ -32,7 +32,7 @@ LINT := $(BIN)/tools/golangci-lint
 help: ## show this list
 	@echo "Berth: a container engine that speaks Docker and is made of containerd."
 	@echo
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo "New here? make demo shows the engine at work; make test runs all that is tested."
 
@@ -131,9 +131,16 @@ $(BIN)/debian.tar: hack/debian
 	@mkdir -p $(@D)
 	@hack/debian $@
 
+INTEGRATION_NEEDS := dist $(BIN)/sampleimage $(BIN)/berthd-faults $(BIN)/tools/criu/criu $(BIN)/debian.tar $(CLIENTS)
+INTEGRATION := -count=1 -timeout 55m ./integration/...
 .PHONY: integration
-integration: dist $(BIN)/sampleimage $(BIN)/berthd-faults $(BIN)/tools/criu/criu $(BIN)/debian.tar $(CLIENTS) ## through the real socket, with real clients and containers (root)
-	$(GO) test -count=1 -timeout 55m ./integration/...
+integration: $(INTEGRATION_NEEDS) ## through the real socket, with real clients and containers (root)
+	$(GO) test $(INTEGRATION)
+
+.PHONY: compatibility
+compatibility: $(INTEGRATION_NEEDS) ## the same, its figures into docs/compatibility.md (root)
+	$(GO) build -o $(BIN)/compatibility ./hack/compatibility
+	$(GO) test -json $(INTEGRATION) | $(BIN)/compatibility -write docs/compatibility.md -commit $(shell git describe --always --dirty --abbrev=12 --exclude='*')
 
 .PHONY: lint
 lint: need-go $(LINT) ## golangci-lint; .golangci.yml says why each rule is there

@@ -56,18 +56,6 @@ func TestEnginesTakeTurns(t *testing.T) {
 	}
 }
 
-func TestReplaceBetween(t *testing.T) {
-	got, err := replaceBetween("a\n"+beginMark+"\nold\n"+endMark+"\nb\n", "new\n")
-	if want := "a\n" + beginMark + "\nnew\n" + endMark + "\nb\n"; err != nil || got != want {
-		t.Errorf("got %q, %v", got, err)
-	}
-	for _, doc := range []string{"", beginMark, endMark + beginMark} {
-		if _, err := replaceBetween(doc, "x"); err == nil {
-			t.Errorf("%q has no place for a table, but none is missed", doc)
-		}
-	}
-}
-
 func TestMembers(t *testing.T) {
 	all := []process{{1, 0, "init"}, {10, 1, "dockerd"}, {11, 10, "containerd"}, {12, 11, "proxy"},
 		{20, 1, "shim\x00-id\x00abc"}, {21, 20, "sleep"}, {30, 1, "shim\x00-id\x00other"}}

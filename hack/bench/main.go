@@ -18,8 +18,9 @@ import (
 	"os/signal"
 	"path/filepath"
 	"regexp"
-	"strings"
 	"syscall"
+
+	"github.com/berth-engine/berth/hack/figures"
 )
 
 type options struct {
@@ -102,12 +103,12 @@ func run(ctx context.Context, args []string) (err error) {
 	}
 	r := &report{engines: engines}
 	failed := measure(ctx, o, cases(o, dir), r)
-	table := r.markdown(machine())
+	table := r.markdown(figures.Machine())
 	if len(r.figures) > 0 { // what there is of them, if it was interrupted
 		fmt.Print(table)
 	}
 	if failed == nil && o.write != "" {
-		return writeInto(o.write, table)
+		return figures.Put(o.write, "bench", table)
 	}
 	return failed
 }
@@ -124,35 +125,4 @@ func measure(ctx context.Context, o options, all []benchCase, r *report) error {
 		}
 	}
 	return nil
-}
-
-// Marks in the document that the table stands between.
-const (
-	beginMark = "<!-- bench: begin -->"
-	endMark   = "<!-- bench: end -->"
-)
-
-// writeInto replaces what is between the marks of a document.
-func writeInto(name, table string) error {
-	b, err := os.ReadFile(name)
-	if err != nil {
-		return err
-	}
-	changed, err := replaceBetween(string(b), table)
-	if err != nil {
-		return fmt.Errorf("%s: %w", name, err)
-	}
-	return os.WriteFile(name, []byte(changed), 0o644)
-}
-
-func replaceBetween(doc, table string) (string, error) {
-	before, rest, ok := strings.Cut(doc, beginMark)
-	if !ok {
-		return "", fmt.Errorf("no %q in it", beginMark)
-	}
-	_, after, ok := strings.Cut(rest, endMark)
-	if !ok {
-		return "", fmt.Errorf("no %q after %q in it", endMark, beginMark)
-	}
-	return before + beginMark + "\n" + table + endMark + after, nil
 }

@@ -1,15 +1,9 @@
 package main
 
 import (
-	"bytes"
 	"fmt"
-	"os"
-	"runtime"
 	"slices"
 	"strings"
-	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // report collects samples by figure and engine.
@@ -88,30 +82,4 @@ func ratio(a, b float64) string {
 		return "–"
 	}
 	return fmt.Sprintf("%.2f", a/b)
-}
-
-// machine says where and when the figures were taken.
-func machine() string {
-	var u unix.Utsname
-	kernel := "unknown"
-	if unix.Uname(&u) == nil {
-		kernel = unix.ByteSliceToString(u.Release[:])
-	}
-	memory := "unknown memory"
-	var info unix.Sysinfo_t
-	if unix.Sysinfo(&info) == nil {
-		memory = fmt.Sprintf("%.0f GiB", float64(info.Totalram)*float64(info.Unit)/(1<<30))
-	}
-	cpuinfo, _ := os.ReadFile("/proc/cpuinfo")
-	return fmt.Sprintf("%s; %s, %d cores, %s; Linux %s", time.Now().UTC().Format("2006-01-02"), cpu(cpuinfo), runtime.NumCPU(), memory, kernel)
-}
-
-// cpu finds the processor's name in /proc/cpuinfo.
-func cpu(cpuinfo []byte) string {
-	for line := range bytes.Lines(cpuinfo) {
-		if key, value, ok := strings.Cut(string(line), ":"); ok && strings.TrimSpace(key) == "model name" {
-			return strings.TrimSpace(value)
-		}
-	}
-	return runtime.GOARCH
 }
