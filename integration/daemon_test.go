@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/berth-engine/berth/integration/harness"
@@ -117,6 +118,98 @@ func TestRuntimes(t *testing.T) {
 		t.Errorf("a runtime that is not there: code %d: %s", code, out)
 	}
 	d.Berth("run", "--rm", "--runtime", "unknown", image, "true").Fails(t, 125, "unknown or invalid runtime name: unknown")
+	awaitClean(t, d)
+}
+
+// TestRuntimeGone removes the OCI runtime's program, and then the containers that it runs:
+// nothing of them stays behind.
+func TestRuntimeGone(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	gone := filepath.Join(dir, "gone")
+	install := func() {
+		t.Helper()
+		if err := os.WriteFile(gone, []byte("#!/bin/sh\nexec "+harness.Bin()+"/runc \"$@\"\n"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	install()
+	d := start(t, harness.Options{Flags: []string{"--add-runtime", "gone=" + gone}})
+	run := func(name string, args ...string) {
+		t.Helper()
+		install()
+		args = append([]string{"run", "-d", "--name", name, "--runtime", "gone"}, args...)
+		d.Berth(append(args, image, "sh", "-c", "echo begun; sleep 100000 & trap 'exit 7' TERM; wait")...).OK(t)
+		await(t, "begun", func() bool { return d.Berth("logs", name).OK(t) == "begun" })
+		if err := os.Remove(gone); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var groups []string
+	remove := func(name string) {
+		t.Helper()
+		id := d.Berth("inspect", "-f", "{{.Id}}", name).OK(t)
+		found, err := filepath.Glob("/sys/fs/cgroup/*/*/" + id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		groups = append(groups, found...)
+		d.Berth("rm", "-f", name).OK(t)
+	}
+	for _, c := range []struct {
+		name string
+		args []string
+		end  func()
+	}{
+		{"running", []string{"-p", "127.0.0.1::80"}, func() {}},
+		{"hostpid", []string{"--pid", "host"}, func() {}},
+		{"privileged", []string{"--privileged", "--network", "none"}, func() {}},
+		{"tty", []string{"-t"}, func() {}},
+		{"init", []string{"--init"}, func() {}},
+		{"stopped", nil, func() {
+			d.Berth("stop", "stopped").OK(t)
+			if got := d.Berth("inspect", "-f", "{{.State.Status}} {{.State.ExitCode}}", "stopped").OK(t); got != "exited 7" {
+				t.Errorf("stopped: %s", got)
+			}
+		}},
+		{"killed", nil, func() { d.Berth("kill", "killed").OK(t) }},
+		{"daemon", nil, func() {
+			d.Kill()
+			install() // which berthd asks for
+			d.Run()
+			if err := os.Remove(gone); err != nil {
+				t.Fatal(err)
+			}
+		}},
+		{"shim", nil, func() {
+			pid := shimOf(t, d, "shim")
+			if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+				t.Fatal(err)
+			}
+			d.Berth("wait", "shim").OK(t)
+		}},
+	} {
+		run(c.name, c.args...)
+		c.end()
+		remove(c.name)
+	}
+	run("paused")
+	install()
+	d.Berth("pause", "paused").OK(t)
+	if err := os.Remove(gone); err != nil {
+		t.Fatal(err)
+	}
+	remove("paused")
+	awaitClean(t, d)
+	for _, group := range groups { // no process, then, either
+		if _, err := os.Stat(group); err == nil {
+			t.Errorf("left: %s", group)
+		}
+	}
+	install()
+	if got := d.Berth("run", "--rm", "--runtime", "gone", image, "echo", "again").OK(t); got != "again" {
+		t.Errorf("the runtime is back, and run gave %q", got)
+	}
 	awaitClean(t, d)
 }
 

@@ -53,7 +53,7 @@ func main() {
 			if err != nil {
 				return nil, err
 			}
-			service = shim.New(up, retire)
+			service = shim.New(up, retire, sd.(shutdown.Service).Shutdown)
 			return service, nil
 		},
 	})

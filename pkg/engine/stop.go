@@ -264,7 +264,8 @@ func (s *stopper) signal(ctx context.Context, u *unit.Unit, sig syscall.Signal) 
 	}
 	// A frozen process receives nothing until it is thawed.
 	if status := u.Status(); status.State == container.Paused && status.ByHand {
-		if err := s.tasks.ResumeTask(ctx, u.ID); ignoreNotFound(err) != nil {
+		// An OCI runtime that is gone does not thaw: SIGKILL has done that then.
+		if err := s.tasks.ResumeTask(ctx, u.ID); ignoreNotFound(err) != nil && sig != syscall.SIGKILL {
 			return err
 		}
 		u.Set(u.Status().Resumed())

@@ -9,15 +9,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
-	"strings"
 	"time"
 
 	runcoptions "github.com/containerd/containerd/api/types/runc/options"
 	"github.com/containerd/containerd/v2/core/containers"
 	"github.com/containerd/typeurl/v2"
-	"github.com/moby/sys/mountinfo"
-	"golang.org/x/sys/unix"
+
+	"github.com/berth-engine/berth/pkg/cgroups"
 )
 
 // tidy ends what a daemon that was killed in the middle of a create left, and
@@ -41,7 +39,7 @@ func (r *Runtime) tidy(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	hierarchies, err := cgroupMounts()
+	hierarchies, err := cgroups.Hierarchies()
 	if err != nil {
 		return err
 	}
@@ -49,7 +47,7 @@ func (r *Runtime) tidy(ctx context.Context) error {
 		if live[c.ID] {
 			continue
 		}
-		if err := errors.Join(deleteRemains(ctx, r.config, c), removeCgroups(ctx, c, hierarchies)); err != nil {
+		if err := removeRemains(ctx, r.config, c, hierarchies); err != nil {
 			// The container can still be started or removed.
 			slog.Warn("remains of a container could not be removed", "container", c.ID, "error", err)
 		}
@@ -57,9 +55,21 @@ func (r *Runtime) tidy(ctx context.Context) error {
 	return nil
 }
 
-// deleteRemains has the OCI runtime delete a container that it still knows.
-func deleteRemains(ctx context.Context, config Config, c containers.Container) error {
+// removeRemains does without the OCI runtime when that fails, or is gone.
+func removeRemains(ctx context.Context, config Config, c containers.Container, hierarchies []string) error {
 	root := filepath.Join(ociRoot(config), config.Namespace)
+	err := deleteRemains(ctx, config, c, root)
+	if cerr := removeCgroups(ctx, c, hierarchies); cerr != nil {
+		return errors.Join(err, cerr)
+	}
+	if err != nil {
+		slog.Warn("an OCI runtime does not delete its container, whose processes were killed", "container", c.ID, "error", err)
+	}
+	return os.RemoveAll(filepath.Join(root, c.ID))
+}
+
+// deleteRemains has the OCI runtime delete a container that it still knows.
+func deleteRemains(ctx context.Context, config Config, c containers.Container, root string) error {
 	if _, err := os.Lstat(filepath.Join(root, c.ID)); err != nil {
 		return ignore(err, os.IsNotExist)
 	}
@@ -77,22 +87,9 @@ func deleteRemains(ctx context.Context, config Config, c containers.Container) e
 	return nil
 }
 
-// cgroupMounts returns where cgroup hierarchies are mounted.
-func cgroupMounts() ([]string, error) {
-	mounts, err := mountinfo.GetMounts(mountinfo.FSTypeFilter("cgroup", "cgroup2"))
-	if err != nil {
-		return nil, err
-	}
-	dirs := make([]string, len(mounts))
-	for i, m := range mounts {
-		dirs[i] = m.Mountpoint
-	}
-	return dirs, nil
-}
-
 // removeCgroups kills what is in the cgroups of a container without a task, and
 // removes them.
-func removeCgroups(ctx context.Context, c containers.Container, hierarchies []string) (err error) {
+func removeCgroups(ctx context.Context, c containers.Container, hierarchies []string) error {
 	if c.Spec == nil {
 		return nil
 	}
@@ -104,39 +101,5 @@ func removeCgroups(ctx context.Context, c containers.Container, hierarchies []st
 	if err := json.Unmarshal(c.Spec.GetValue(), &spec); err != nil {
 		return err
 	}
-	path := filepath.Clean("/" + spec.Linux.CgroupsPath)
-	if path == "/" || strings.Contains(path, ":") { // a systemd unit, which systemd removes
-		return nil
-	}
-	for _, dir := range hierarchies {
-		err = errors.Join(err, removeCgroup(ctx, filepath.Join(dir, path)))
-	}
-	return err
-}
-
-// removeCgroup waits for the processes that it kills: they leave a cgroup some
-// time after their end, and nothing tells.
-func removeCgroup(ctx context.Context, dir string) error {
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
-	defer cancel()
-	for {
-		err := os.Remove(dir)
-		if !errors.Is(err, unix.EBUSY) {
-			return ignore(err, os.IsNotExist)
-		}
-		procs, perr := os.ReadFile(filepath.Join(dir, "cgroup.procs"))
-		if perr != nil {
-			return ignore(perr, os.IsNotExist)
-		}
-		for _, line := range strings.Fields(string(procs)) {
-			if pid, perr := strconv.Atoi(line); perr == nil && pid > 0 {
-				_ = unix.Kill(pid, unix.SIGKILL)
-			}
-		}
-		select {
-		case <-time.After(5 * time.Millisecond):
-		case <-ctx.Done():
-			return err
-		}
-	}
+	return cgroups.Remove(ctx, hierarchies, spec.Linux.CgroupsPath)
 }

@@ -55,5 +55,9 @@ func (m Manager) Stop(ctx context.Context, id string) (upstream.StopStatus, erro
 			return upstream.StopStatus{Pid: exit.Pid, ExitStatus: exit.Status, ExitedAt: exit.Timestamp}, nil
 		}
 	}
-	return m.Shim.Stop(ctx, id)
+	status, err := m.Shim.Stop(ctx, id)
+	if err := removeRemains(ctx, bundle, id); err != nil {
+		slog.Warn("remains of a container are left behind", "container", id, "error", err)
+	}
+	return status, err
 }

@@ -36,20 +36,22 @@ const patience = 10 * time.Second
 // Service is upstream's task service with streams of ours.
 type Service struct {
 	taskapi.TTRPCTaskService // upstream's
-	retire                   func()
+	retire, end              func()
 	flushes                  *flushes
 
 	mu         sync.Mutex            // guards the following
 	tasks      map[string]struct{}   // every task created and not deleted, whatever its streams
 	containers map[string]*container // those with streams of ours
+	orphaned   bool                  // upstream keeps a task that is deleted, and would not end
 }
 
 // New wraps upstream's service. retire is called when the last task is deleted and
-// the shim is told to end, before that is answered.
-func New(upstream taskapi.TTRPCTaskService, retire func()) *Service {
+// the shim is told to end, before that is answered; end has the shim end.
+func New(upstream taskapi.TTRPCTaskService, retire, end func()) *Service {
 	return &Service{
 		TTRPCTaskService: upstream,
 		retire:           retire,
+		end:              end,
 		flushes:          newFlushes(),
 		tasks:            map[string]struct{}{},
 		containers:       map[string]*container{},
@@ -277,6 +279,9 @@ func (s *Service) Delete(ctx context.Context, r *taskapi.DeleteRequest) (*taskap
 		defer t.Stop()
 	}
 	resp, err := s.TTRPCTaskService.Delete(ctx, r)
+	if r.ExecID == "" && refused(err) {
+		resp, err = s.deleteSelf(ctx, r.ID, err)
+	}
 	if err == nil && r.ExecID == "" {
 		if c := s.drop(r.ID); c != nil {
 			c.close(drainBound)
@@ -305,10 +310,13 @@ func (s *Service) Pids(ctx context.Context, r *taskapi.PidsRequest) (*taskapi.Pi
 // Shutdown ends the shim when it has no task left.
 func (s *Service) Shutdown(ctx context.Context, r *taskapi.ShutdownRequest) (*emptypb.Empty, error) {
 	s.mu.Lock()
-	last := len(s.tasks) == 0
+	last, orphaned := len(s.tasks) == 0, s.orphaned
 	s.mu.Unlock()
 	if last {
 		s.retire()
+	}
+	if last && orphaned {
+		s.end()
 	}
 	return s.TTRPCTaskService.Shutdown(ctx, r)
 }

@@ -23,7 +23,13 @@ func (s *Service) Kill(ctx context.Context, r *taskapi.KillRequest) (*emptypb.Em
 	if c := s.container(r.ID); c != nil && r.ExecID == "" && unix.Signal(r.Signal) != unix.SIGKILL {
 		c.awaitUp(ctx)
 	}
-	return s.TTRPCTaskService.Kill(ctx, r)
+	resp, err := s.TTRPCTaskService.Kill(ctx, r)
+	if r.ExecID == "" && refused(err) {
+		if err = s.signalSelf(ctx, r, err); err == nil {
+			resp = &emptypb.Empty{}
+		}
+	}
+	return resp, err
 }
 
 // awaitUp returns when the process can have signals, or has had its time. Nothing tells

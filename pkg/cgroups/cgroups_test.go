@@ -1,0 +1,87 @@
+package cgroups
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"testing"
+)
+
+// running starts a process in a cgroup.
+func running(t *testing.T, dir string) *exec.Cmd {
+	t.Helper()
+	cmd := exec.Command("sleep", "1000")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	if err := os.WriteFile(filepath.Join(dir, "cgroup.procs"), []byte(strconv.Itoa(cmd.Process.Pid)), 0); err != nil {
+		t.Fatal(err)
+	}
+	return cmd
+}
+
+// TestRemove has processes in a cgroup, in one below it, and in one that is frozen.
+func TestRemove(t *testing.T) {
+	all, err := Hierarchies()
+	if err != nil || len(all) == 0 {
+		t.Fatal(all, err)
+	}
+	name := fmt.Sprintf("berth-cgroups-test-%d", os.Getpid())
+	var killed []*exec.Cmd
+	found := false
+	for _, h := range all {
+		dir, below := filepath.Join(h, name), filepath.Join(h, name, "below")
+		file, frozen := "freezer.state", "FROZEN"
+		if filepath.Base(h) != "freezer" {
+			file, frozen = "cgroup.freeze", "1"
+		}
+		if err := os.MkdirAll(below, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := os.Stat(filepath.Join(below, file)); err != nil {
+			continue
+		}
+		found = true
+		killed = append(killed, running(t, dir), running(t, below))
+		if err := os.WriteFile(filepath.Join(below, file), []byte(frozen), 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !found {
+		t.Fatal("no hierarchy freezes")
+	}
+	for _, other := range []string{"", "/", "..", "system.slice:berth:" + name} {
+		Kill(all, other)
+		if err := Remove(t.Context(), all, other); err != nil {
+			t.Errorf("%q: %v", other, err)
+		}
+	}
+	for _, cmd := range killed {
+		if err := cmd.Process.Signal(syscall.Signal(0)); err != nil {
+			t.Fatalf("a process is gone: %v", err)
+		}
+	}
+	if err := Remove(t.Context(), all, "/"+name); err != nil {
+		t.Fatal(err)
+	}
+	for _, cmd := range killed {
+		var e *exec.ExitError
+		if err := cmd.Wait(); !errors.As(err, &e) || e.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
+			t.Errorf("a process ended by %v", err)
+		}
+	}
+	for _, h := range all {
+		if _, err := os.Stat(filepath.Join(h, name)); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s: %v", h, err)
+		}
+	}
+	if err := Remove(t.Context(), all, name); err != nil {
+		t.Errorf("a second time: %v", err)
+	}
+}
