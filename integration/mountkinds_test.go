@@ -3,9 +3,11 @@ package integration
 import (
 	"archive/tar"
 	"bytes"
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -126,6 +128,37 @@ func (s script) recursiveBinds() {
 	}
 	s.is("", "run", "--rm", "-v", dir+":/x:ro", image, "sh", "-c", "touch /x/in/f 2>/dev/null && echo in; touch /x/f 2>/dev/null && echo top; true")
 	s.do("create", "--mount", "type=bind,source="+dir+",target=/x,bind-recursive=readonly", image).Fails(s.t, 125, "option 'bind-recursive=readonly' requires 'readonly'")
+	s.oldReadOnly(dir)
+}
+
+// oldReadOnly: before API 1.44 a read-only bind left what is mounted below its source
+// writable, and so does one that is taken over from it.
+func (s script) oldReadOnly(dir string) {
+	s.t.Helper()
+	old := func(args ...string) string {
+		s.t.Helper()
+		ctx, cancel := context.WithTimeout(context.Background(), harness.Patience)
+		defer cancel()
+		cmd := s.d.Command(ctx, s.client, args...)
+		cmd.Env = append(cmd.Env, "DOCKER_API_VERSION=1.43")
+		return s.d.Done(cmd).OK(s.t)
+	}
+	const look = "touch /x/in/f 2>/dev/null && echo in; touch /x/f 2>/dev/null && echo top; true"
+	bind, mount := []string{"-v", dir + ":/x:ro"}, []string{"--mount", "type=bind,source=" + dir + ",target=/x,readonly"}
+	for _, flags := range [][]string{bind, mount} {
+		if got := old(slices.Concat([]string{"run", "--name", "old"}, flags, []string{image, "sh", "-c", look})...); got != "in" {
+			s.t.Errorf("%v of an old client: %q can be written", flags, got)
+		}
+		s.is("false", "inspect", "-f", "{{(index .Mounts 0).RW}}", "old")
+		s.is("", "inspect", "-f", "{{range .HostConfig.Mounts}}{{with .BindOptions}}{{.}}{{end}}{{end}}", "old")
+		s.is("in", "run", "--rm", "--volumes-from", "old", image, "sh", "-c", look)
+		s.ok("rm", "old")
+	}
+	s.ok("create", "--name", "new", "-v", dir+":/x:ro", image)
+	if got := old("run", "--rm", "--volumes-from", "new", image, "sh", "-c", look); got != "" {
+		s.t.Errorf("what an old client takes over of a new one's: %q can be written", got)
+	}
+	s.ok("rm", "new")
 }
 
 // bindModes are those of -v, all at once; labels of SELinux do nothing without it.

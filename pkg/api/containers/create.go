@@ -29,6 +29,8 @@ func (h handlers) create(w http.ResponseWriter, r *api.Request) error {
 		Config:           body.Config,
 		HostConfig:       body.HostConfig,
 		NetworkingConfig: body.NetworkingConfig,
+		// Only the mount itself was made read-only then, what was mounted below it not.
+		ReadOnlyNonRecursive: r.Version < api.V1(44),
 	})
 	if err != nil {
 		return err

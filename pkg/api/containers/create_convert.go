@@ -109,12 +109,8 @@ func convertMount(m *mount.Mount, v api.Version) error {
 			return api.Invalid("BindOptions.ReadOnlyForceRecursive needs API v1.44 or newer")
 		}
 	}
-	if v < api.V1(44) && m.Type == mount.TypeBind && m.ReadOnly {
-		// Only the mount itself was made read-only, what was mounted below it not.
-		if m.BindOptions == nil {
-			m.BindOptions = &mount.BindOptions{}
-		}
-		m.BindOptions.ReadOnlyNonRecursive = true
+	if v < api.V1(44) && m.Type == mount.TypeBind && m.ReadOnly && m.BindOptions != nil {
+		m.BindOptions.ReadOnlyNonRecursive = true // it is so without them, too, but Docker shows it here alone
 	}
 	if v < api.V1(45) && m.VolumeOptions != nil && m.VolumeOptions.Subpath != "" {
 		return api.Invalid("VolumeOptions.Subpath needs API v1.45 or newer")

@@ -91,7 +91,7 @@ func (b *Bundler) Spec(ctx context.Context, r *container.Record, sandbox contain
 	view := b.Rootfs(ctx, r.ID)
 	defer view.Close()
 	in := b.input(r, view)
-	in.NetNS, in.Mounts, in.Shm = sandbox.Key, mounts, shm
+	in.NetNS, in.Mounts, in.Shm = sandbox.Key, r.Loosen(mounts), shm
 	if b.LinkEnv {
 		in.LinkEnv = linked.Env
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/moby/moby/api/types/network"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
 // Record is what was asked for. It changes only by a request (rename, update);
@@ -37,6 +38,48 @@ type Record struct {
 	Shared    []mount.Mount       `json:",omitempty"` // taken over from other containers
 	Images    []MountedImage      `json:",omitempty"` // that are mounted, in the order of Mounts
 	Links     []Link              `json:",omitempty"` // on the default bridge
+	// ReadOnlyNonRecursive: what is mounted below the container's own read-only binds
+	// stays writable, as clients before API 1.44 expect.
+	ReadOnlyNonRecursive bool `json:",omitempty"`
+}
+
+// Loosen gives the container's mounts as its ReadOnlyNonRecursive wants them. Those
+// that were taken over are as in the container that they are of.
+func (r *Record) Loosen(mounts []specs.Mount) []specs.Mount {
+	if !r.ReadOnlyNonRecursive {
+		return mounts
+	}
+	out := slices.Clone(mounts)
+	for i, m := range out {
+		if !r.inherits(m.Destination) {
+			out[i].Options = slices.DeleteFunc(slices.Clone(m.Options), func(o string) bool { return o == "rro" })
+		}
+	}
+	return out
+}
+
+// LoosenShared does so for what another container takes over of this one.
+func (r *Record) LoosenShared(mounts []mount.Mount) []mount.Mount {
+	if !r.ReadOnlyNonRecursive {
+		return mounts
+	}
+	out := slices.Clone(mounts)
+	for i, m := range out {
+		if m.Type != mount.TypeBind || !m.ReadOnly || r.inherits(m.Target) {
+			continue
+		}
+		var o mount.BindOptions
+		if m.BindOptions != nil {
+			o = *m.BindOptions
+		}
+		o.ReadOnlyNonRecursive = true
+		out[i].BindOptions = &o
+	}
+	return out
+}
+
+func (r *Record) inherits(dest string) bool {
+	return slices.ContainsFunc(r.Shared, func(m mount.Mount) bool { return m.Target == dest })
 }
 
 // MountedImage is an image that is mounted, whatever its name means by now.

@@ -100,7 +100,7 @@ func (c *Contents) view(ctx context.Context, u *unit.Unit, f func(*files.Tree) e
 			return err
 		}
 		defer func() { err = errors.Join(err, giveBack()) }()
-		root, err := c.Roots.OpenView(ctx, r.ID, append(c.own(r), convert(mounts)...))
+		root, err := c.Roots.OpenView(ctx, r.ID, append(c.own(r), convert(r.Loosen(mounts))...))
 		if err != nil {
 			return err
 		}

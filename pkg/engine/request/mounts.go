@@ -70,7 +70,7 @@ func (p *Plan) inherit(r *container.Record) (map[string]container.MountedImage, 
 			return nil, fmt.Errorf("mounts of container %s: %w", name, err)
 		}
 		n := 0
-		for _, m := range shared {
+		for _, m := range from.LoosenShared(shared) {
 			if m.Type == mount.TypeImage && n < len(from.Images) {
 				images[m.Target] = from.Images[n]
 				n++

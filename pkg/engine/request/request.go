@@ -35,6 +35,8 @@ type Create struct {
 	Config           *ctypes.Config
 	HostConfig       *ctypes.HostConfig
 	NetworkingConfig *network.NetworkingConfig
+	// ReadOnlyNonRecursive leaves what is mounted below read-only binds writable.
+	ReadOnlyNonRecursive bool
 }
 
 // Plan is what the record of a container depends on besides the request. Every
@@ -114,7 +116,7 @@ func (p *Plan) Record(ctx context.Context, q Create) (*container.Record, []strin
 		ID: container.NewID(), Name: strings.TrimPrefix(q.Name, "/"), Created: time.Now().UTC(),
 		Image: img.ID, Manifest: &img.Manifest, Chain: img.Chain, Driver: p.Snapshotter,
 		Platform: platforms.Normalize(ocispec.Platform{OS: img.Config.OS, Architecture: img.Config.Architecture, Variant: img.Config.Variant}),
-		Config:   q.Config, HostConfig: hc,
+		Config:   q.Config, HostConfig: hc, ReadOnlyNonRecursive: q.ReadOnlyNonRecursive,
 	}
 	if r.Path, r.Args, err = command(q.Config); err != nil {
 		return nil, nil, err
