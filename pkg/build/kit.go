@@ -5,6 +5,7 @@ import (
 	"errors"
 	"path/filepath"
 
+	"github.com/berth-engine/berth/pkg/build/traces"
 	"github.com/moby/buildkit/cache/remotecache"
 	inlineremotecache "github.com/moby/buildkit/cache/remotecache/inline"
 	localremotecache "github.com/moby/buildkit/cache/remotecache/local"
@@ -67,19 +68,21 @@ func newKit(ctx context.Context, cfg Config) (_ *kit, err error) {
 		return nil, err
 	}
 	undo = append(undo, history.Close)
+	recorder := traces.New()
+	undo = append(undo, func() error { return recorder.Shutdown(context.WithoutCancel(ctx)) })
 	k.controller, err = control.NewController(control.Opt{
 		SessionManager: k.sessions, WorkerController: workers, Frontends: frontends,
 		CacheManager:              solver.NewCacheManager(ctx, "local", steps, worker.NewCacheResultStorage(workers)),
 		ResolveCacheExporterFuncs: cacheExporters(cfg, k.sessions), ResolveCacheImporterFuncs: cacheImporters(cfg, k.sessions, w),
 		Entitlements: cfg.Entitlements, HistoryDB: history, CacheStore: steps,
 		LeaseManager: w.LeaseManager(), ContentStore: w.ContentStore(), GarbageCollect: w.GarbageCollect,
-		GracefulStop: k.ending,
+		GracefulStop: k.ending, TraceCollector: recorder,
 	})
 	if err != nil {
 		return nil, err
 	}
 	undo = []func() error{k.controller.Close} // which closes all of the above
-	k.server = newServer(k.controller.Register)
+	k.server = newServer(recorder, k.controller.Register)
 	undo = append(undo, k.server.close)
 	if k.client, err = k.server.client(ctx); err != nil {
 		return nil, err

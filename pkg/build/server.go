@@ -5,6 +5,7 @@ import (
 	"net"
 	"sync"
 
+	"github.com/berth-engine/berth/pkg/build/traces"
 	bkclient "github.com/moby/buildkit/client"
 	"github.com/moby/buildkit/util/grpcerrors"
 	"google.golang.org/grpc"
@@ -25,10 +26,11 @@ type server struct {
 	done    chan struct{}
 }
 
-func newServer(register func(*grpc.Server)) *server {
+func newServer(recorder *traces.Recorder, register func(*grpc.Server)) *server {
 	s := &server{
 		grpc: grpc.NewServer(
-			grpc.UnaryInterceptor(grpcerrors.UnaryServerInterceptor), grpc.StreamInterceptor(grpcerrors.StreamServerInterceptor),
+			grpc.StatsHandler(recorder.Calls()),
+			grpc.ChainUnaryInterceptor(traces.Complete, grpcerrors.UnaryServerInterceptor), grpc.StreamInterceptor(grpcerrors.StreamServerInterceptor),
 			grpc.MaxRecvMsgSize(maxMessage), grpc.MaxSendMsgSize(maxMessage),
 			grpc.WaitForHandlers(true)),
 		conns: make(chan net.Conn), stopped: make(chan struct{}), done: make(chan struct{}),
