@@ -190,7 +190,7 @@ func TestUpdate(t *testing.T) {
 			run("update", "--memory", "1g", "box").Fails(t, 1, "Memory limit should be smaller than already set memoryswap limit, update the memoryswap at the same time")
 			run("update", "--cpu-quota", "5000", "box").Fails(t, 1, "CPU Quota cannot be updated as NanoCPUs has already been set")
 			run("update", "--memory", "1m", "box").Fails(t, 1, "Minimum memory limit allowed is 6MB")
-			run("update", "--cpus", "1000", "box").Fails(t, 1, "Range of CPUs is from 0.01 to")
+			run("update", "--cpus", "1000", "box").Fails(t, 1, "range of CPUs is from 0.01 to")
 			run("update", "--memory", "1g", "nothing").Fails(t, 1, "No such container: nothing")
 			run("run", "-d", "--rm", "--name", "gone", image, "sleep", "1000").OK(t)
 			run("update", "--restart", "always", "gone").Fails(t, 1, "Restart policy cannot be updated because AutoRemove is enabled for the container")

@@ -20,10 +20,7 @@ func (p *Plan) wantedNetworks(hc *ctypes.HostConfig, nc *network.NetworkingConfi
 		}
 	}
 	if hc.NetworkMode.IsContainer() {
-		if len(asked) > 0 {
-			return nil, errdefs.ErrInvalidArgument.WithMessage("conflicting options: a container that shares another's network cannot be connected to networks")
-		}
-		return nil, nil
+		return nil, checkJoined(asked)
 	}
 	mode := string(hc.NetworkMode)
 	if _, ok := asked["default"]; ok && mode == network.NetworkBridge {
@@ -47,13 +44,47 @@ func (p *Plan) wantedNetworks(hc *ctypes.HostConfig, nc *network.NetworkingConfi
 			return nil, err
 		default:
 			if err := p.Networks.Check(n.Name, settings); err != nil {
-				return nil, err
+				return nil, fmt.Errorf("invalid config for network %s: %w", name, err)
 			}
 			settings.NetworkID = n.ID
 			out[n.Name] = settings
 		}
 	}
-	return out, nil
+	return out, checkTogether(hc.NetworkMode, out)
+}
+
+// sharedNetwork is what Docker says of a network beside a shared one.
+const sharedNetwork = "container sharing network namespace with another container or host cannot be connected to any other network"
+
+// checkJoined refuses endpoints of a container that has another's network.
+func checkJoined(asked map[string]*network.EndpointSettings) error {
+	for _, ep := range asked {
+		if ep != nil && len(ep.MacAddress) > 0 {
+			return errdefs.ErrInvalidArgument.WithMessage("conflicting options: mac-address and the network mode")
+		}
+	}
+	if len(asked) > 0 {
+		return errdefs.ErrInvalidArgument.WithMessage(sharedNetwork)
+	}
+	return nil
+}
+
+// checkTogether refuses networks that exclude others.
+func checkTogether(mode ctypes.NetworkMode, asked map[string]*network.EndpointSettings) error {
+	if len(asked) < 2 {
+		return nil
+	}
+	_, host := asked[network.NetworkHost]
+	_, none := asked[network.NetworkNone]
+	switch {
+	case host && !mode.IsHost():
+		return errdefs.ErrInvalidArgument.WithMessage("cannot connect container to host network - container must be created in host network mode")
+	case host:
+		return errdefs.ErrInvalidArgument.WithMessage(sharedNetwork)
+	case none:
+		return errdefs.ErrInvalidArgument.WithMessage("container cannot be connected to multiple networks with one of the networks in private (none) mode")
+	}
+	return nil
 }
 
 // names says whether the network that ref means is among asked, by whatever name.

@@ -95,6 +95,10 @@ func (p *Plan) Record(ctx context.Context, q Create) (*container.Record, []strin
 	p.Defaults.Fill(hc)
 	runtimes, standard := p.Runtimes()
 	hc.Runtime = cmp.Or(hc.Runtime, standard)
+	warnings, err := p.check(q.Config, hc, runtimes)
+	if err != nil {
+		return nil, nil, err
+	}
 	img, err := p.Images.Resolve(ctx, q.Config.Image, q.Platform)
 	if err != nil {
 		return nil, nil, err
@@ -102,14 +106,13 @@ func (p *Plan) Record(ctx context.Context, q Create) (*container.Record, []strin
 	if err := spec.Merge(q.Config, &img.Config.Config); err != nil {
 		return nil, nil, err
 	}
-	warnings, err := spec.Validate(q.Config, hc, p.Host)
-	if err != nil {
+	if err := spec.ValidateConfig(q.Config); err != nil {
 		return nil, nil, err
 	}
 	if hc.AutoRemove && health.Restarts(q.Config) {
 		return nil, nil, errdefs.ErrInvalidArgument.WithMessage("can't create 'AutoRemove' container with the label " + health.RestartLabel)
 	}
-	if err := p.supported(hc, runtimes); err != nil {
+	if err := p.supported(hc); err != nil {
 		return nil, nil, err
 	}
 	r := &container.Record{
@@ -133,13 +136,28 @@ func (p *Plan) Record(ctx context.Context, q Create) (*container.Record, []strin
 	if r.Endpoints, err = p.wantedNetworks(hc, q.NetworkingConfig); err != nil {
 		return nil, nil, err
 	}
-	if _, err := Ports(r); err != nil {
-		return nil, nil, err
-	}
 	if q.Config.Hostname == "" && !hc.UTSMode.IsHost() {
 		q.Config.Hostname, err = hostname(r.ID, hc)
 	}
 	return r, warnings, err
+}
+
+// check refuses what no image can make right: a client whose request is refused need not
+// pull one.
+func (p *Plan) check(c *ctypes.Config, hc *ctypes.HostConfig, runtimes []string) (warnings []string, err error) {
+	if warnings, err = spec.Validate(c, hc, p.Host); err != nil {
+		return nil, err
+	}
+	if !slices.Contains(runtimes, hc.Runtime) {
+		return nil, errdefs.ErrInvalidArgument.WithMessage("unknown or invalid runtime name: " + hc.Runtime)
+	}
+	if _, err := Ports(&container.Record{Config: c, HostConfig: hc}); err != nil {
+		return nil, err
+	}
+	if _, err := p.Volumes.Points("", c, hc, nil); err != nil {
+		return nil, err
+	}
+	return warnings, nil
 }
 
 // hostname is the one of a container that names none.
@@ -183,12 +201,9 @@ func (p *Plan) joined(hc *ctypes.HostConfig) error {
 	return nil
 }
 
-// supported refuses what depends on this daemon: its runtimes, log drivers and other
+// supported refuses what depends on this daemon: its devices, log drivers and other
 // containers.
-func (p *Plan) supported(hc *ctypes.HostConfig, runtimes []string) error {
-	if !slices.Contains(runtimes, hc.Runtime) {
-		return errdefs.ErrInvalidArgument.WithMessage("unknown or invalid runtime name: " + hc.Runtime)
-	}
+func (p *Plan) supported(hc *ctypes.HostConfig) error {
 	if err := p.Devices.Check(hc.DeviceRequests); err != nil {
 		return err
 	}

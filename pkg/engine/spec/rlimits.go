@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/docker/go-units"
+	"github.com/moby/moby/api/types/container"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
@@ -27,8 +28,8 @@ func rlimits(ulimits []*units.Ulimit) ([]specs.POSIXRlimit, error) {
 	return out, nil
 }
 
-func validateUlimits(ulimits []*units.Ulimit, host Host) error {
-	limits, err := rlimits(ulimits)
+func validateUlimits(hc *container.HostConfig, host Host) error {
+	limits, err := rlimits(hc.Ulimits)
 	if err != nil {
 		return err
 	}

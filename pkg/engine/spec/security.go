@@ -43,7 +43,7 @@ func parseSecurity(opts []string, d Defaults) (security, error) {
 			key, value, ok = strings.Cut(o, ":") // the form before Docker 1.11
 		}
 		if !ok {
-			return s, invalid(fmt.Sprintf("invalid --security-opt: %q", o))
+			return s, invalid(fmt.Sprintf("invalid --security-opt 1: %q", o))
 		}
 		switch key {
 		case "label": // SELinux: labels are never set
@@ -54,7 +54,7 @@ func parseSecurity(opts []string, d Defaults) (security, error) {
 		case "no-new-privileges", "writable-cgroups":
 			b, err := strconv.ParseBool(value)
 			if err != nil {
-				return s, invalid(fmt.Sprintf("invalid --security-opt: %q", o))
+				return s, invalid(fmt.Sprintf("invalid --security-opt 2: %q", o))
 			}
 			if key == "no-new-privileges" {
 				s.noNewPrivileges = b
@@ -62,7 +62,7 @@ func parseSecurity(opts []string, d Defaults) (security, error) {
 				s.writableCgroups = &b
 			}
 		default:
-			return s, invalid(fmt.Sprintf("invalid --security-opt: %q", o))
+			return s, invalid(fmt.Sprintf("invalid --security-opt 2: %q", o))
 		}
 	}
 	return s, nil

@@ -15,30 +15,29 @@ import (
 // become a container, and fills in hc's defaults. What the host cannot do but
 // the container can go without is taken out of hc and told in warnings.
 // Mounts are validated by who resolves them. An empty command is not an error
-// here (Merge has it).
+// here (Merge has it). The first of several mistakes is Docker's first.
 func Validate(cfg *container.Config, hc *container.HostConfig, host Host) (warnings []string, err error) {
 	adapt(hc, host)
-	if err := validateConfig(cfg); err != nil {
-		return nil, err
-	}
-	if err := validateHostConfig(hc); err != nil {
-		return nil, err
-	}
 	if err := validateNetwork(cfg, hc); err != nil {
 		return nil, err
 	}
-	if err := validateNamespaces(hc, host); err != nil {
+	if err := validatePlatform(hc, host); err != nil {
 		return nil, err
 	}
-	if err := validateSecurity(hc, host); err != nil {
+	if err := ValidateConfig(cfg); err != nil {
+		return nil, err
+	}
+	if err := validateHostConfig(hc, host); err != nil {
 		return nil, err
 	}
 	warnings, err = ValidateResources(&hc.Resources, host, false)
 	if err != nil {
 		return warnings, err
 	}
-	if err := validateUlimits(hc.Ulimits, host); err != nil {
-		return warnings, err
+	for _, check := range []func(*container.HostConfig, Host) error{validateNamespaces, validateSecurity, validateUlimits} {
+		if err := check(hc, host); err != nil {
+			return warnings, err
+		}
 	}
 	if hc.NetworkMode.IsHost() && len(hc.PortBindings) > 0 {
 		warnings = append(warnings, "Published ports are discarded when using host network mode")
@@ -49,7 +48,25 @@ func Validate(cfg *container.Config, hc *container.HostConfig, host Host) (warni
 	return warnings, nil
 }
 
-func validateConfig(cfg *container.Config) error {
+// validatePlatform refuses what no Linux has.
+func validatePlatform(hc *container.HostConfig, host Host) error {
+	switch {
+	case !hc.Isolation.IsValid():
+		return invalid(fmt.Sprintf("invalid isolation (%s): linux only supports 'default'", hc.Isolation))
+	case hc.IOMaximumBandwidth != 0:
+		return invalid("invalid option: QoS maximum bandwidth configuration is not supported on linux")
+	case hc.IOMaximumIOps != 0:
+		return invalid("invalid option: QoS maximum IOPs configuration is not supported on linux")
+	}
+	if err := checkRealtime(&hc.Resources, host, false, nil); err != nil {
+		return err
+	}
+	return checkShares(&hc.Resources)
+}
+
+// ValidateConfig refuses what no process of a container can have: of a request, and of
+// what an image made of it.
+func ValidateConfig(cfg *container.Config) error {
 	if cfg.WorkingDir != "" {
 		if !path.IsAbs(cfg.WorkingDir) {
 			return invalid(fmt.Sprintf("the working directory '%s' is invalid, it needs to be an absolute path", cfg.WorkingDir))
@@ -115,7 +132,7 @@ func validateHealthcheck(h *container.HealthConfig) error {
 	return nil
 }
 
-func validateHostConfig(hc *container.HostConfig) error {
+func validateHostConfig(hc *container.HostConfig, host Host) error {
 	if hc.AutoRemove && !hc.RestartPolicy.IsNone() {
 		return invalid("can't create 'AutoRemove' container with restart policy")
 	}
@@ -127,8 +144,8 @@ func validateHostConfig(hc *container.HostConfig) error {
 	if err := container.ValidateRestartPolicy(hc.RestartPolicy); err != nil {
 		return invalid(err.Error())
 	}
-	if !hc.Isolation.IsValid() {
-		return invalid(fmt.Sprintf("invalid isolation '%s' on linux", hc.Isolation))
+	if err := validateCapabilities(hc, host); err != nil {
+		return err
 	}
 	if _, ok := hc.Annotations[""]; ok {
 		return invalid("invalid Annotations: the empty string is not permitted as an annotation key")
@@ -173,7 +190,7 @@ func validateNamespaces(hc *container.HostConfig, host Host) error {
 	return nil
 }
 
-func validateSecurity(hc *container.HostConfig, host Host) error {
+func validateCapabilities(hc *container.HostConfig, host Host) error {
 	for _, f := range []struct {
 		name string
 		caps []string
@@ -188,6 +205,10 @@ func validateSecurity(hc *container.HostConfig, host Host) error {
 			}
 		}
 	}
+	return nil
+}
+
+func validateSecurity(hc *container.HostConfig, _ Host) error {
 	sec, err := parseSecurity(hc.SecurityOpt, Defaults{})
 	if err != nil {
 		return err

@@ -6,12 +6,20 @@ import (
 
 // validateNetwork refuses options that the network mode leaves no place for.
 func validateNetwork(cfg *container.Config, hc *container.HostConfig) error {
+	if err := validateJoined(cfg, hc); err != nil {
+		return err
+	}
 	if hc.UTSMode.IsHost() && cfg.Hostname != "" {
 		return invalid("conflicting options: hostname and the UTS mode")
 	}
 	if hc.NetworkMode.IsHost() && len(hc.Links) > 0 {
 		return invalid("conflicting options: host type networking can't be used with links. This would result in undefined behavior")
 	}
+	return nil
+}
+
+// validateJoined does so for the network of another container.
+func validateJoined(cfg *container.Config, hc *container.HostConfig) error {
 	if !hc.NetworkMode.IsContainer() {
 		return nil
 	}

@@ -95,9 +95,10 @@ func checkCPU(r *container.Resources, host Host, _ bool, w *warner) error {
 	case r.NanoCPUs > 0 && !host.CPUCfs:
 		return invalid("NanoCPUs can not be set, as your kernel does not support CPU CFS scheduler or the cgroup is not mounted")
 	case r.NanoCPUs < 0 || r.NanoCPUs > int64(host.CPUs)*1e9:
-		return invalid(fmt.Sprintf("Range of CPUs is from 0.01 to %d.00, as there are only %d CPUs available", host.CPUs, host.CPUs))
-	case r.CPUShares < 0:
-		return invalid(fmt.Sprintf("invalid CPU shares (%d): value must be a positive integer", r.CPUShares))
+		return invalid(fmt.Sprintf("range of CPUs is from 0.01 to %d.00, as there are only %d CPUs available", host.CPUs, host.CPUs))
+	}
+	if err := checkShares(r); err != nil {
+		return err
 	}
 	if w.unless(host.CPUShares, r.CPUShares > 0, "Your kernel does not support CPU shares or the cgroup is not mounted. Shares discarded.") {
 		r.CPUShares = 0
@@ -117,9 +118,16 @@ func checkCPU(r *container.Resources, host Host, _ bool, w *warner) error {
 	return nil
 }
 
+func checkShares(r *container.Resources) error {
+	if r.CPUShares < 0 {
+		return invalid(fmt.Sprintf("invalid CPU shares (%d): value must be a positive integer", r.CPUShares))
+	}
+	return nil
+}
+
 func checkRealtime(r *container.Resources, host Host, _ bool, _ *warner) error {
 	if (r.CPURealtimePeriod != 0 || r.CPURealtimeRuntime != 0) && !host.CPURealtime {
-		return invalid("Your kernel does not support CPU real-time scheduler")
+		return invalid("kernel does not support CPU real-time scheduler")
 	}
 	if r.CPURealtimePeriod < 0 || r.CPURealtimeRuntime < 0 {
 		return invalid("cpu real-time period and runtime cannot be negative")
@@ -157,25 +165,28 @@ func checkCpuset(r *container.Resources, host Host, _ bool, w *warner) error {
 
 // parseSet reads the kernel's list format (cpuset(7)), "0-3,7".
 func parseSet(s string) (map[int]bool, error) {
-	const last = 8191 // the largest NR_CPUS of any architecture, less one
+	const last = 8192 // the largest NR_CPUS of any architecture
 	set := map[int]bool{}
 	if s == "" {
 		return set, nil
 	}
 	for part := range strings.SplitSeq(s, ",") {
 		from, to, isRange := strings.Cut(part, "-")
-		lo, err := strconv.ParseUint(strings.TrimSpace(from), 10, 31)
+		lo, err := strconv.ParseUint(strings.TrimSpace(from), 10, 63)
 		if err != nil {
-			return nil, fmt.Errorf("failed to parse %q", part)
+			return nil, fmt.Errorf("invalid format: %s", s)
 		}
 		hi := lo
 		if isRange {
-			if hi, err = strconv.ParseUint(strings.TrimSpace(to), 10, 31); err != nil {
-				return nil, fmt.Errorf("failed to parse %q", part)
+			if hi, err = strconv.ParseUint(strings.TrimSpace(to), 10, 63); err != nil {
+				return nil, fmt.Errorf("invalid format: %s", s)
 			}
 		}
-		if hi < lo || hi > last {
-			return nil, fmt.Errorf("invalid range %q, the largest number is %d", part, last)
+		if hi < lo {
+			return nil, fmt.Errorf("invalid format: %s", s)
+		}
+		if hi > last {
+			return nil, fmt.Errorf("value of out range, maximum is %d", last)
 		}
 		for n := lo; n <= hi; n++ {
 			set[int(n)] = true
