@@ -2,11 +2,14 @@ package integration
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/berth-engine/berth/integration/harness"
 )
@@ -44,6 +47,52 @@ func TestKilledBuildLeavesNothing(t *testing.T) {
 		d.Berth("builder", "prune", "-af").OK(t)
 		if after := heldBy(t, d); after != before {
 			t.Errorf("%s: before the build: %+v\nafter:            %+v", what, before, after)
+		}
+	}
+}
+
+// A daemon that is killed while runc makes a step's container takes runc with it, and
+// nobody but the daemon knows of the container: the next one takes its cgroups away, and
+// its files.
+func TestKilledBuildLeavesNoCgroup(t *testing.T) {
+	t.Parallel()
+	parent := fmt.Sprintf("berth-killed-%d", os.Getpid())
+	groups := func(below string) []string { return glob(t, "/sys/fs/cgroup/*/"+parent+below, "/sys/fs/cgroup/"+parent+below) }
+	t.Cleanup(func() {
+		for _, dir := range append(groups("/buildkit"), groups("")...) {
+			if err := os.Remove(dir); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	d := start(t, harness.Options{Flags: []string{"--cgroup-parent", "/" + parent}})
+	dir := buildContext(t, "FROM "+image+"\n"+strings.Repeat("RUN true\n", 30))
+	steps := func() (dirs []string) {
+		for _, g := range groups("/buildkit/*") {
+			if info, err := os.Stat(g); err == nil && info.IsDir() {
+				dirs = append(dirs, g)
+			}
+		}
+		return dirs
+	}
+	for range 6 { // three of them find runc at that point
+		cmd := builderCommand(t, d, "berth", dir)
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		for deadline := time.Now().Add(harness.Patience); len(steps()) == 0; {
+			if time.Now().After(deadline) {
+				t.Fatal("no step begins")
+			}
+		}
+		d.Kill()
+		if err := cmd.Wait(); err == nil {
+			t.Error("the build succeeded")
+		}
+		d.Run()
+		left, _ := filepath.Glob(filepath.Join(d.Data(), "build", "executor", "hosts.*"))
+		if left = append(append(left, stepsLeft(d)...), steps()...); len(left) > 0 {
+			t.Fatalf("left: %q", left)
 		}
 	}
 }
