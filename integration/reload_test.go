@@ -42,7 +42,7 @@ func TestReload(t *testing.T) {
 	await(t, "the event", func() bool {
 		return d.Berth("events", "--since", "10m", "--until", "0s", "--filter", "type=daemon", "--format", "{{.Action}} {{.Actor.Attributes.labels}}").OK(t) == "reload rack=7\nreload rack=7"
 	})
-	for i, bad := range []string{`{"labels":["rack=8"],"nope":1}`, `{`, `{"labels":7}`} {
+	for i, bad := range []string{`{"labels":["rack=8"],"nope":1}`, `{`, `{"labels":7}`, `{"labels":["rack=8"],"default-network-opts":{"bridge":{"com.docker.network.driver.mtu":"x"}}}`, `{"labels":["rack=8"],"storage-driver":"nosuch"}`} {
 		hangUp(bad)
 		await(t, "a mistake is told", func() bool { return strings.Count(d.Log(), "the configuration is not reloaded") > i })
 	}

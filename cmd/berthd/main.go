@@ -23,7 +23,7 @@ func main() {
 }
 
 func run(args []string) error {
-	cfg, err := config.Parse(args, os.Stdout)
+	cfg, err := configuration(args, os.Stdout)
 	switch {
 	case errors.Is(err, config.ErrHelp):
 		return nil

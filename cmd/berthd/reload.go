@@ -71,7 +71,7 @@ func (l *live) watch(ctx context.Context) (stop func()) {
 }
 
 func (l *live) reload(args []string) {
-	next, err := config.Parse(args, io.Discard)
+	next, err := configuration(args, io.Discard)
 	if err != nil {
 		l.log.Error("the configuration is not reloaded", "error", err)
 		return

@@ -12,7 +12,6 @@ import (
 
 	"github.com/berth-engine/berth/pkg/api"
 	"github.com/berth-engine/berth/pkg/config"
-	"github.com/berth-engine/berth/pkg/logs"
 	"github.com/berth-engine/berth/pkg/store"
 	"github.com/coreos/go-systemd/v22/daemon"
 	"golang.org/x/sync/errgroup"
@@ -24,9 +23,6 @@ func serve(ctx context.Context, cfg *config.Config, level *slog.LevelVar, log *s
 	live := &live{cfg: cfg, began: cfg, level: level, log: log}
 	defer live.end()
 	live.debug(cfg.Debug)
-	if err := logs.Validate(cfg.LogDriver, cfg.LogOpts); err != nil {
-		return fmt.Errorf("failed to set log opts: %w", err)
-	}
 	for _, dir := range []string{cfg.DataRoot, cfg.ExecRoot} {
 		if err := os.MkdirAll(dir, 0o711); err != nil {
 			return err
@@ -110,6 +106,9 @@ func writePidfile(path string) error {
 		if pid, err := strconv.Atoi(string(b)); err == nil && pid != os.Getpid() && isBerthd(pid) {
 			return fmt.Errorf("process with PID %d is still running, and has the pidfile %s", pid, path)
 		}
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
 	}
 	tmp := path + ".new"
 	if err := os.WriteFile(tmp, []byte(strconv.Itoa(os.Getpid())), 0o644); err != nil {

@@ -146,7 +146,11 @@ func (s *settings) resolveRest(c *Config) (err error) {
 		return fmt.Errorf("invalid shutdown timeout: %d", c.ShutdownTimeout)
 	}
 	if c.MetricsAddr != "" {
-		if _, _, err := net.SplitHostPort(c.MetricsAddr); err != nil {
+		_, port, err := net.SplitHostPort(c.MetricsAddr)
+		if err == nil {
+			_, err = net.LookupPort("tcp", port) // a number, or a name in /etc/services
+		}
+		if err != nil {
 			return fmt.Errorf("metrics-addr: %w", err)
 		}
 	}

@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"context"
+	"slices"
 	"sync"
 
 	"github.com/containerd/containerd/v2/client"
@@ -50,6 +51,17 @@ var disabled = []string{
 	string(plugins.MetricsPlugin) + ".grpc-prometheus",
 	string(plugins.MetricsPlugin) + ".grpc-otel",
 	string(plugins.ServerPlugin) + ".grpc-tcp",
+}
+
+// Snapshotters are the names of those that the embedded containerd has itself.
+func Snapshotters() (names []string) {
+	registerPlugins()
+	for _, r := range registry.Graph(func(*plugin.Registration) bool { return false }) {
+		if r.Type == plugins.SnapshotPlugin {
+			names = append(names, r.ID)
+		}
+	}
+	return slices.Sorted(slices.Values(names))
 }
 
 const (

@@ -4,7 +4,6 @@ package policy
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"path"
 	"slices"
@@ -30,7 +29,7 @@ func (p Policy) Validate() error {
 	}
 	for _, k := range p.Keep {
 		if _, err := path.Match(k, ""); err != nil {
-			return fmt.Errorf("pattern %q: %w", k, errors.Unwrap(err))
+			return fmt.Errorf("pattern %q: %w", k, err)
 		}
 	}
 	return nil
