@@ -32,7 +32,7 @@ LINT := $(BIN)/tools/golangci-lint
 help: ## show this list
 	@echo "Berth: a container engine that speaks Docker and is made of containerd."
 	@echo
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo "New here? make demo shows the engine at work; make test runs all that is tested."
 
@@ -81,7 +81,6 @@ test: ## everything: lint, check and integration (root; installs what is missing
 	@hack/deps build test
 	@$(MAKE) --no-print-directory lint
 	@$(MAKE) --no-print-directory check
-	@$(MAKE) --no-print-directory cross
 	@$(MAKE) --no-print-directory integration
 
 .PHONY: check
@@ -93,12 +92,6 @@ check: need-go $(BIN)/runc ## format, vet and the tests of each package, minutes
 	@# A module of its own; the second time with libseccomp to compare with.
 	cd $(SECCOMP) && $(GO) vet ./... && $(GO) test ./...
 	cd $(SECCOMP) && CGO_ENABLED=1 $(GO) test -tags libseccomp_reference ./...
-
-# runc, whose first steps are C, needs a compiler of that architecture as well.
-.PHONY: cross
-cross: need-go ## whether all that is Go alone compiles for arm64
-	GOARCH=arm64 $(GO) build -o /dev/null $(addprefix ./cmd/,$(BINARIES))
-	GOARCH=arm64 $(GO) build -o /dev/null -tags no_grpc ./cmd/containerd-shim-berth-v2
 
 # berthd that kills itself where BERTH_FAULT says, for the tests of recovery.
 .PHONY: $(BIN)/berthd-faults
@@ -131,7 +124,7 @@ $(BIN)/debian.tar: hack/debian
 	@mkdir -p $(@D)
 	@hack/debian $@
 
-INTEGRATION_NEEDS := dist $(BIN)/sampleimage $(BIN)/berthd-faults $(BIN)/tools/criu/criu $(BIN)/debian.tar $(CLIENTS)
+INTEGRATION_NEEDS := dist arm64 $(BIN)/sampleimage $(BIN)/berthd-faults $(BIN)/tools/criu/criu $(BIN)/debian.tar $(CLIENTS)
 INTEGRATION := -count=1 -timeout 55m ./integration/...
 .PHONY: integration
 integration: $(INTEGRATION_NEEDS) ## through the real socket, with real clients and containers (root)
@@ -196,6 +189,12 @@ DIST ?= dist
 .PHONY: pack
 pack:
 	BIN=$(BIN) VERSION=$(VERSION) COMMIT=$(COMMIT) SOURCE_DATE_EPOCH=$(EPOCH) GOARCH=$(shell $(GO) env GOARCH) hack/packaging/dist $(DIST)
+
+# runc, whose first steps are C, needs a compiler of that architecture as well.
+ARM64 := $(BIN)/arm64
+.PHONY: arm64
+arm64: ## the same for arm64 into bin/arm64/dist/, with Debian's cross compiler
+	@$(MAKE) --no-print-directory dist GOARCH=arm64 CC=aarch64-linux-gnu-gcc BIN=$(ARM64) DIST=$(ARM64)/dist
 
 .PHONY: clean
 clean: ## remove bin/ and dist/

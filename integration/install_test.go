@@ -14,11 +14,7 @@ import (
 func packages(t *testing.T) (files []string) {
 	t.Helper()
 	for _, name := range []string{"berth_*.deb", "berth-docker_*.deb"} {
-		found, err := filepath.Glob(filepath.Join(harness.Bin(), "..", "dist", name))
-		if err != nil || len(found) != 1 {
-			t.Fatalf("dist/%s (make dist): %v, %v", name, found, err)
-		}
-		files = append(files, found[0])
+		files = append(files, one(t, filepath.Join(harness.Bin(), "..", "dist", name)))
 	}
 	return files
 }
