@@ -11,6 +11,7 @@ DESTDIR ?=
 GO ?= go
 BIN := bin
 BINARIES := berth berthd berth-init berth-cni
+SHIM     := containerd-shim-berth-v2 containerd-shim-berth-task
 
 # One set of build flags for binaries, tests and the linter: they share every
 # compiled package, which is most of the time on a machine without caches. Only
@@ -50,7 +51,7 @@ binaries:
 	@mkdir -p $(BIN)
 	$(GO) build -ldflags '$(LDFLAGS)' -o $(BIN)/ $(addprefix ./cmd/,$(BINARIES))
 	@# One of these is resident per container: grpc, which no shim speaks, is 6 MB of it.
-	$(GO) build -tags no_grpc -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/containerd-shim-berth-v2
+	$(GO) build -tags no_grpc -ldflags '$(LDFLAGS)' -o $(BIN)/ $(addprefix ./cmd/,$(SHIM))
 
 # runc comes from the module cache at the version in go.mod, and changes with it.
 # Its filters of system calls are compiled by ours instead of libseccomp, whose
@@ -174,7 +175,7 @@ EPOCH  := $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
 assets: build
 	@rm -rf $(ASSETS)
 	TZ=UTC SOURCE_DATE_EPOCH=$(EPOCH) GOARCH= $(GO) run -ldflags '$(LDFLAGS)' ./hack/clidocs -o $(ASSETS)
-	GOARCH= $(GO) run ./hack/notices -o $(ASSETS)/THIRD-PARTY-NOTICES $(addprefix $(BIN)/,$(BINARIES) containerd-shim-berth-v2 runc) $(addprefix $(BIN)/cni/,$(CNI_UPSTREAM))
+	GOARCH= $(GO) run ./hack/notices -o $(ASSETS)/THIRD-PARTY-NOTICES $(addprefix $(BIN)/,$(BINARIES) $(SHIM) runc) $(addprefix $(BIN)/cni/,$(CNI_UPSTREAM))
 
 .PHONY: install
 install: assets ## into DESTDIR and PREFIX (/usr/local), helpers into libexec/berth

@@ -29,11 +29,13 @@ var leaves = []string{"pkg/atomicfile", "pkg/cgroups", "pkg/decompress", "pkg/ev
 // folder below has a line of its own. Siblings (engine, images, net, volumes,
 // build) meet through interfaces that cmd/berthd connects.
 var arrows = map[string][]string{
-	"cmd/berth":                    {"pkg/config"},
-	"cmd/berthd":                   {"pkg/config", "pkg/api", "pkg/engine", "pkg/images", "pkg/net", "pkg/volumes", "pkg/build", "pkg/system", "pkg/metrics", "pkg/runtime", "pkg/logs", "pkg/store", "pkg/engine/container"},
-	"cmd/containerd-shim-berth-v2": {"pkg/shim", "pkg/logs"},
-	"cmd/berth-cni":                {"pkg/net", "pkg/net/nettest"},
-	"cmd/berth-init":               {},
+	"cmd/berth":      {"pkg/config"},
+	"cmd/berthd":     {"pkg/config", "pkg/api", "pkg/engine", "pkg/images", "pkg/net", "pkg/volumes", "pkg/build", "pkg/system", "pkg/metrics", "pkg/runtime", "pkg/logs", "pkg/store", "pkg/engine/container", "pkg/shim/launch"},
+	"cmd/berth-cni":  {"pkg/net", "pkg/net/nettest"},
+	"cmd/berth-init": {},
+
+	"cmd/containerd-shim-berth-v2":   {"pkg/shim/launch"},
+	"cmd/containerd-shim-berth-task": {"pkg/shim", "pkg/shim/launch", "pkg/logs"},
 
 	"pkg/api":     {"pkg/engine", "pkg/images", "pkg/net", "pkg/volumes", "pkg/build", "pkg/system", "pkg/logs", "pkg/engine/container"},
 	"pkg/engine":  {"pkg/runtime", "pkg/logs", "pkg/store", "pkg/engine/container"},
@@ -43,8 +45,8 @@ var arrows = map[string][]string{
 	"pkg/build":   {"pkg/runtime", "pkg/store"},
 	"pkg/system":  {},
 	"pkg/metrics": {},
-	"pkg/shim":    {"pkg/logs", "pkg/net/records", "pkg/net/netns", "pkg/net/nettest"},
-	"pkg/runtime": {},
+	"pkg/shim":    {"pkg/shim/launch", "pkg/logs", "pkg/net/records", "pkg/net/netns", "pkg/net/nettest"},
+	"pkg/runtime": {"pkg/shim/launch"},
 	"pkg/logs":    {},
 	"pkg/store":   {},
 	"pkg/config":  {"pkg/images/policy"},
@@ -53,6 +55,9 @@ var arrows = map[string][]string{
 	"pkg/net/records": {},
 	// Other network namespaces, which the shim enters as well.
 	"pkg/net/netns": {},
+	// What starts a shim has next to nothing in it.
+	"pkg/shim/launch": {},
+
 	// Namespaces for tests.
 	"pkg/net/nettest": {"pkg/net", "pkg/net/netns"},
 
@@ -76,7 +81,7 @@ var outside = map[string][]string{
 	"github.com/spf13/cobra":         {"cmd/berth"},
 	"go.etcd.io/bbolt":               {"pkg/store", "pkg/runtime"}, // the embedded containerd's database is one too
 	"github.com/google/nftables":     {"pkg/net", "pkg/shim", "cmd/berth", "test"},
-	"github.com/opencontainers/runc": {"cmd/containerd-shim-berth-v2", "pkg/shim"},
+	"github.com/opencontainers/runc": {"cmd/containerd-shim-berth-task", "pkg/shim"},
 	// Tasks are called in pkg/runtime alone; images and build take its client.
 	"github.com/containerd/containerd/v2/client":         {"pkg/runtime", "pkg/images", "pkg/build", "test"},
 	"github.com/containerd/containerd/v2/cmd/containerd": {"pkg/runtime"},

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime/debug"
 	"syscall"
 
 	"github.com/docker/cli/cli"
@@ -21,6 +22,9 @@ import (
 )
 
 func main() {
+	// Most commands end before they have made 16 MB: to collect at 4 MB, on the way to
+	// the first request, is a fifth of the processor time that the whole command takes.
+	debug.SetGCPercent(400)
 	// The last words of a command have to be out before the process ends, so
 	// nothing below calls os.Exit but the third signal.
 	os.Exit(run())

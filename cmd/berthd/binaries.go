@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+
+	"github.com/berth-engine/berth/pkg/shim/launch"
 )
 
 // binaries are the programs that berthd runs. They come with it and are found
@@ -21,7 +23,8 @@ func findBinaries() (binaries, error) {
 	}
 	dirs := []string{filepath.Dir(self), filepath.Join(filepath.Dir(self), "..", "libexec", "berth")}
 	var b binaries
-	for name, path := range map[string]*string{"containerd-shim-berth-v2": &b.shim, "berth-init": &b.init, "runc": &b.runc} {
+	var task string // the shim executes it
+	for name, path := range map[string]*string{"containerd-shim-berth-v2": &b.shim, launch.Program: &task, "berth-init": &b.init, "runc": &b.runc} {
 		if *path, err = findBinary(name, dirs); err != nil {
 			return binaries{}, err
 		}

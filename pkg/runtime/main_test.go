@@ -80,7 +80,8 @@ func setUp() (err error) {
 	if _, err := os.Stat(bench.runc); err != nil {
 		return fmt.Errorf("these tests run containers (make bin/runc): %w", err)
 	}
-	cmd := exec.Command("go", "build", "-tags", "no_grpc", "-o", bench.shim, "github.com/berth-engine/berth/cmd/containerd-shim-berth-v2")
+	const cmds = "github.com/berth-engine/berth/cmd/"
+	cmd := exec.Command("go", "build", "-tags", "no_grpc", "-o", filepath.Dir(bench.shim)+"/", cmds+"containerd-shim-berth-v2", cmds+"containerd-shim-berth-task")
 	if msg, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("%v: %w: %s", cmd.Args, err, msg)
 	}

@@ -12,6 +12,8 @@ import (
 	"sync"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/berth-engine/berth/pkg/shim/launch"
 )
 
 // endOrphans kills shims of this containerd that it does not know. One is left
@@ -125,10 +127,11 @@ func shimOf(c Config, pid int) (id string, ok bool) {
 	return parseShim(strings.Split(string(line), "\x00"), filepath.Base(c.Shim), c.Namespace, address)
 }
 
-// parseShim recognises the arguments that upstream's manager starts a shim with:
+// parseShim recognises the arguments that a shim is started with: by its launcher, whose
+// name it has then, or by upstream's manager,
 // SHIM -namespace NS -id ID -address SOCKET [-debug], and no action after them.
 func parseShim(args []string, name, namespace, address string) (id string, ok bool) {
-	if filepath.Base(args[0]) != name {
+	if base := filepath.Base(args[0]); base != name && base != launch.Program {
 		return "", false
 	}
 	flags := map[string]string{}

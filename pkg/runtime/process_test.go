@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/containerd/errdefs"
+
+	"github.com/berth-engine/berth/pkg/shim/launch"
 )
 
 // A container outlives the process that embeds containerd, and the next one
@@ -193,14 +195,15 @@ func startShim(t *testing.T, config Config, args ...string) *exec.Cmd {
 
 func TestParseShim(t *testing.T) {
 	for line, want := range map[string]string{
-		"/x/shim -namespace ns -id a -address /s":        "a",
-		"/y/shim -namespace ns -id a -address /s -debug": "a",
-		"/x/shim -namespace ns -id a -address /s start":  "",
-		"/x/shim -namespace no -id a -address /s":        "",
-		"/x/shim -namespace ns -id a -address /other":    "",
-		"/x/shim -namespace ns -address /s -id":          "",
-		"/x/shim -namespace ns -address /s":              "",
-		"/x/other -namespace ns -id a -address /s":       "",
+		"/x/shim -namespace ns -id a -address /s":                   "a",
+		"/y/shim -namespace ns -id a -address /s -debug":            "a",
+		"/x/shim -namespace ns -id a -address /s start":             "",
+		"/x/shim -namespace no -id a -address /s":                   "",
+		"/x/shim -namespace ns -id a -address /other":               "",
+		"/x/shim -namespace ns -address /s -id":                     "",
+		"/x/shim -namespace ns -address /s":                         "",
+		"/x/other -namespace ns -id a -address /s":                  "",
+		"/x/" + launch.Program + " -namespace ns -id a -address /s": "a",
 		"": "",
 	} {
 		if id, ok := parseShim(strings.Split(line, " "), "shim", "ns", "/s"); ok != (want != "") || ok && id != want {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/containerd/errdefs"
 
+	"github.com/berth-engine/berth/pkg/shim/launch"
 	"github.com/berth-engine/berth/pkg/shim/published"
 	"github.com/berth-engine/berth/pkg/shim/resolver"
 	"github.com/berth-engine/berth/pkg/streams"
@@ -61,27 +62,12 @@ func newContainer(cfg streams.Config, bundle string, f *flushes) (*container, er
 	return c, nil
 }
 
-// socketLink is the link in the bundle.
-const socketLink = "berth.sock"
-
 func link(socket, bundle string) error {
-	name := filepath.Join(bundle, socketLink)
+	name := filepath.Join(bundle, launch.SocketLink)
 	if err := os.Remove(name); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
 	return os.Symlink(socket, name)
-}
-
-// removeSocket removes the socket that the shim of bundle listened on.
-func removeSocket(bundle string) error {
-	socket, err := os.Readlink(filepath.Join(bundle, socketLink))
-	if err == nil {
-		err = os.Remove(socket)
-	}
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	return err
 }
 
 // add makes the process known to clients and begins to read its output.
@@ -164,7 +150,7 @@ func (c *container) stopListening() {
 	_ = c.listener.Close()
 	c.wg.Wait()
 	_ = os.Remove(c.socket)
-	_ = os.Remove(filepath.Join(c.bundle, socketLink))
+	_ = os.Remove(filepath.Join(c.bundle, launch.SocketLink))
 }
 
 func (c *container) accept() {

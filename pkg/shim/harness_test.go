@@ -32,7 +32,7 @@ import (
 	"github.com/berth-engine/berth/pkg/streams"
 )
 
-// bin holds the shim and runc, built for the test; root is the containers' image.
+// bin holds the shim, its launcher and runc, built for the test; root is the containers' image.
 var bin, root string
 
 func TestMain(m *testing.M) {
@@ -63,7 +63,8 @@ func setUp() error {
 	if err := os.WriteFile(filepath.Join(bin, "runc"), runc, 0o755); err != nil {
 		return err
 	}
-	cmd := exec.Command("go", "build", "-tags", "no_grpc", "-o", filepath.Join(bin, "shim"), "github.com/berth-engine/berth/cmd/containerd-shim-berth-v2")
+	const cmds = "github.com/berth-engine/berth/cmd/"
+	cmd := exec.Command("go", "build", "-tags", "no_grpc", "-o", bin+"/", cmds+"containerd-shim-berth-v2", cmds+"containerd-shim-berth-task")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("shim: %w: %s", err, out)
 	}
@@ -212,7 +213,7 @@ func (r *rig) action(name string) []byte {
 		ContainerdGrpcAddress: r.eventsAt, ContainerdTtrpcAddress: r.eventsAt, SocketDir: &dir,
 	})
 	r.must(err)
-	cmd := exec.Command(filepath.Join(bin, "shim"), "-namespace", namespace, "-address", r.eventsAt, "-id", r.id, "-bundle", r.bundle(), name)
+	cmd := exec.Command(filepath.Join(bin, "containerd-shim-berth-v2"), "-namespace", namespace, "-address", r.eventsAt, "-id", r.id, "-bundle", r.bundle(), name)
 	cmd.Dir = r.bundle()
 	cmd.Env = append(os.Environ(), "TTRPC_ADDRESS="+r.eventsAt)
 	cmd.Stdin = bytes.NewReader(params)

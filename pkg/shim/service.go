@@ -11,6 +11,8 @@ package shim
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -22,6 +24,7 @@ import (
 	"google.golang.org/protobuf/types/known/emptypb"
 
 	"github.com/berth-engine/berth/pkg/logs"
+	"github.com/berth-engine/berth/pkg/shim/launch"
 	"github.com/berth-engine/berth/pkg/streams"
 )
 
@@ -285,7 +288,7 @@ func (s *Service) Delete(ctx context.Context, r *taskapi.DeleteRequest) (*taskap
 	if err == nil && r.ExecID == "" {
 		if c := s.drop(r.ID); c != nil {
 			c.close(drainBound)
-			markDeleted(c.bundle)
+			_ = os.WriteFile(filepath.Join(c.bundle, launch.DeletedMark), nil, 0o600)
 		}
 	}
 	return resp, err

@@ -210,12 +210,13 @@ func TestFormats(t *testing.T) {
 func TestShimOf(t *testing.T) {
 	args := func(s string) []string { return strings.Split(s, " ") }
 	for line, want := range map[string]string{
-		"/x/containerd-shim-berth-v2 -namespace berth -id a -address /s ": "a",
-		"/x/containerd-shim-berth-v2 -namespace other -id a -address /s":  "",
-		"/x/containerd-shim-berth-v2 -namespace berth -id a -address /t":  "",
-		"/x/containerd-shim-berth-v2 -namespace berth -address /s -id":    "",
-		"sh -namespace berth -id a -address /s":                           "",
-		"":                                                                "",
+		"/x/containerd-shim-berth-v2 -namespace berth -id a -address /s ":   "a",
+		"/x/containerd-shim-berth-v2 -namespace other -id a -address /s":    "",
+		"/x/containerd-shim-berth-v2 -namespace berth -id a -address /t":    "",
+		"/x/containerd-shim-berth-v2 -namespace berth -address /s -id":      "",
+		"/x/containerd-shim-berth-task -namespace berth -id a -address /s ": "a",
+		"sh -namespace berth -id a -address /s":                             "",
+		"":                                                                  "",
 	} {
 		if got, ok := shimOf(args(line), "/s", "berth"); ok != (want != "") || ok && got != want {
 			t.Errorf("%q: %q, %v", line, got, ok)

@@ -188,7 +188,7 @@ func shims(socket, namespace string) map[int]string {
 }
 
 func shimOf(args []string, socket, namespace string) (id string, ok bool) {
-	if filepath.Base(args[0]) != "containerd-shim-berth-v2" {
+	if name := filepath.Base(args[0]); name != "containerd-shim-berth-v2" && name != "containerd-shim-berth-task" {
 		return "", false
 	}
 	value := func(flag string) string {

@@ -79,7 +79,7 @@ func lookForPrograms() (missing, optional []string) {
 		return []string{err.Error()}, nil
 	}
 	dir := filepath.Dir(self)
-	for _, name := range []string{"berthd", "containerd-shim-berth-v2", "berth-init", "runc"} {
+	for _, name := range []string{"berthd", "containerd-shim-berth-v2", "containerd-shim-berth-task", "berth-init", "runc"} {
 		there := slices.ContainsFunc([]string{dir, filepath.Join(dir, "..", "libexec", "berth")}, func(d string) bool {
 			info, err := os.Stat(filepath.Join(d, name))
 			return err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0

@@ -1,0 +1,109 @@
+package shim
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+
+	upstream "github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2/process"
+	"github.com/containerd/go-runc"
+	"golang.org/x/sys/unix"
+)
+
+// Monitor runs the OCI runtime for upstream's service, all but `start` of the runc that
+// is installed beside this shim. That command does no more than open the FIFO that the
+// container's process waits at, which this process can do itself: one execution of runc
+// less at each start. Whatever is not as expected is left to the command, which then
+// also says what is wrong.
+//
+// The FIFO is opened by runc alone and is no interface of it: other runtimes, and a runc
+// of another installation, are executed.
+type Monitor struct {
+	runc.ProcessMonitor // upstream's
+	runtime             string
+	done                chan runc.Exit // of a start that needed no process
+}
+
+// NewMonitor wraps upstream's monitor. runtime is the path of the runc to know.
+func NewMonitor(upstream runc.ProcessMonitor, runtime string) *Monitor {
+	return &Monitor{ProcessMonitor: upstream, runtime: runtime, done: make(chan runc.Exit)}
+}
+
+// StartLocked starts the command, or does what it is for. It is what upstream calls
+// for all of the runtime's commands.
+func (m *Monitor) StartLocked(cmd *exec.Cmd) (chan runc.Exit, error) {
+	if cmd.Path == m.runtime {
+		if c, ok := startOf(cmd.Args); ok && c.release() == nil {
+			return m.done, nil
+		}
+	}
+	return m.ProcessMonitor.StartLocked(cmd)
+}
+
+// Wait waits for the end of what Start started.
+func (m *Monitor) Wait(cmd *exec.Cmd, ec chan runc.Exit) (int, error) {
+	if ec == m.done {
+		return 0, nil
+	}
+	return m.ProcessMonitor.Wait(cmd, ec)
+}
+
+// created is a container that waits for its start.
+type created struct {
+	fifo string
+	pid  string // the file with its process's number
+}
+
+// startOf says which container a command line of go-runc starts.
+func startOf(args []string) (c created, ok bool) {
+	n := len(args)
+	if n < 2 || args[n-2] != "start" {
+		return created{}, false
+	}
+	for i := 1; i < n-2; i++ {
+		switch args[i] {
+		case "--root":
+			c.fifo = filepath.Join(args[i+1], args[n-1], "exec.fifo")
+		case "--log": // in the bundle
+			c.pid = filepath.Join(filepath.Dir(args[i+1]), upstream.InitPidFile)
+		}
+	}
+	return c, c.fifo != "" && c.pid != ""
+}
+
+var errNotReleased = errors.New("the process did not take its start")
+
+// release lets the container's process go on to the program, by the open end for reading
+// that its own open waits for, and returns when it has said so.
+func (c created) release() error {
+	pid, err := runc.ReadPidFile(c.pid)
+	if err != nil {
+		return err
+	}
+	alive, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(alive)
+	// Not blocking: there is no writer yet, and there may never be one.
+	fifo, err := unix.Open(c.fifo, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fifo)
+	fds := []unix.PollFd{{Fd: int32(fifo), Events: unix.POLLIN}, {Fd: int32(alive), Events: unix.POLLIN}}
+	for {
+		if _, err := unix.Poll(fds, -1); err == nil {
+			break
+		} else if !errors.Is(err, unix.EINTR) {
+			return err
+		}
+	}
+	var b [1]byte
+	if n, _ := unix.Read(fifo, b[:]); n < 1 { // it ended before
+		return errNotReleased
+	}
+	_ = os.Remove(c.fifo) // which says created for running; the container's delete takes it else
+	return nil
+}
