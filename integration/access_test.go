@@ -6,6 +6,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/json"
@@ -24,6 +25,9 @@ import (
 	"time"
 
 	"github.com/berth-engine/berth/integration/harness"
+	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
 	"golang.org/x/sys/unix"
 )
 
@@ -103,6 +107,10 @@ func TestMetricsAndProfiles(t *testing.T) {
 		t.Fatal("no address of metrics in the log")
 	}
 	figures := get(t, http.DefaultClient, "http://"+address[1]+"/metrics")
+	parser := expfmt.NewTextParser(model.UTF8Validation) // Prometheus's own
+	if families, err := parser.TextToMetricFamilies(strings.NewReader(figures)); err != nil || families["engine_daemon_container_states_containers"].GetType() != dto.MetricType_GAUGE {
+		t.Errorf("metrics: %v, %v", err, families["engine_daemon_container_states_containers"])
+	}
 	for _, line := range []string{
 		`engine_daemon_container_states_containers{state="running"} 1`,
 		`engine_daemon_container_actions_seconds_count{action="start"} 1`,
@@ -139,6 +147,7 @@ func get(t *testing.T, c *http.Client, url string) string {
 func TestMutualTLS(t *testing.T) {
 	t.Parallel()
 	good, other := newCA(t), newCA(t)
+	late := good.expired(t)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -169,7 +178,14 @@ func TestMutualTLS(t *testing.T) {
 			if r := do(other, good, "version"); r.Code == 0 {
 				t.Error("the client takes a server of another CA")
 			}
+			if r := do(good, late, "version"); r.Code == 0 || !strings.Contains(r.Stderr, "expired certificate") {
+				t.Errorf("a certificate that has expired: %d, %s", r.Code, r.Stderr)
+			}
 		})
+	}
+	transport := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}} // whom it trusts is not asked here
+	if resp, err := (&http.Client{Transport: transport}).Get("https://" + address + "/_ping"); err == nil || !strings.Contains(err.Error(), "certificate required") {
+		t.Errorf("no certificate: %v, %v", resp, err)
 	}
 	if resp, err := http.Get("http://" + address + "/_ping"); err == nil {
 		resp.Body.Close()
@@ -196,21 +212,44 @@ func newCA(t *testing.T) authority {
 		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
 	}
 	a.sign(t, "ca.pem", ca, ca, key, key)
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.write(t, "ca-key.pem", "PRIVATE KEY", der)
+	a.pair(t, ca, key, time.Now().Add(time.Hour))
+	return a
+}
+
+// pair writes cert.pem, which is good until then, and key.pem.
+func (a authority) pair(t *testing.T, ca *x509.Certificate, by *ecdsa.PrivateKey, until time.Time) {
+	t.Helper()
 	own, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
 	a.sign(t, "cert.pem", &x509.Certificate{
 		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "one of a test"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), KeyUsage: x509.KeyUsageDigitalSignature,
+		NotBefore: until.Add(-2 * time.Hour), NotAfter: until, KeyUsage: x509.KeyUsageDigitalSignature,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
-	}, ca, own, key)
+	}, ca, own, by)
 	der, err := x509.MarshalPKCS8PrivateKey(own)
 	if err != nil {
 		t.Fatal(err)
 	}
 	a.write(t, "key.pem", "PRIVATE KEY", der)
-	return a
+}
+
+// expired is a pair that the authority signed, and that is good no more.
+func (a authority) expired(t *testing.T) authority {
+	t.Helper()
+	both, err := tls.LoadX509KeyPair(a.file("ca.pem"), a.file("ca-key.pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	late := authority(t.TempDir())
+	late.pair(t, both.Leaf, both.PrivateKey.(*ecdsa.PrivateKey), time.Now().Add(-time.Minute))
+	return late
 }
 
 func (a authority) sign(t *testing.T, name string, cert, parent *x509.Certificate, key, by *ecdsa.PrivateKey) {

@@ -2,9 +2,13 @@ package api_test
 
 import (
 	"bufio"
+	"crypto/tls"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -55,6 +59,33 @@ func TestSlowClients(t *testing.T) {
 				t.Errorf("the answer is %q, want %s", got, c.answer)
 			}
 		})
+	}
+}
+
+// A client of TLS that does not go on with the handshake is not waited for either.
+func TestSlowHandshake(t *testing.T) {
+	certified := httptest.NewTLSServer(http.NotFoundHandler())
+	defer certified.Close()
+	pair := &tls.Config{MinVersion: tls.VersionTLS12, Certificates: certified.TLS.Certificates}
+	for name, rights := range map[string]func(net.Listener) net.Listener{"full": func(l net.Listener) net.Listener { return l }, "read-only": api.ReadOnly} {
+		l, err := net.Listen("unix", filepath.Join(t.TempDir(), "s"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := api.New(api.Config{MinAPI: version.MinAPI, MaxAPI: version.MaxAPI, Routes: newFakes().routes(), Patience: 300 * time.Millisecond})
+		if err != nil {
+			t.Fatal(err)
+		}
+		serveOn(t, s, rights(tls.NewListener(l, pair)))
+		for _, sent := range []string{"", "\x16", "\x16\x03\x01\x02\x00\x01"} { // of a ClientHello
+			t.Run(fmt.Sprintf("%s, %d bytes", name, len(sent)), func(t *testing.T) {
+				conn := dial(t, l.Addr().String())
+				if _, err := io.WriteString(conn, sent); err != nil {
+					t.Fatal(err)
+				}
+				readAll(t, conn) // until the server closes it
+			})
+		}
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -25,7 +26,7 @@ func TestReadOnlySocket(t *testing.T) {
 	serveOn(t, s, api.ReadOnly(l))
 	looks := map[string]bool{}
 	for _, id := range []string{
-		"ContainerList", "ContainerInspect", "ContainerTop", "ContainerLogs", "ContainerStats", "ContainerChanges", "ExecInspect",
+		"ContainerList", "ContainerInspect", "ContainerTop", "ContainerLogs", "ContainerStats", "ContainerChanges", "CheckpointList", "ExecInspect",
 		"ImageList", "ImageInspect", "ImageHistory", "ImageAttestations", "VolumeList", "VolumeInspect", "NetworkList", "NetworkInspect",
 		"SystemPing", "SystemPingHead", "SystemVersion", "SystemInfo", "SystemEvents", "SystemDataUsage", "PluginList", "PluginInspect",
 		"NodeList", "NodeInspect", "SwarmInspect", "SwarmUnlockkey", "ServiceList", "ServiceInspect", "ServiceLogs", "TaskList", "TaskInspect", "TaskLogs",
@@ -33,19 +34,40 @@ func TestReadOnlySocket(t *testing.T) {
 	} {
 		looks[id] = true
 	}
-	for _, op := range api.Operations {
-		target := strings.NewReplacer("{id}", "nobody", "{name}", "nobody").Replace(op.Path)
-		if op.ID == "SystemEvents" {
-			target += "?until=1"
-		}
+	for _, op := range allOperations {
+		target := targetOf(op)
 		status, body := over(t, socket, op.Method, target)
 		if refused := status == http.StatusForbidden; refused == looks[op.ID] {
 			t.Errorf("%s: %d %s", op.ID, status, body)
 		}
 	}
+	// Nor by another way to write the same.
+	for _, op := range allOperations {
+		target := targetOf(op)
+		for _, method := range []string{"POST", "PUT", "PATCH", "DELETE", "post"} {
+			for _, way := range []string{target, "/v1.24" + target, "/" + target, target + "/", strings.Replace(target, "nobody", "a%2f..%2fb", 1)} {
+				switch status, body := over(t, socket, method, way); status {
+				case http.StatusForbidden, http.StatusNotFound:
+				default:
+					t.Errorf("%s %s: %d %s", method, way, status, body)
+				}
+			}
+		}
+	}
 	if status, body := over(t, full, http.MethodPost, "/containers/nobody/start"); status != http.StatusNoContent && status != http.StatusNotFound {
 		t.Errorf("on the other socket: %d %s", status, body)
 	}
+}
+
+var allOperations = slices.Concat(api.Operations, api.Unlisted, api.Own)
+
+// targetOf is a path of an operation, which ends by itself.
+func targetOf(op api.Operation) string {
+	target := strings.NewReplacer("{id}", "nobody", "{name}", "nobody", "{checkpoint}", "nobody").Replace(op.Path)
+	if op.ID == "SystemEvents" {
+		target += "?until=1"
+	}
+	return target
 }
 
 func over(t *testing.T, socket, method, target string) (int, string) {

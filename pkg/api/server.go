@@ -169,11 +169,11 @@ func (s *Server) serve(w *response, hr *http.Request) error {
 		return s.page(w, hr, path)
 	}
 	w.endpoint, w.bounded = e, !e.Streams
-	if e.Experimental && !s.experimental {
-		return errExperimental
-	}
 	if err := allowed(hr, e.Operation); err != nil {
 		return err
+	}
+	if e.Experimental && !s.experimental {
+		return errExperimental
 	}
 	query, err := url.ParseQuery(hr.URL.RawQuery)
 	if err != nil {
