@@ -57,7 +57,9 @@ func TestKilledBuildLeavesNothing(t *testing.T) {
 func TestKilledBuildLeavesNoCgroup(t *testing.T) {
 	t.Parallel()
 	parent := fmt.Sprintf("berth-killed-%d", os.Getpid())
-	groups := func(below string) []string { return glob(t, "/sys/fs/cgroup/*/"+parent+below, "/sys/fs/cgroup/"+parent+below) }
+	groups := func(below string) []string {
+		return glob(t, "/sys/fs/cgroup/*/"+parent+below, "/sys/fs/cgroup/"+parent+below)
+	}
 	t.Cleanup(func() {
 		for _, dir := range append(groups("/buildkit"), groups("")...) {
 			if err := os.Remove(dir); err != nil {
