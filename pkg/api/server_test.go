@@ -116,6 +116,8 @@ func TestAnswers(t *testing.T) {
 		{"bad filters", "GET", "/containers/json?filters=x", "", 400, "invalid filter: invalid character 'x' looking for beginning of value"},
 		{"no stream", "GET", "/containers/web/logs", "", 400, "Bad parameters: you must choose at least one stream"},
 		{"bad since", "GET", "/containers/web/logs?stdout=1&since=x", "", 400, `invalid value for "since": "x" is not a Unix timestamp`},
+		{"bad fraction", "GET", "/containers/web/logs?stdout=1&since=1.5x", "", 400, `invalid value for "since": "1.5x" is not a Unix timestamp`},
+		{"fine fraction", "GET", "/containers/web/logs?stdout=1&since=1.12345678912345", "", 200, ""},
 		{"bad condition", "POST", "/containers/web/wait?condition=x", "", 400, `invalid condition: "x"`},
 		{"old clients have none", "POST", "/v1.29/containers/web/wait?condition=x", "", 200, ""},
 		{"no size", "POST", "/containers/web/resize", "", 400, `invalid resize height "": invalid syntax`},

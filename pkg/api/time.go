@@ -7,7 +7,8 @@ import (
 )
 
 // Time reads a point in time as Docker's clients send it: seconds since 1970,
-// with up to nine digits after a dot. Absent and empty are the zero time.
+// with nanoseconds after a dot; finer digits are dropped. Absent and empty are the
+// zero time.
 func (r *Request) Time(key string) (time.Time, error) {
 	s := r.Query.Get(key)
 	if s == "" {
@@ -21,9 +22,10 @@ func (r *Request) Time(key string) (time.Time, error) {
 	if fraction == "" {
 		return time.Unix(seconds, 0), nil
 	}
-	if len(fraction) > 9 || !digits(fraction) {
+	if !digits(fraction) {
 		return time.Time{}, Invalid("invalid value for %q: %q is not a Unix timestamp", key, s)
 	}
+	fraction = fraction[:min(len(fraction), 9)]
 	nanos, err := strconv.ParseInt(fraction+strings.Repeat("0", 9-len(fraction)), 10, 64)
 	if err != nil {
 		return time.Time{}, Invalid("invalid value for %q: %q is not a Unix timestamp", key, s)

@@ -53,7 +53,7 @@ func TestPruneOptions(t *testing.T) {
 		{o: PruneOptions{Filters: filters.Args{"foo": {"x"}}}, err: "invalid filter 'foo'"},
 		{o: PruneOptions{Filters: filters.Args{"id": {"a", "b"}}}, err: "filters expect only one value"},
 		{o: PruneOptions{Filters: filters.Args{"id": {"a,inuse"}}}, err: "invalid filter"},
-		{o: PruneOptions{Filters: filters.Args{"until": {"soon"}}}, err: "not a time"},
+		{o: PruneOptions{Filters: filters.Args{"until": {"soon"}}}, err: "failed to parse value as time or duration"},
 		{o: PruneOptions{Filters: filters.Args{"until": {"-2h"}}}, err: "in the future"},
 	} {
 		got, err := c.o.info(now)

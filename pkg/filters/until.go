@@ -18,7 +18,7 @@ func (a Args) Until(now time.Time) (time.Time, error) {
 	case 1:
 		until, ok := moment(values[0], now)
 		if !ok {
-			return until, errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("invalid filter 'until=%s': not a time", values[0]))
+			return until, errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("failed to parse value as time or duration: %q", values[0]))
 		}
 		return until, nil
 	}
@@ -34,9 +34,9 @@ var layouts = []string{
 }
 
 // moment reads a point in time: a duration before now, a date, or seconds since
-// 1970 with a fraction.
+// 1970 with a fraction. 0 is such seconds, as with Docker, and no duration.
 func moment(s string, now time.Time) (time.Time, bool) {
-	if d, err := time.ParseDuration(s); err == nil {
+	if d, err := time.ParseDuration(s); err == nil && s != "0" {
 		return now.Add(-d), true
 	}
 	for _, layout := range layouts {

@@ -108,7 +108,7 @@ func validateHostname(cfg *container.Config) error {
 			return invalid(fmt.Sprintf("invalid hostname format: %q", name))
 		}
 		if len(name) > maxHostname {
-			return invalid(fmt.Sprintf("hostname %q is too long: %d bytes, the kernel takes %d", name, len(name), maxHostname))
+			return invalid(fmt.Sprintf("hostname %q is too long (maximum %d bytes)", name, maxHostname))
 		}
 	}
 	return nil

@@ -30,7 +30,7 @@ func TestValidateRefuses(t *testing.T) {
 		{"environment", cfg{Env: []string{"=x"}}, host{}, "invalid environment variable: =x"},
 		{"null in command", cfg{Cmd: []string{"a\x00b"}}, host{}, `invalid argument: "a\x00b" contains a null character`},
 		{"hostname with a line", cfg{Hostname: "a\n1.2.3.4 evil"}, host{}, `invalid hostname format: "a\n1.2.3.4 evil"`},
-		{"hostname too long", cfg{Hostname: strings.Repeat("h", 65)}, host{}, `hostname "` + strings.Repeat("h", 65) + `" is too long: 65 bytes, the kernel takes 64`},
+		{"hostname too long", cfg{Hostname: strings.Repeat("h", 65)}, host{}, `hostname "` + strings.Repeat("h", 65) + `" is too long (maximum 64 bytes)`},
 		{"health interval", cfg{Healthcheck: &container.HealthConfig{Interval: time.Microsecond}}, host{}, "Interval in Healthcheck cannot be less than 1ms"},
 		{"health retries", cfg{Healthcheck: &container.HealthConfig{Retries: -1}}, host{}, "Retries in Healthcheck cannot be negative"},
 		{"auto-remove", cfg{}, host{AutoRemove: true, RestartPolicy: container.RestartPolicy{Name: "always"}}, "can't create 'AutoRemove' container with restart policy"},
