@@ -40,14 +40,7 @@ func TestContract(t *testing.T) {
 	for _, spoken := range []string{version.MinAPI, "1.35", "1.41", "1.44", "1.48", version.MaxAPI} {
 		t.Run(spoken, func(t *testing.T) {
 			c := &talk{t: t, h: d.HTTP(), dial: d.Dial, version: "/v" + spoken, done: map[string]bool{}}
-			began := time.Now()
-			c.images(pulled)
-			c.volumes()
-			c.networks()
-			c.container()
-			c.process()
-			c.build()
-			c.system(began)
+			c.engine(pulled)
 			c.complete()
 		})
 	}

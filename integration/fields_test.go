@@ -6,7 +6,6 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
-	"time"
 
 	"github.com/berth-engine/berth/integration/golden"
 	"github.com/berth-engine/berth/integration/harness"
@@ -40,14 +39,7 @@ func TestFields(t *testing.T) {
 	transport := &http.Transport{DialContext: d.Dial}
 	defer transport.CloseIdleConnections()
 	c := &talk{t: t, h: &http.Client{Transport: wrap(transport)}, dial: d.Dial, done: map[string]bool{}}
-	began := time.Now()
-	c.images(pulled)
-	c.volumes()
-	c.networks()
-	c.container()
-	c.process()
-	c.build()
-	c.system(began)
+	c.engine(pulled)
 	context := filepath.Join(t.TempDir(), "context.tar")
 	if err := os.WriteFile(context, (layout{t: t}).tar(map[string][]byte{"Dockerfile": []byte("FROM " + image + "\nRUN echo made >/made\n")}), 0o600); err != nil {
 		t.Fatal(err)

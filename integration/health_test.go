@@ -27,56 +27,51 @@ func awaitHealth(t *testing.T, d *harness.Daemon, name string, status ctypes.Hea
 // daemon's death in the middle.
 func TestHealth(t *testing.T) {
 	t.Parallel()
-	for name, client := range clients(t) {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			d := start(t, harness.Options{})
-			run := func(args ...string) harness.Result { return d.Client(client, nil, args...) }
-			run("run", "-d", "--name", "box", "--health-cmd", "test -f /ok && echo fine", "--health-interval", "200ms", "--health-retries", "2",
-				"--health-start-period", "1h", "--health-start-interval", "100ms", image, "sleep", "1000").OK(t)
-			if got := run("ps", "--filter", "health=starting", "--format", "{{.Names}} {{.Status}}").OK(t); !strings.HasSuffix(got, "(health: starting)") {
-				t.Errorf("ps: %q", got)
-			}
-			await(t, "failures that do not count", func() bool { return len(healthOf(t, d, "box").Log) == 5 })
-			if h := healthOf(t, d, "box"); h.Status != ctypes.Starting || h.FailingStreak != 0 || h.Log[0].ExitCode != 1 {
-				t.Errorf("within the start period: %+v", h)
-			}
-			run("exec", "box", "touch", "/ok").OK(t)
-			awaitHealth(t, d, "box", ctypes.Healthy)
-			if h := healthOf(t, d, "box"); h.Log[len(h.Log)-1].Output != "fine\n" {
-				t.Errorf("output: %+v", h.Log[len(h.Log)-1])
-			}
-			if got := run("ps", "--filter", "health=healthy", "--format", "{{.Status}}").OK(t); !strings.HasSuffix(got, "(healthy)") {
-				t.Errorf("ps: %q", got)
-			}
-			d.Kill()
-			d.Run()
-			if h := healthOf(t, d, "box"); h.Status != ctypes.Healthy {
-				t.Errorf("after the daemon's death: %+v", h)
-			}
-			run("exec", "box", "rm", "/ok").OK(t)
-			awaitHealth(t, d, "box", ctypes.Unhealthy)
-			run("exec", "box", "touch", "/ok").OK(t)
-			awaitHealth(t, d, "box", ctypes.Healthy)
-			run("pause", "box").OK(t)
-			if h := healthOf(t, d, "box"); h.Status != ctypes.Unhealthy {
-				t.Errorf("paused: %+v", h)
-			}
-			run("unpause", "box").OK(t)
-			awaitHealth(t, d, "box", ctypes.Healthy)
-			run("restart", "-t", "0", "box").OK(t)
-			if h := healthOf(t, d, "box"); h.Status == ctypes.Unhealthy || len(h.Log) == 0 {
-				t.Errorf("restarted: %+v", h)
-			}
-			awaitHealth(t, d, "box", ctypes.Healthy)
-			run("stop", "-t", "0", "box").OK(t)
-			if h := healthOf(t, d, "box"); h.Status != ctypes.Unhealthy {
-				t.Errorf("stopped: %+v", h)
-			}
-			run("create", "--name", "none", "--health-cmd", "true", "--no-healthcheck", image).Fails(t, 125, "--no-healthcheck conflicts with --health-* options")
-			run("ps", "--filter", "health=ill").Fails(t, 1, "invalid value for health (ill): must be one of none, starting, healthy, unhealthy")
-		})
-	}
+	eachClient(t, func(t *testing.T, d *harness.Daemon, run runner) {
+		run("run", "-d", "--name", "box", "--health-cmd", "test -f /ok && echo fine", "--health-interval", "200ms", "--health-retries", "2",
+			"--health-start-period", "1h", "--health-start-interval", "100ms", image, "sleep", "1000").OK(t)
+		if got := run("ps", "--filter", "health=starting", "--format", "{{.Names}} {{.Status}}").OK(t); !strings.HasSuffix(got, "(health: starting)") {
+			t.Errorf("ps: %q", got)
+		}
+		await(t, "failures that do not count", func() bool { return len(healthOf(t, d, "box").Log) == 5 })
+		if h := healthOf(t, d, "box"); h.Status != ctypes.Starting || h.FailingStreak != 0 || h.Log[0].ExitCode != 1 {
+			t.Errorf("within the start period: %+v", h)
+		}
+		run("exec", "box", "touch", "/ok").OK(t)
+		awaitHealth(t, d, "box", ctypes.Healthy)
+		if h := healthOf(t, d, "box"); h.Log[len(h.Log)-1].Output != "fine\n" {
+			t.Errorf("output: %+v", h.Log[len(h.Log)-1])
+		}
+		if got := run("ps", "--filter", "health=healthy", "--format", "{{.Status}}").OK(t); !strings.HasSuffix(got, "(healthy)") {
+			t.Errorf("ps: %q", got)
+		}
+		d.Kill()
+		d.Run()
+		if h := healthOf(t, d, "box"); h.Status != ctypes.Healthy {
+			t.Errorf("after the daemon's death: %+v", h)
+		}
+		run("exec", "box", "rm", "/ok").OK(t)
+		awaitHealth(t, d, "box", ctypes.Unhealthy)
+		run("exec", "box", "touch", "/ok").OK(t)
+		awaitHealth(t, d, "box", ctypes.Healthy)
+		run("pause", "box").OK(t)
+		if h := healthOf(t, d, "box"); h.Status != ctypes.Unhealthy {
+			t.Errorf("paused: %+v", h)
+		}
+		run("unpause", "box").OK(t)
+		awaitHealth(t, d, "box", ctypes.Healthy)
+		run("restart", "-t", "0", "box").OK(t)
+		if h := healthOf(t, d, "box"); h.Status == ctypes.Unhealthy || len(h.Log) == 0 {
+			t.Errorf("restarted: %+v", h)
+		}
+		awaitHealth(t, d, "box", ctypes.Healthy)
+		run("stop", "-t", "0", "box").OK(t)
+		if h := healthOf(t, d, "box"); h.Status != ctypes.Unhealthy {
+			t.Errorf("stopped: %+v", h)
+		}
+		run("create", "--name", "none", "--health-cmd", "true", "--no-healthcheck", image).Fails(t, 125, "--no-healthcheck conflicts with --health-* options")
+		run("ps", "--filter", "health=ill").Fails(t, 1, "invalid value for health (ill): must be one of none, starting, healthy, unhealthy")
+	})
 }
 
 // TestHealthTimeout: a probe that takes too long is killed, and the daemon's death

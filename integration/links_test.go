@@ -10,81 +10,76 @@ import (
 // TestLinks gives names on the default bridge, to both clients.
 func TestLinks(t *testing.T) {
 	t.Parallel()
-	for name, client := range clients(t) {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			d := start(t, harness.Options{})
-			run := func(args ...string) harness.Result { return d.Client(client, nil, args...) }
-			address := func(name string) string {
-				return run("inspect", "-f", "{{.NetworkSettings.Networks.bridge.IPAddress}}", name).OK(t)
-			}
-			run("run", "-d", "--name", "db", "--hostname", "dbhost", "--expose", "80", image, "sleep", "1000").OK(t)
-			run("run", "-d", "--name", "web", "--link", "db:store", "--link", "db", image, "sleep", "1000").OK(t)
-			for _, alias := range []string{"store", "db", "dbhost"} {
-				run("exec", "web", "ping", "-c", "1", alias).OK(t)
-			}
-			if got := run("exec", "web", "grep", "store", "/etc/hosts").OK(t); got != address("db")+"\tstore dbhost db" {
-				t.Errorf("hosts: %q", got)
-			}
-			if got := run("exec", "web", "env").OK(t); strings.Contains(got, "STORE_") {
-				t.Errorf("Docker 29 sets no variables: %q", got)
-			}
-			if got := run("inspect", "-f", "{{.HostConfig.Links}}", "web").OK(t); got != "[/db:/web/store /db:/web/db]" {
-				t.Errorf("links: %q", got)
-			}
-			if got := run("ps", "--no-trunc", "--filter", "name=db", "--format", "{{.Names}}").OK(t); got != "db,web/store,web/db" {
-				t.Errorf("names: %q", got)
-			}
-			if got := run("inspect", "-f", "{{.Name}}", "web/store").OK(t); got != "/db" {
-				t.Errorf("by the link's name: %q", got)
-			}
-			// Another address, while who links to it runs.
-			run("stop", "-t", "0", "db").OK(t)
-			run("run", "-d", "--name", "squatter", image, "sleep", "1000").OK(t)
-			run("start", "db").OK(t)
-			await(t, "the new address", func() bool {
-				return run("exec", "web", "grep", "store", "/etc/hosts").OK(t) == address("db")+"\tstore dbhost db"
-			})
-			// The link is to the container, not to its name.
-			run("rename", "db", "base").OK(t)
-			run("rename", "web", "site").OK(t)
-			run("restart", "-t", "0", "site").OK(t)
-			if got := run("exec", "site", "grep", "store", "/etc/hosts").OK(t); got != address("base")+"\tstore dbhost base" {
-				t.Errorf("hosts after the renames: %q", got)
-			}
-			d.Kill()
-			d.Run()
-			if got := run("inspect", "-f", "{{.Name}}", "site/store").OK(t); got != "/base" {
-				t.Errorf("after the daemon's death: %q", got)
-			}
-			// Its name in the file is of before the renames, and its address of now.
-			run("rename", "base", "ground").OK(t)
-			run("stop", "-t", "0", "ground").OK(t)
-			run("run", "-d", "--name", "squatter2", image, "sleep", "1000").OK(t)
-			run("start", "ground").OK(t)
-			await(t, "the address of another name", func() bool {
-				return run("exec", "site", "grep", "store", "/etc/hosts").OK(t) == address("ground")+"\tstore dbhost ground"
-			})
-			run("rename", "ground", "base").OK(t)
-			run("rm", "--link", "/site/db").OK(t)
-			if got := run("exec", "site", "cat", "/etc/hosts").OK(t); strings.Contains(got, "\tdb ") || !strings.Contains(got, "\tstore dbhost") {
-				t.Errorf("hosts without a link: %q", got)
-			}
-			if got := run("inspect", "-f", "{{.HostConfig.Links}}", "site").OK(t); got != "[/base:/site/store]" {
-				t.Errorf("links: %q", got)
-			}
-			run("rm", "--link", "site").Fails(t, 1, "Conflict, cannot remove the default link name of the container")
-			run("kill", "site", "base").OK(t)
-			run("wait", "site", "base").OK(t)
-			run("start", "site").Fails(t, 1, "Cannot link to a non running container: /base AS /site/store")
-			run("rm", "base").OK(t)
-			run("start", "site").OK(t) // who is gone is linked to no more
-			run("run", "--link", "nobody:n", image).Fails(t, 125, "could not get container for nobody: No such container: nobody")
-			run("run", "--network", "host", "--link", "site", image).Fails(t, 125, "host type networking can't be used with links")
-			run("run", "-d", "--name", "h", "--network", "host", image, "sleep", "1000")
-			run("run", "--link", "site:a:b", image).Fails(t, 125, "bad format for links: site:a:b")
+	eachClient(t, func(t *testing.T, d *harness.Daemon, run runner) {
+		address := func(name string) string {
+			return run("inspect", "-f", "{{.NetworkSettings.Networks.bridge.IPAddress}}", name).OK(t)
+		}
+		run("run", "-d", "--name", "db", "--hostname", "dbhost", "--expose", "80", image, "sleep", "1000").OK(t)
+		run("run", "-d", "--name", "web", "--link", "db:store", "--link", "db", image, "sleep", "1000").OK(t)
+		for _, alias := range []string{"store", "db", "dbhost"} {
+			run("exec", "web", "ping", "-c", "1", alias).OK(t)
+		}
+		if got := run("exec", "web", "grep", "store", "/etc/hosts").OK(t); got != address("db")+"\tstore dbhost db" {
+			t.Errorf("hosts: %q", got)
+		}
+		if got := run("exec", "web", "env").OK(t); strings.Contains(got, "STORE_") {
+			t.Errorf("Docker 29 sets no variables: %q", got)
+		}
+		if got := run("inspect", "-f", "{{.HostConfig.Links}}", "web").OK(t); got != "[/db:/web/store /db:/web/db]" {
+			t.Errorf("links: %q", got)
+		}
+		if got := run("ps", "--no-trunc", "--filter", "name=db", "--format", "{{.Names}}").OK(t); got != "db,web/store,web/db" {
+			t.Errorf("names: %q", got)
+		}
+		if got := run("inspect", "-f", "{{.Name}}", "web/store").OK(t); got != "/db" {
+			t.Errorf("by the link's name: %q", got)
+		}
+		// Another address, while who links to it runs.
+		run("stop", "-t", "0", "db").OK(t)
+		run("run", "-d", "--name", "squatter", image, "sleep", "1000").OK(t)
+		run("start", "db").OK(t)
+		await(t, "the new address", func() bool {
+			return run("exec", "web", "grep", "store", "/etc/hosts").OK(t) == address("db")+"\tstore dbhost db"
 		})
-	}
+		// The link is to the container, not to its name.
+		run("rename", "db", "base").OK(t)
+		run("rename", "web", "site").OK(t)
+		run("restart", "-t", "0", "site").OK(t)
+		if got := run("exec", "site", "grep", "store", "/etc/hosts").OK(t); got != address("base")+"\tstore dbhost base" {
+			t.Errorf("hosts after the renames: %q", got)
+		}
+		d.Kill()
+		d.Run()
+		if got := run("inspect", "-f", "{{.Name}}", "site/store").OK(t); got != "/base" {
+			t.Errorf("after the daemon's death: %q", got)
+		}
+		// Its name in the file is of before the renames, and its address of now.
+		run("rename", "base", "ground").OK(t)
+		run("stop", "-t", "0", "ground").OK(t)
+		run("run", "-d", "--name", "squatter2", image, "sleep", "1000").OK(t)
+		run("start", "ground").OK(t)
+		await(t, "the address of another name", func() bool {
+			return run("exec", "site", "grep", "store", "/etc/hosts").OK(t) == address("ground")+"\tstore dbhost ground"
+		})
+		run("rename", "ground", "base").OK(t)
+		run("rm", "--link", "/site/db").OK(t)
+		if got := run("exec", "site", "cat", "/etc/hosts").OK(t); strings.Contains(got, "\tdb ") || !strings.Contains(got, "\tstore dbhost") {
+			t.Errorf("hosts without a link: %q", got)
+		}
+		if got := run("inspect", "-f", "{{.HostConfig.Links}}", "site").OK(t); got != "[/base:/site/store]" {
+			t.Errorf("links: %q", got)
+		}
+		run("rm", "--link", "site").Fails(t, 1, "Conflict, cannot remove the default link name of the container")
+		run("kill", "site", "base").OK(t)
+		run("wait", "site", "base").OK(t)
+		run("start", "site").Fails(t, 1, "Cannot link to a non running container: /base AS /site/store")
+		run("rm", "base").OK(t)
+		run("start", "site").OK(t) // who is gone is linked to no more
+		run("run", "--link", "nobody:n", image).Fails(t, 125, "could not get container for nobody: No such container: nobody")
+		run("run", "--network", "host", "--link", "site", image).Fails(t, 125, "host type networking can't be used with links")
+		run("run", "-d", "--name", "h", "--network", "host", image, "sleep", "1000")
+		run("run", "--link", "site:a:b", image).Fails(t, 125, "bad format for links: site:a:b")
+	})
 }
 
 // TestLinksApart: where containers do not reach each other, a link opens what the

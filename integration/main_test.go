@@ -63,3 +63,17 @@ func clients(t *testing.T) map[string]string {
 	}
 	return map[string]string{"berth": harness.BerthCLI(), "docker": docker}
 }
+
+// runner runs a client's command.
+type runner func(args ...string) harness.Result
+
+// eachClient runs a test for each client, beside one another, each with a daemon of its own.
+func eachClient(t *testing.T, test func(t *testing.T, d *harness.Daemon, run runner)) {
+	for name, client := range clients(t) {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := start(t, harness.Options{})
+			test(t, d, func(args ...string) harness.Result { return d.Client(client, nil, args...) })
+		})
+	}
+}

@@ -10,24 +10,26 @@ import (
 	"github.com/berth-engine/berth/integration/harness"
 )
 
+// hangUp has a daemon read another daemon.json.
+func hangUp(t *testing.T, d *harness.Daemon, json string) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(d.Root, "daemon.json"), []byte(json), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(d.Pid(), syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestReload changes daemon.json of a running daemon.
 func TestReload(t *testing.T) {
 	t.Parallel()
 	d := start(t, harness.Options{})
 	d.Berth("run", "-d", "--name", "web", image, "sleep", "600").OK(t)
-	hangUp := func(json string) {
-		t.Helper()
-		if err := os.WriteFile(filepath.Join(d.Root, "daemon.json"), []byte(json), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if err := syscall.Kill(d.Pid(), syscall.SIGHUP); err != nil {
-			t.Fatal(err)
-		}
-	}
 	labels := func() string {
 		return d.Berth("info", "-f", "{{.Labels}} {{.RegistryConfig.InsecureRegistryCIDRs}}").OK(t)
 	}
-	hangUp(`{"labels":["rack=7"],"insecure-registries":["192.0.2.0/24"],"default-shm-size":"8m","max-concurrent-downloads":7}`)
+	hangUp(t, d, `{"labels":["rack=7"],"insecure-registries":["192.0.2.0/24"],"default-shm-size":"8m","max-concurrent-downloads":7}`)
 	await(t, "the labels change", func() bool {
 		return strings.HasPrefix(labels(), "[rack=7]") && strings.Contains(labels(), "192.0.2.0/24")
 	})
@@ -35,7 +37,7 @@ func TestReload(t *testing.T) {
 		return strings.Contains(d.Log(), "these settings change with the next start") && strings.Contains(d.Log(), "settings=default-shm-size")
 	})
 	// It still waits when the file is read again.
-	hangUp(`{"labels":["rack=7"],"insecure-registries":["192.0.2.0/24"],"default-shm-size":"8m"}`)
+	hangUp(t, d, `{"labels":["rack=7"],"insecure-registries":["192.0.2.0/24"],"default-shm-size":"8m"}`)
 	await(t, "what has to wait is named again", func() bool {
 		return strings.Count(d.Log(), "settings=default-shm-size") == 2
 	})
@@ -43,7 +45,7 @@ func TestReload(t *testing.T) {
 		return d.Berth("events", "--since", "10m", "--until", "0s", "--filter", "type=daemon", "--format", "{{.Action}} {{.Actor.Attributes.labels}}").OK(t) == "reload rack=7\nreload rack=7"
 	})
 	for i, bad := range []string{`{"labels":["rack=8"],"nope":1}`, `{`, `{"labels":7}`, `{"labels":["rack=8"],"default-network-opts":{"bridge":{"com.docker.network.driver.mtu":"x"}}}`, `{"labels":["rack=8"],"storage-driver":"nosuch"}`} {
-		hangUp(bad)
+		hangUp(t, d, bad)
 		await(t, "a mistake is told", func() bool { return strings.Count(d.Log(), "the configuration is not reloaded") > i })
 	}
 	if got := labels(); !strings.HasPrefix(got, "[rack=7]") {
@@ -67,14 +69,9 @@ func TestReloadRuntimes(t *testing.T) {
 		}
 	}
 	reloads := 0
-	hangUp := func(json string) {
+	reload := func(json string) {
 		t.Helper()
-		if err := os.WriteFile(filepath.Join(d.Root, "daemon.json"), []byte(json), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if err := syscall.Kill(d.Pid(), syscall.SIGHUP); err != nil {
-			t.Fatal(err)
-		}
+		hangUp(t, d, json)
 		reloads++
 		await(t, "the reload", func() bool {
 			return d.Berth("events", "--since", "10m", "--until", "0s", "--filter", "event=reload", "--format", "-").OK(t) == strings.TrimSpace(strings.Repeat("-\n", reloads))
@@ -82,7 +79,7 @@ func TestReloadRuntimes(t *testing.T) {
 	}
 	used := func(name string) bool { _, err := os.Stat(filepath.Join(dir, name+".used")); return err == nil }
 	d.Berth("create", "--runtime", "one", image).Fails(t, 1, "unknown or invalid runtime name: one")
-	hangUp(`{"runtimes":{"one":{"path":"` + dir + `/one"},"two":{"path":"` + dir + `/two"}},"default-runtime":"two","features":{"buildkit":true}}`)
+	reload(`{"runtimes":{"one":{"path":"` + dir + `/one"},"two":{"path":"` + dir + `/two"}},"default-runtime":"two","features":{"buildkit":true}}`)
 	if got := d.Berth("info", "-f", "{{.DefaultRuntime}} {{len .Runtimes}} {{(index .Runtimes \"one\").Path}}").OK(t); got != "two 3 "+dir+"/one" {
 		t.Errorf("info: %s", got)
 	}
@@ -91,7 +88,7 @@ func TestReloadRuntimes(t *testing.T) {
 	if !used("one") || !used("two") {
 		t.Errorf("runtimes that were used: one %v, two %v", used("one"), used("two"))
 	}
-	hangUp(`{}`)
+	reload(`{}`)
 	if got := d.Berth("exec", "second", "echo", "here").OK(t); got != "here" {
 		t.Errorf("exec: %s", got)
 	}
@@ -107,7 +104,7 @@ func TestReloadRuntimes(t *testing.T) {
 	if strings.Contains(d.Log(), "change with the next start") {
 		t.Errorf("something waits for the next start:\n%s", d.Log())
 	}
-	hangUp(`{"features":{"buildkit":true,"cdi":false}}`)
+	reload(`{"features":{"buildkit":true,"cdi":false}}`)
 	if !strings.Contains(d.Log(), "settings=features") {
 		t.Error("features do not wait for the next start")
 	}

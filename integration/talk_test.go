@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/berth-engine/berth/pkg/api"
 	"golang.org/x/net/websocket"
@@ -24,6 +25,18 @@ type talk struct {
 	dial    func(ctx context.Context, network, address string) (net.Conn, error)
 	version string // "/v1.44"; "" is the newest
 	done    map[string]bool
+}
+
+// engine speaks of all that an engine has; pulled is an image of a registry.
+func (c *talk) engine(pulled string) {
+	began := time.Now()
+	c.images(pulled)
+	c.volumes()
+	c.networks()
+	c.container()
+	c.process()
+	c.build()
+	c.system(began)
 }
 
 var variable = regexp.MustCompile(`\{\w+\}`)

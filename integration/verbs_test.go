@@ -15,38 +15,33 @@ import (
 // TestPrune removes what does not run, and by filters less.
 func TestPrune(t *testing.T) {
 	t.Parallel()
-	for name, client := range clients(t) {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			d := start(t, harness.Options{})
-			run := func(args ...string) harness.Result { return d.Client(client, nil, args...) }
-			run("run", "-d", "--name", "runs", image, "sleep", "1000").OK(t)
-			run("run", "--name", "wrote", "--label", "keep", "-v", "/data", image, "sh", "-c", "head -c 1000000 /dev/zero >/file").OK(t)
-			run("create", "--name", "young", image).OK(t)
-			run("container", "prune", "-f", "--filter", "until=1h").OK(t)
-			run("container", "prune", "-f", "--filter", "label=other").OK(t)
-			if got := run("ps", "-aq").OK(t); len(strings.Fields(got)) != 3 {
-				t.Errorf("left: %s", got)
-			}
-			id := run("inspect", "-f", "{{.Id}}", "young").OK(t)
-			if got := run("container", "prune", "-f", "--filter", "label!=keep").OK(t); !strings.HasPrefix(got, "Deleted Containers:\n"+id+"\n") {
-				t.Errorf("pruned: %s", got)
-			}
-			if got := run("container", "prune", "-f").OK(t); !strings.Contains(got, "Total reclaimed space: 1.0") || !strings.HasSuffix(got, "MB") {
-				t.Errorf("pruned: %s", got)
-			}
-			if got := run("ps", "-a", "--format", "{{.Names}}").OK(t); got != "runs" {
-				t.Errorf("left: %s", got)
-			}
-			if got := run("volume", "ls", "-q").OK(t); len(strings.Fields(got)) != 1 {
-				t.Errorf("volumes: %q", got)
-			}
-			if got := run("container", "prune", "-f").OK(t); got != "Total reclaimed space: 0B" {
-				t.Errorf("pruned: %s", got)
-			}
-			run("container", "prune", "-f", "--filter", "status=exited").Fails(t, 1, "invalid filter 'status'")
-		})
-	}
+	eachClient(t, func(t *testing.T, d *harness.Daemon, run runner) {
+		run("run", "-d", "--name", "runs", image, "sleep", "1000").OK(t)
+		run("run", "--name", "wrote", "--label", "keep", "-v", "/data", image, "sh", "-c", "head -c 1000000 /dev/zero >/file").OK(t)
+		run("create", "--name", "young", image).OK(t)
+		run("container", "prune", "-f", "--filter", "until=1h").OK(t)
+		run("container", "prune", "-f", "--filter", "label=other").OK(t)
+		if got := run("ps", "-aq").OK(t); len(strings.Fields(got)) != 3 {
+			t.Errorf("left: %s", got)
+		}
+		id := run("inspect", "-f", "{{.Id}}", "young").OK(t)
+		if got := run("container", "prune", "-f", "--filter", "label!=keep").OK(t); !strings.HasPrefix(got, "Deleted Containers:\n"+id+"\n") {
+			t.Errorf("pruned: %s", got)
+		}
+		if got := run("container", "prune", "-f").OK(t); !strings.Contains(got, "Total reclaimed space: 1.0") || !strings.HasSuffix(got, "MB") {
+			t.Errorf("pruned: %s", got)
+		}
+		if got := run("ps", "-a", "--format", "{{.Names}}").OK(t); got != "runs" {
+			t.Errorf("left: %s", got)
+		}
+		if got := run("volume", "ls", "-q").OK(t); len(strings.Fields(got)) != 1 {
+			t.Errorf("volumes: %q", got)
+		}
+		if got := run("container", "prune", "-f").OK(t); got != "Total reclaimed space: 0B" {
+			t.Errorf("pruned: %s", got)
+		}
+		run("container", "prune", "-f", "--filter", "status=exited").Fails(t, 1, "invalid filter 'status'")
+	})
 }
 
 // TestTop lists processes as ps does.
@@ -159,43 +154,38 @@ func stats(t *testing.T, d *harness.Daemon, name, query string) (s ctypes.StatsR
 // TestUpdate changes limits and looks at them from inside, and after a restart.
 func TestUpdate(t *testing.T) {
 	t.Parallel()
-	for name, client := range clients(t) {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			d := start(t, harness.Options{})
-			run := func(args ...string) harness.Result { return d.Client(client, nil, args...) }
-			run("run", "-d", "--name", "box", "--memory", "64m", image, "sleep", "1000").OK(t)
-			look := func() string {
-				return run("exec", "box", "sh", "-c", `cd /sys/fs/cgroup
-					cat memory/memory.limit_in_bytes cpu/cpu.cfs_quota_us pids/pids.max 2>/dev/null || { cat memory.max; cut -d' ' -f1 cpu.max; cat pids.max; }`).OK(t)
-			}
-			if got := run("update", "--memory", "100m", "--cpus", "0.5", "--pids-limit", "77", "--restart", "always", "box").OK(t); got != "box" {
-				t.Errorf("update says %q", got)
-			}
-			want := "104857600\n50000\n77"
-			if got := look(); got != want {
-				t.Errorf("live: %q", got)
-			}
-			run("restart", "-t", "0", "box").OK(t)
-			if got := look(); got != want {
-				t.Errorf("after a restart: %q", got)
-			}
-			run("update", "--pids-limit", "-1", "box").OK(t)
-			if got := look(); got != "104857600\n50000\nmax" {
-				t.Errorf("without a limit: %q", got)
-			}
-			if got := run("inspect", "-f", "{{.HostConfig.RestartPolicy.Name}} {{.HostConfig.Memory}} {{.HostConfig.NanoCpus}}", "box").OK(t); got != "always 104857600 500000000" {
-				t.Errorf("inspect: %q", got)
-			}
-			run("update", "--memory", "1g", "box").Fails(t, 1, "Memory limit should be smaller than already set memoryswap limit, update the memoryswap at the same time")
-			run("update", "--cpu-quota", "5000", "box").Fails(t, 1, "CPU Quota cannot be updated as NanoCPUs has already been set")
-			run("update", "--memory", "1m", "box").Fails(t, 1, "Minimum memory limit allowed is 6MB")
-			run("update", "--cpus", "1000", "box").Fails(t, 1, "range of CPUs is from 0.01 to")
-			run("update", "--memory", "1g", "nothing").Fails(t, 1, "No such container: nothing")
-			run("run", "-d", "--rm", "--name", "gone", image, "sleep", "1000").OK(t)
-			run("update", "--restart", "always", "gone").Fails(t, 1, "Restart policy cannot be updated because AutoRemove is enabled for the container")
-		})
-	}
+	eachClient(t, func(t *testing.T, d *harness.Daemon, run runner) {
+		run("run", "-d", "--name", "box", "--memory", "64m", image, "sleep", "1000").OK(t)
+		look := func() string {
+			return run("exec", "box", "sh", "-c", `cd /sys/fs/cgroup
+				cat memory/memory.limit_in_bytes cpu/cpu.cfs_quota_us pids/pids.max 2>/dev/null || { cat memory.max; cut -d' ' -f1 cpu.max; cat pids.max; }`).OK(t)
+		}
+		if got := run("update", "--memory", "100m", "--cpus", "0.5", "--pids-limit", "77", "--restart", "always", "box").OK(t); got != "box" {
+			t.Errorf("update says %q", got)
+		}
+		want := "104857600\n50000\n77"
+		if got := look(); got != want {
+			t.Errorf("live: %q", got)
+		}
+		run("restart", "-t", "0", "box").OK(t)
+		if got := look(); got != want {
+			t.Errorf("after a restart: %q", got)
+		}
+		run("update", "--pids-limit", "-1", "box").OK(t)
+		if got := look(); got != "104857600\n50000\nmax" {
+			t.Errorf("without a limit: %q", got)
+		}
+		if got := run("inspect", "-f", "{{.HostConfig.RestartPolicy.Name}} {{.HostConfig.Memory}} {{.HostConfig.NanoCpus}}", "box").OK(t); got != "always 104857600 500000000" {
+			t.Errorf("inspect: %q", got)
+		}
+		run("update", "--memory", "1g", "box").Fails(t, 1, "Memory limit should be smaller than already set memoryswap limit, update the memoryswap at the same time")
+		run("update", "--cpu-quota", "5000", "box").Fails(t, 1, "CPU Quota cannot be updated as NanoCPUs has already been set")
+		run("update", "--memory", "1m", "box").Fails(t, 1, "Minimum memory limit allowed is 6MB")
+		run("update", "--cpus", "1000", "box").Fails(t, 1, "range of CPUs is from 0.01 to")
+		run("update", "--memory", "1g", "nothing").Fails(t, 1, "No such container: nothing")
+		run("run", "-d", "--rm", "--name", "gone", image, "sleep", "1000").OK(t)
+		run("update", "--restart", "always", "gone").Fails(t, 1, "Restart policy cannot be updated because AutoRemove is enabled for the container")
+	})
 }
 
 // TestUpdateRestartPolicy makes a container that has ended stay, and one that
