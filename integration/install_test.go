@@ -34,8 +34,9 @@ func TestInstall(t *testing.T) {
 	compose := filepath.Join(m.Root, "usr/libexec/docker/cli-plugins/docker-compose")
 	must(t, "install", "-D", filepath.Join(harness.Bin(), "clients", "docker-compose"), compose)
 	m.Write("app/compose.yaml", "services: {db: {image: "+image+", command: sleep 1000, restart: always}, job: {image: "+image+", command: echo done, depends_on: [db]}}\n")
+	const install = "dpkg -i /berth_*.deb /berth-docker_*.deb"
 	m.On()
-	m.Run("sh", "-c", "dpkg -i /berth_*.deb /berth-docker_*.deb").OK(t)
+	m.Run("sh", "-c", install).OK(t)
 	for _, file := range []string{
 		"/usr/share/man/man1/berth-doctor.1.gz", "/usr/share/man/man8/berthd.8.gz", "/usr/share/bash-completion/completions/berth",
 		"/usr/share/bash-completion/completions/docker", "/usr/share/doc/berth/docs/configuration.md", "/usr/lib/systemd/system/berth.socket",
@@ -69,6 +70,20 @@ func TestInstall(t *testing.T) {
 		t.Errorf("doctor: %s%s", r.Stdout, r.Stderr)
 	}
 
+	// An upgrade changes the programs; then the daemon alone is another process.
+	pids := func() string { return m.Run("docker", "inspect", "-f", "{{.State.Pid}}", "web", "peer").OK(t) }
+	before := pids()
+	const end = "start-stop-daemon --stop --retry TERM/30 --pidfile /run/berth/berthd.pid --exec /usr/bin/berthd"
+	if got := m.Run("sh", "-c", install).OK(t); !strings.Contains(got, "restart berthd") {
+		t.Errorf("the upgrade says: %s", got)
+	}
+	m.Run("sh", "-c", end).OK(t)
+	m.Serve(sockets...)
+	if after := pids(); after != before {
+		t.Errorf("the upgrade ended containers: they were %s and are %s", before, after)
+	}
+	await(t, "the server answers after the upgrade", answers)
+
 	m.Off()
 	m.On()
 	m.Serve(sockets...)
@@ -86,13 +101,30 @@ func TestInstall(t *testing.T) {
 		t.Errorf("doctor after the reboot: %s%s", r.Stdout, r.Stderr)
 	}
 
-	// Removal stops what runs, purging leaves nothing.
+	// Removal stops what runs and keeps what is on the disk, for who installs it again.
+	m.Run("dpkg", "--remove", "berth-docker", "berth").OK(t)
+	gone(t, m)
+	if _, err := os.Stat(filepath.Join(m.Root, "var/lib/berth/berth.db")); err != nil {
+		t.Error(err)
+	}
+	m.Run("sh", "-c", install).OK(t)
+	m.Serve(sockets...)
+	m.Run("docker", "start", "web", "peer").OK(t)
+	await(t, "the server answers once it is installed again", answers)
+
+	// Purging stops what runs, too, and leaves nothing.
 	m.Run("dpkg", "--purge", "berth-docker", "berth").OK(t)
 	for _, dir := range []string{"/var/lib/berth", "/etc/berth", "/usr/libexec/berth", "/usr/bin/docker"} {
 		if _, err := os.Lstat(filepath.Join(m.Root, dir)); err == nil {
 			t.Errorf("%s is still there", dir)
 		}
 	}
+	gone(t, m)
+}
+
+// gone fails the test if a process of the package is left.
+func gone(t *testing.T, m *harness.Fresh) {
+	t.Helper()
 	if got := m.Run("sh", "-c", "cat /proc/[0-9]*/comm").OK(t); strings.Contains(got, "berthd") || strings.Contains(got, "containerd-shim") {
 		t.Errorf("still running: %s", got)
 	}

@@ -145,6 +145,9 @@ func (f *Fresh) Serve(sockets ...string) {
 	if err := os.MkdirAll(f.Path("/run/berth"), 0o755); err != nil {
 		f.t.Fatal(err)
 	}
+	for _, left := range append([]string{"/run/notify"}, sockets...) { // by one that served before
+		_ = os.Remove(f.Path(left))
+	}
 	ready, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: f.Path("/run/notify"), Net: "unixgram"})
 	if err != nil {
 		f.t.Fatal(err)

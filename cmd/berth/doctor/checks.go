@@ -103,6 +103,9 @@ func checkForwarding(h host) Result {
 	switch {
 	case h.forwarding == "1":
 		return Result{Check: "forwarding", Status: OK, Detail: "net.ipv4.ip_forward is 1"}
+	case h.forward && h.bridged:
+		return Result{Check: "forwarding", Status: Problem, Detail: "net.ipv4.ip_forward is 0 since the daemon started: containers reach this host only",
+			Advice: "sysctl -w net.ipv4.ip_forward=1, and in /etc/sysctl.d if it was turned off there"}
 	case h.forward:
 		return Result{Check: "forwarding", Status: OK, Detail: "net.ipv4.ip_forward is 0; the daemon turns it on when it starts"}
 	}

@@ -87,9 +87,10 @@ func daemonConfig(file, dataRoot, execRoot string) (*config.Config, error) {
 
 // examine looks, and looks again at what seems to be left over.
 func examine(ctx context.Context, c command.Cli, cfg *config.Config) []Result {
-	results := checkHost(lookAtHost(cfg))
 	first := lookAtEngine(ctx, c, cfg)
-	results = append(results, checkEngine(first)...)
+	h := lookAtHost(cfg)
+	h.bridged = first.daemon == nil && slices.ContainsFunc(first.networks, func(b bridge) bool { return b.link })
+	results := append(checkHost(h), checkEngine(first)...)
 	faults := suspects(first)
 	for range looks - 1 {
 		if len(faults) == 0 {

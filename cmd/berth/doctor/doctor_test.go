@@ -49,6 +49,7 @@ func TestCheckHost(t *testing.T) {
 		{"no nftables", func(h *host) { h.nftables = errors.New("not supported") }, "nftables", Problem, "not supported"},
 		{"no rights to nftables", func(h *host) { h.root, h.nftables = false, errors.New("denied") }, "nftables", Skipped, "denied"},
 		{"forwarding is off", func(h *host) { h.forwarding = "0" }, "forwarding", OK, "turns it on"},
+		{"forwarding was turned off", func(h *host) { h.forwarding, h.bridged = "0", true }, "forwarding", Problem, "since the daemon started"},
 		{"forwarding stays off", func(h *host) { h.forwarding, h.forward = "0", false }, "forwarding", Warning, "this host only"},
 		{"full disk", func(h *host) { h.disk.free = 1 << 30 }, "disk", Warning, "1GiB of 100GiB"},
 		{"no inodes", func(h *host) { h.disk.freeInodes = 3 }, "disk", Warning, "3 of 1000 inodes"},

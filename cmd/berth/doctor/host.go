@@ -25,6 +25,7 @@ type host struct {
 	nftables    error  // of listing tables
 	forwarding  string // /proc/sys/net/ipv4/ip_forward, "0" or "1"; "" unknown
 	forward     bool   // the daemon is to see to it
+	bridged     bool   // it runs, and has a network that needs it
 	disk        disk
 	missing     []string // programs
 	optional    []string // programs that something works less without
