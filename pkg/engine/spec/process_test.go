@@ -76,6 +76,26 @@ func TestUser(t *testing.T) {
 	}
 }
 
+// Numbers that the container's own files give are no others than those a user may say.
+func TestUserOutOfRange(t *testing.T) {
+	files := map[string]string{
+		"/etc/passwd": "root:x:0:0::/:\nwraps:x:4294967296:4294967296::/:\nuid:x:4294967296:1::/:\ngid:x:1:2147483648::/:\nless:x:-5:1::/:\nmember:x:7:7::/:\n",
+		"/etc/group":  "wheel:x:4294967296:member\nless:x:-1:\n",
+	}
+	for _, c := range []struct {
+		user   string
+		groups []string
+	}{
+		{"wraps", nil}, {"uid", nil}, {"gid", nil}, {"less", nil}, {"member", nil}, {"root:wheel", nil}, {"root:less", nil}, {"root", []string{"wheel"}},
+		{"4294967296", nil}, {"0:4294967296", nil}, {"root", []string{"4294967296"}}, {"-1", nil},
+	} {
+		u, _, err := lookupUser(lookupIn(files), c.user, c.groups)
+		if !errdefs.IsInvalidArgument(err) || err.Error() != "uids and gids must be in range 0-2147483647" {
+			t.Errorf("%s %q: %+v, %v", c.user, c.groups, u, err)
+		}
+	}
+}
+
 func FuzzUser(f *testing.F) {
 	f.Add("web:media", testFiles["/etc/passwd"], testFiles["/etc/group"])
 	f.Add("-1", "a:::::::\n", "x:y:99999999999999999999:")

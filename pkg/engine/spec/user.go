@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"slices"
 
 	"github.com/containerd/errdefs"
@@ -15,6 +16,9 @@ import (
 
 // maxUserFile bounds /etc/passwd and /etc/group, which the image wrote.
 const maxUserFile = 4 << 20
+
+// maxID is the largest number that Docker takes for a user or group.
+const maxID = math.MaxInt32
 
 // lookupUser resolves Docker's --user ("name", "uid", "name:group", …) and
 // --group-add against the container's own files. home is that of the passwd
@@ -42,6 +46,12 @@ func lookupUser(lookup func(string, int64) ([]byte, error), name string, groups 
 	extra, err := user.GetAdditionalGroups(groups, reader(group))
 	if err != nil {
 		return u, "", invalid(err.Error())
+	}
+	// Numbers of a user are checked above, those of the files not: 4294967296 would be root.
+	for _, id := range append(append([]int{exec.Uid, exec.Gid}, exec.Sgids...), extra...) {
+		if id < 0 || id > maxID {
+			return u, "", invalid(user.ErrRange.Error())
+		}
 	}
 	slices.Sort(extra) // they come out of a map
 	u.UID, u.GID = uint32(exec.Uid), uint32(exec.Gid)
