@@ -119,5 +119,5 @@ func stdin(input []byte) error {
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
 		return err
 	}
-	return unix.Dup2(fd, 0)
+	return unix.Dup3(fd, 0, 0)
 }
