@@ -187,12 +187,20 @@ func (r *rig) start(tty bool, argv ...string) {
 	r.must(unix.Mkfifo(filepath.Join(r.bundle(), "log"), 0o700))
 	r.shimLog, err = os.OpenFile(filepath.Join(r.bundle(), "log"), os.O_RDWR|unix.O_NONBLOCK, 0)
 	r.must(err)
+	r.launch()
+	r.t.Cleanup(r.cleanUp)
+}
+
+// launch starts the shim.
+func (r *rig) launch() {
+	r.t.Helper()
 	address := r.action("start")
 	var boot bootapi.BootstrapResult
 	r.must(proto.Unmarshal(address, &boot))
 	if boot.Version != 3 || boot.Protocol != "ttrpc" {
 		r.t.Fatalf("%+v", &boot)
 	}
+	var err error
 	r.conn, err = net.Dial("unix", strings.TrimPrefix(boot.Address, "unix://"))
 	r.must(err)
 	r.shim = taskapi.NewTTRPCTaskClient(ttrpc.NewClient(r.conn))
@@ -201,7 +209,6 @@ func (r *rig) start(tty bool, argv ...string) {
 	r.shimPid = int(c.ShimPid)
 	r.pidfd, err = unix.PidfdOpen(r.shimPid, 0)
 	r.must(err)
-	r.t.Cleanup(r.cleanUp)
 }
 
 // action runs one of the shim's short-lived actions.

@@ -405,6 +405,15 @@ func TestKilledShim(t *testing.T) {
 	if _, err := os.Stat(r.socket); !os.IsNotExist(err) {
 		t.Error(err)
 	}
+
+	// The socket of the shim itself is still there, which upstream's manager knows to replace.
+	killed := r.shimPid
+	_ = r.conn.Close()
+	_ = unix.Close(r.pidfd)
+	r.launch()
+	if r.shimPid == killed {
+		t.Error("no other shim was started")
+	}
 }
 
 // TestStopAfterDelete: containerd's clean-up of a task that was deleted says how
