@@ -1,8 +1,11 @@
 package integration
 
 import (
+	"archive/tar"
 	"bufio"
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -63,6 +66,47 @@ func TestBuildFrontends(t *testing.T) {
 			tells(t, r, "is not allowed by the daemon's configuration (builder.frontends)")
 		}
 	}
+}
+
+// What an image or a context has in the place of a file that BuildKit reads itself is read
+// if it is one: a FIFO would hold the build and all it has, a device do what devices do.
+func TestBuildOfSpecialFiles(t *testing.T) {
+	t.Parallel()
+	d := start(t, harness.Options{})
+	for _, kind := range []string{"mkfifo $f", "mknod $f c 1 5", "ln -s fifo $f; mkfifo /etc/fifo"} {
+		for file, then := range map[string]string{
+			"/etc/passwd": "RUN true", "/etc/group": "USER root\nRUN true", "/etc/passwd ": "COPY --chown=x Dockerfile /\n", "/etc/group ": "COPY --chown=0:x Dockerfile /\n",
+		} {
+			dir := buildContext(t, "FROM "+image+"\nRUN f="+file+"; rm -f $f; "+kind+"\n"+then+"\n")
+			for _, builder := range []string{"berth", "buildx", "classic"} {
+				r := d.Build(builder, nil, dir)
+				if r.Code == 0 {
+					t.Errorf("%s reads %s made by %s", builder, file, kind)
+				}
+				tells(t, r, strings.TrimSpace(file)+" is not a regular file")
+			}
+		}
+	}
+	for _, kind := range []byte{tar.TypeFifo, tar.TypeChar} {
+		var archive bytes.Buffer
+		w := tar.NewWriter(&archive)
+		if err := errors.Join(w.WriteHeader(&tar.Header{Name: "Dockerfile", Typeflag: kind, Mode: 0o644, Devmajor: 1, Devminor: 5}), w.Close()); err != nil {
+			t.Fatal(err)
+		}
+		for _, builder := range []string{"berth", "buildx"} {
+			d.Build(builder, bytes.NewReader(archive.Bytes()), "-").Fails(t, 1, "Dockerfile is not a regular file")
+		}
+		resp, err := d.HTTP().Post("http://berth/v1.51/build", "application/x-tar", &archive)
+		if err != nil {
+			t.Fatal(err)
+		}
+		said, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if err != nil || !strings.Contains(string(said), "Dockerfile is not a regular file") {
+			t.Errorf("the first builder's endpoint says %s: %v", said, err)
+		}
+	}
+	await(t, "nothing is left", func() bool { return len(stepsLeft(d)) == 0 && len(sandboxesOf(d)) == 0 && len(d.TempFiles()) == 0 })
 }
 
 // CVE-2024-23652: when the stub of a mount is removed, a step that has put a

@@ -99,7 +99,7 @@ func (k *kit) close() error {
 func frontends(allowed []string, workers *worker.Controller) (map[string]frontend.Frontend, error) {
 	images, err := gateway.NewGatewayFrontend(workers.Infos(), nil)
 	return map[string]frontend.Frontend{
-		"dockerfile.v0": forwarder.NewGatewayForwarder(workers.Infos(), dockerfile.Build),
+		"dockerfile.v0": forwarder.NewGatewayForwarder(workers.Infos(), carefully(dockerfile.Build)),
 		"gateway.v0":    limited{images, allowed},
 	}, err
 }

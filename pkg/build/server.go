@@ -30,7 +30,7 @@ func newServer(recorder *traces.Recorder, register func(*grpc.Server)) *server {
 	s := &server{
 		grpc: grpc.NewServer(
 			grpc.StatsHandler(recorder.Calls()),
-			grpc.ChainUnaryInterceptor(traces.Complete, grpcerrors.UnaryServerInterceptor), grpc.StreamInterceptor(grpcerrors.StreamServerInterceptor),
+			grpc.ChainUnaryInterceptor(traces.Complete, grpcerrors.UnaryServerInterceptor, readCarefully), grpc.StreamInterceptor(grpcerrors.StreamServerInterceptor),
 			grpc.MaxRecvMsgSize(maxMessage), grpc.MaxSendMsgSize(maxMessage),
 			grpc.WaitForHandlers(true)),
 		conns: make(chan net.Conn), stopped: make(chan struct{}), done: make(chan struct{}),
