@@ -12,7 +12,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 
@@ -103,7 +102,7 @@ func TestBuildCancelled(t *testing.T) {
 	dir := buildContext(t, "FROM "+image+"\nRUN echo begun; exec sleep 4242\n")
 	for _, builder := range []string{"berth", "buildx", "classic"} {
 		for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGKILL} {
-			out := &syncBuffer{}
+			out := &harness.Buffer{}
 			cmd := builderCommand(t, d, builder, dir)
 			cmd.Stdout, cmd.Stderr = out, out
 			cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -136,7 +135,7 @@ func TestBuildSurvivesTheDaemonsDeath(t *testing.T) {
 	d := start(t, harness.Options{})
 	first := buildContext(t, "FROM "+image+"\nRUN echo kept >/kept\n")
 	d.Build("berth", nil, "-t", "first", first).OK(t)
-	out := &syncBuffer{}
+	out := &harness.Buffer{}
 	secret := filepath.Join(t.TempDir(), "secret")
 	if err := os.WriteFile(secret, []byte("hidden"), 0o600); err != nil {
 		t.Fatal(err)
@@ -182,7 +181,7 @@ func TestBuildSurvivesTheDaemonsDeath(t *testing.T) {
 func TestBuildEndsWithTheDaemon(t *testing.T) {
 	t.Parallel()
 	d := start(t, harness.Options{})
-	out := &syncBuffer{}
+	out := &harness.Buffer{}
 	cmd := builderCommand(t, d, "berth", buildContext(t, "FROM "+image+"\nRUN echo begun; exec sleep 4244\n"))
 	cmd.Stdout, cmd.Stderr = out, out
 	if err := cmd.Start(); err != nil {
@@ -345,22 +344,4 @@ func snapshotsOf(t *testing.T, d *harness.Daemon) map[string]bool {
 		t.Fatal(err)
 	}
 	return all
-}
-
-// syncBuffer may be read while a command writes to it.
-type syncBuffer struct {
-	mu sync.Mutex // guards b
-	b  bytes.Buffer
-}
-
-func (s *syncBuffer) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.Write(p)
-}
-
-func (s *syncBuffer) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.String()
 }

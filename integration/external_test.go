@@ -79,10 +79,10 @@ func TestNoContainerd(t *testing.T) {
 	t.Parallel()
 	host := harness.Start(t, harness.Options{})
 	socket := filepath.Join(host.Root, "late.sock")
-	begin := func() (*exec.Cmd, *syncBuffer) {
+	begin := func() (*exec.Cmd, *harness.Buffer) {
 		cmd := exec.Command(filepath.Join(harness.Bin(), "berthd"), "--data-root", host.Root+"/2", "--exec-root", host.Root+"/e2", "-H", "unix://"+host.Root+"/2.sock",
 			"--bridge", "none", "--containerd", socket, "--containerd-namespace", "late")
-		out := &syncBuffer{}
+		out := &harness.Buffer{}
 		cmd.Stdout, cmd.Stderr = out, out
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)

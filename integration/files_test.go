@@ -7,28 +7,21 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"github.com/berth-engine/berth/integration/harness"
 )
 
 // TestFiles moves files in and out of containers, through each client.
 func TestFiles(t *testing.T) {
-	for name, client := range clients(t) {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			d := start(t, harness.Options{})
-			s := script{t, d, client}
-			s.copies("running")
-			s.copies("stopped")
-			s.copiesRefused()
-			s.copiesToMounts()
-			s.diffs()
-			s.exports()
-			s.commits()
-			s.ok("volume", "prune", "-af")
-			s.empty()
-		})
-	}
+	scripts(t, func(s script) {
+		s.copies("running")
+		s.copies("stopped")
+		s.copiesRefused()
+		s.copiesToMounts()
+		s.diffs()
+		s.exports()
+		s.commits()
+		s.ok("volume", "prune", "-af")
+		s.empty()
+	})
 }
 
 // host is a folder with something of each kind.

@@ -51,18 +51,13 @@ func (s script) unfill() {
 // TestFullDisk: on a disk that is full, what needs more says so, and leaves nothing
 // half done; with room again, it works.
 func TestFullDisk(t *testing.T) {
-	for name, client := range clients(t) {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			d := start(t, harness.Options{})
-			onDisk(t, d, func(at string) error { return unix.Mount("tmpfs", at, "tmpfs", 0, "size=64m") })
-			s := script{t, d, client}
-			s.filesOnFullDisk()
-			s.volumesOnFullDisk()
-			s.ok("rm", "-f", "box")
-			awaitNoSnapshots(t, d)
-		})
-	}
+	scripts(t, func(s script) {
+		onDisk(s.t, s.d, func(at string) error { return unix.Mount("tmpfs", at, "tmpfs", 0, "size=64m") })
+		s.filesOnFullDisk()
+		s.volumesOnFullDisk()
+		s.ok("rm", "-f", "box")
+		awaitNoSnapshots(s.t, s.d)
+	})
 }
 
 // awaitNoSnapshots waits for containerd to have no layer that is half unpacked.

@@ -4,26 +4,19 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"github.com/berth-engine/berth/integration/harness"
 )
 
 // TestImageMounts mounts images into containers: what they are when the container is
 // made, for as long as it is there, whatever becomes of the name or the daemon.
 func TestImageMounts(t *testing.T) {
-	for name, client := range clients(t) {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			d := start(t, harness.Options{})
-			s := script{t, d, client}
-			s.imageOf("data:1", "first")
-			s.imageMounts()
-			s.imageMountsInUse()
-			s.imageMountsRefused()
-			s.empty()
-			awaitClean(t, d)
-		})
-	}
+	scripts(t, func(s script) {
+		s.imageOf("data:1", "first")
+		s.imageMounts()
+		s.imageMountsInUse()
+		s.imageMountsRefused()
+		s.empty()
+		awaitClean(s.t, s.d)
+	})
 }
 
 // imageOf makes an image with one file more than the sample.

@@ -28,7 +28,7 @@ func TestKilledBuildLeavesNothing(t *testing.T) {
 		"step": {"head -c 50000000 /dev/zero >/large; echo begun; exec sleep 4245", 0, func(out string) bool { return strings.Contains(out, "begun\n") }},
 		"blob": {"head -c 100000000 /dev/urandom >/random", 100_000_000, func(string) bool { return heldBy(t, d).ingests > 0 }},
 	} {
-		out := &syncBuffer{}
+		out := &harness.Buffer{}
 		cmd := builderCommand(t, d, "berth", buildContext(t, "FROM "+image+"\nRUN "+c.step+"\n"))
 		cmd.Stdout, cmd.Stderr = out, out
 		if err := cmd.Start(); err != nil {

@@ -26,33 +26,19 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
-	os.Exit(run(m))
-}
-
-func run(m *testing.M) int {
-	if os.Geteuid() != 0 {
-		fmt.Fprintln(os.Stderr, "the integration tests need root")
-		return 1
-	}
-	dir, err := os.MkdirTemp("", "berth-integration")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer os.RemoveAll(dir)
-	if sample, err = harness.Sample(dir, image); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	return m.Run()
+	os.Exit(harness.Main(m, &sample, image))
 }
 
 // start runs a daemon that has the sample image.
 func start(t *testing.T, o harness.Options) *harness.Daemon {
 	t.Helper()
-	d := harness.Start(t, o)
-	d.Berth("load", "-q", "-i", sample).OK(t)
-	return d
+	return harness.StartWith(t, o, sample)
+}
+
+// await polls what has no event to wait for from outside.
+func await(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	harness.Await(t, what, ok)
 }
 
 // clients are the command lines that every script is run through.

@@ -18,24 +18,19 @@ import (
 // TestMountKinds goes through what -v, --mount, --tmpfs and --volumes-from can say, and
 // looks at what the kernel made of it.
 func TestMountKinds(t *testing.T) {
-	for name, client := range clients(t) {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			d := start(t, harness.Options{})
-			s := script{t, d, client}
-			s.propagation()
-			s.recursiveBinds()
-			s.bindModes()
-			s.volumeOptions()
-			s.tmpfsOptions()
-			s.mountsUnderMounts()
-			s.volumesFrom()
-			s.readOnlyRoot()
-			s.ok("volume", "prune", "-af")
-			s.empty()
-			awaitClean(t, d)
-		})
-	}
+	scripts(t, func(s script) {
+		s.propagation()
+		s.recursiveBinds()
+		s.bindModes()
+		s.volumeOptions()
+		s.tmpfsOptions()
+		s.mountsUnderMounts()
+		s.volumesFrom()
+		s.readOnlyRoot()
+		s.ok("volume", "prune", "-af")
+		s.empty()
+		awaitClean(s.t, s.d)
+	})
 }
 
 // sharedFolder is a mount of the host's own, with a folder "in", that events spread from

@@ -44,6 +44,16 @@ type script struct {
 	client string
 }
 
+// scripts runs f for each client, with a daemon of its own that has the sample image.
+func scripts(t *testing.T, f func(script)) {
+	for name, client := range clients(t) {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f(script{t, start(t, harness.Options{}), client})
+		})
+	}
+}
+
 func (s script) do(args ...string) harness.Result {
 	s.t.Helper()
 	return s.d.Client(s.client, nil, args...)

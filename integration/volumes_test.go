@@ -6,25 +6,18 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"github.com/berth-engine/berth/integration/harness"
 )
 
 // TestVolumes keeps data where it should be kept, and nowhere else, through
 // each client.
 func TestVolumes(t *testing.T) {
-	for name, client := range clients(t) {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			d := start(t, harness.Options{})
-			s := script{t, d, client}
-			s.namedVolumes()
-			s.anonymousVolumes()
-			s.bindMounts()
-			s.tmpfs()
-			s.empty()
-		})
-	}
+	scripts(t, func(s script) {
+		s.namedVolumes()
+		s.anonymousVolumes()
+		s.bindMounts()
+		s.tmpfs()
+		s.empty()
+	})
 }
 
 func (s script) volumeNames(want string) {

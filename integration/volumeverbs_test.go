@@ -21,21 +21,16 @@ import (
 // TestVolumeVerbs lists, shows and removes volumes, with filters and formats, and says
 // what it does not take in Docker's words.
 func TestVolumeVerbs(t *testing.T) {
-	for name, client := range clients(t) {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			d := start(t, harness.Options{})
-			s := script{t, d, client}
-			s.volumeLists()
-			s.volumesInUse()
-			s.volumePrunes()
-			s.volumesRefused()
-			s.mountsRefused()
-			s.volumeNames("")
-			s.empty()
-			awaitClean(t, d)
-		})
-	}
+	scripts(t, func(s script) {
+		s.volumeLists()
+		s.volumesInUse()
+		s.volumePrunes()
+		s.volumesRefused()
+		s.mountsRefused()
+		s.volumeNames("")
+		s.empty()
+		awaitClean(s.t, s.d)
+	})
 }
 
 func (s script) volumeLists() {

@@ -4,10 +4,8 @@
 package clients
 
 import (
-	"fmt"
 	"os"
 	"testing"
-	"time"
 
 	"github.com/berth-engine/berth/integration/harness"
 )
@@ -17,42 +15,16 @@ var sample string
 
 const image = "berth-test:latest"
 
-func TestMain(m *testing.M) { os.Exit(run(m)) }
-
-func run(m *testing.M) int {
-	if os.Geteuid() != 0 {
-		fmt.Fprintln(os.Stderr, "the integration tests need root")
-		return 1
-	}
-	dir, err := os.MkdirTemp("", "berth-clients")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer os.RemoveAll(dir)
-	if sample, err = harness.Sample(dir, image); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	return m.Run()
-}
+func TestMain(m *testing.M) { os.Exit(harness.Main(m, &sample, image)) }
 
 // start runs a daemon that has the sample image.
 func start(t *testing.T, o harness.Options) *harness.Daemon {
 	t.Helper()
-	d := harness.Start(t, o)
-	d.Berth("load", "-q", "-i", sample).OK(t)
-	return d
+	return harness.StartWith(t, o, sample)
 }
 
 // await polls what has no event to wait for from outside.
 func await(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(harness.Patience)
-	for !ok() {
-		if time.Now().After(deadline) {
-			t.Fatalf("not seen: %s", what)
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
+	harness.Await(t, what, ok)
 }

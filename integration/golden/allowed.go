@@ -1,11 +1,10 @@
 package golden
 
 import (
-	"bufio"
-	"fmt"
 	"io"
 	"regexp"
-	"strings"
+
+	"github.com/berth-engine/berth/pkg/api/contract"
 )
 
 // Rule allows differences, for a reason.
@@ -21,34 +20,26 @@ type Rule struct {
 type Rules []*Rule
 
 // ParseRules reads lines of REQUEST | FIELD | A | B | REASON: regular expressions
-// that must match all of what they stand for, "" for anything.
+// that must match all of what they stand for, "*" for anything.
 func ParseRules(r io.Reader) (Rules, error) {
+	rows, err := contract.ReadRows(r, "differences.txt", "REQUEST | FIELD | A | B | REASON")
+	if err != nil {
+		return nil, err
+	}
 	var all Rules
-	lines := bufio.NewScanner(r)
-	for n := 1; lines.Scan(); n++ {
-		line := strings.TrimSpace(lines.Text())
-		if line == "" || strings.HasPrefix(line, "#") {
-			continue
-		}
-		parts := strings.Split(line, " | ")
-		if len(parts) != 5 || parts[4] == "" {
-			return nil, fmt.Errorf("line %d: REQUEST | FIELD | A | B | REASON expected", n)
-		}
-		rule := &Rule{Line: n, Reason: parts[4]}
+	for _, row := range rows {
+		rule := &Rule{Line: row.Line, Reason: row.Columns[4]}
 		for i, dst := range []**regexp.Regexp{&rule.Request, &rule.Field, &rule.A, &rule.B} {
-			pattern := strings.TrimSpace(parts[i])
-			if pattern == "*" {
-				pattern = "(?s:.*)"
+			if row.Columns[i] == "*" {
+				row.Columns[i] = "(?s:.*)"
 			}
-			re, err := regexp.Compile("^(?:" + pattern + ")$")
-			if err != nil {
-				return nil, fmt.Errorf("line %d: %w", n, err)
+			if *dst, err = row.Pattern(i); err != nil {
+				return nil, err
 			}
-			*dst = re
 		}
 		all = append(all, rule)
 	}
-	return all, lines.Err()
+	return all, nil
 }
 
 // Allows says whether a rule is made for the difference, and remembers that it

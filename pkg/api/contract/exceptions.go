@@ -1,7 +1,6 @@
 package contract
 
 import (
-	"bufio"
 	_ "embed"
 	"fmt"
 	"regexp"
@@ -37,33 +36,26 @@ var exceptions string
 func ReadExceptions() (Exceptions, error) { return parseExceptions(exceptions) }
 
 func parseExceptions(text string) (Exceptions, error) {
+	rows, err := ReadRows(strings.NewReader(text), "exceptions.txt", "KIND | OPERATION | FIELD | REASON")
+	if err != nil {
+		return nil, err
+	}
 	var all Exceptions
-	lines := bufio.NewScanner(strings.NewReader(text))
-	for n := 1; lines.Scan(); n++ {
-		line := strings.TrimSpace(lines.Text())
-		if line == "" || strings.HasPrefix(line, "#") {
-			continue
-		}
-		parts := strings.Split(line, " | ")
-		if len(parts) != 4 || parts[3] == "" {
-			return nil, fmt.Errorf("exceptions.txt:%d: KIND | OPERATION | FIELD | REASON expected", n)
-		}
-		e := &Exception{Line: n, Kind: parts[0], Reason: parts[3]}
+	for _, row := range rows {
+		e := &Exception{Line: row.Line, Kind: row.Columns[0], Reason: row.Columns[3]}
 		switch e.Kind {
 		case Answer, May, Query, Header, Body:
 		default:
-			return nil, fmt.Errorf("exceptions.txt:%d: there is no kind %s", n, e.Kind)
+			return nil, fmt.Errorf("exceptions.txt:%d: there is no kind %s", e.Line, e.Kind)
 		}
 		for i, dst := range []**regexp.Regexp{&e.Operation, &e.Field} {
-			re, err := regexp.Compile("^(?:" + parts[i+1] + ")$")
-			if err != nil {
-				return nil, fmt.Errorf("exceptions.txt:%d: %w", n, err)
+			if *dst, err = row.Pattern(i + 1); err != nil {
+				return nil, err
 			}
-			*dst = re
 		}
 		all = append(all, e)
 	}
-	return all, lines.Err()
+	return all, nil
 }
 
 // Find gives the exception that is made for something, nil when there is none, and
