@@ -1,6 +1,11 @@
 package integration
 
 import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
+	"errors"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -62,4 +67,57 @@ func TestArchivesOfDocker(t *testing.T) {
 			t.Errorf("there, %s says %q", name, got)
 		}
 	}
+}
+
+// TestLoadOfABrokenLayer: what is wrong with a layer is told in Docker's words, whatever
+// unpacked it, and nothing of the image is left.
+func TestLoadOfABrokenLayer(t *testing.T) {
+	t.Parallel()
+	d := harness.Start(t, harness.Options{})
+	var layer bytes.Buffer
+	z := gzip.NewWriter(&layer)
+	if _, err := z.Write(make([]byte, 10240)); err != nil || z.Close() != nil {
+		t.Fatal(err)
+	}
+	checksum := bytes.Clone(layer.Bytes())
+	checksum[len(checksum)-5]++
+	for want, content := range map[string][]byte{
+		"gzip: invalid checksum": checksum, "unexpected EOF": layer.Bytes()[:layer.Len()/2], "archive/tar: invalid tar header": bytes.Repeat([]byte("x"), 1024),
+	} {
+		r := d.Berth("load", "-i", imageOf(t, content))
+		r.Fails(t, 1, `Error response from daemon: failed to extract layer (application/vnd.docker.image.rootfs.diff.tar`)
+		if !strings.HasSuffix(strings.TrimSpace(r.Stderr), want) || strings.Count(r.Stderr, want) != 1 {
+			t.Errorf("want %q at the end of %s", want, r.Stderr)
+		}
+		if left := d.Berth("images", "-aq").OK(t); left != "" {
+			t.Errorf("left: %s", left)
+		}
+	}
+}
+
+// imageOf is an archive of an image with one layer.
+func imageOf(t *testing.T, layer []byte) string {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "image.tar")
+	f, err := os.Create(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := tar.NewWriter(f)
+	for file, content := range map[string][]byte{
+		"config.json":   []byte(`{"architecture":"amd64","os":"linux","rootfs":{"type":"layers","diff_ids":["sha256:` + strings.Repeat("a", 64) + `"]}}`),
+		"layer.tar":     layer,
+		"manifest.json": []byte(`[{"Config":"config.json","RepoTags":["broken:1"],"Layers":["layer.tar"]}]`),
+	} {
+		if err := w.WriteHeader(&tar.Header{Name: file, Mode: 0o644, Size: int64(len(content))}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.Write(content); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(w.Close(), f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return name
 }

@@ -110,10 +110,7 @@ func (s *Store) adopt(ctx context.Context, found []archive.Image, ps []ocispec.P
 	for _, d := range run {
 		descs = append(descs, d)
 	}
-	if err := s.layers.Unpack(ctx, descs...); err != nil {
-		return fmt.Errorf("unpack image: %w", err)
-	}
-	return nil
+	return s.layers.Unpack(ctx, descs...) // whose errors are in containerd's words, as Docker's
 }
 
 // anyOf matches what one of its members matches.

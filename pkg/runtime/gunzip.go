@@ -2,7 +2,9 @@ package runtime
 
 import (
 	"context"
+	"errors"
 	"io"
+	"strings"
 	"sync"
 
 	"github.com/berth-engine/berth/pkg/decompress"
@@ -34,5 +36,15 @@ var gunzip = sync.OnceFunc(func() {
 
 // layer is what is inside a compressed one.
 type layer struct{ io.ReadCloser }
+
+// Read has errors in the words of the format alone, as containerd's own processors do, and
+// not two of them in one: those are told twice when they leave containerd.
+func (l layer) Read(p []byte) (int, error) {
+	n, err := l.ReadCloser.Read(p)
+	if errors.Is(err, decompress.ErrBroken) {
+		err = errors.New(strings.TrimPrefix(err.Error(), decompress.ErrBroken.Error()+": "))
+	}
+	return n, err
+}
 
 func (layer) MediaType() string { return ocispec.MediaTypeImageLayer }

@@ -3,11 +3,9 @@ package runtime
 import (
 	"bytes"
 	"compress/gzip"
-	"errors"
 	"io"
 	"testing"
 
-	"github.com/berth-engine/berth/pkg/decompress"
 	"github.com/containerd/containerd/v2/core/diff"
 	"github.com/containerd/containerd/v2/core/images"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -31,17 +29,17 @@ func TestGunzip(t *testing.T) {
 		media string
 		in    []byte
 		ours  bool
-		err   error
+		err   string
 	}{
-		"OCI":       {ocispec.MediaTypeImageLayerGzip, packed.Bytes(), true, nil},
-		"Docker":    {images.MediaTypeDockerSchema2LayerGzip, packed.Bytes(), true, nil},
-		"foreign":   {images.MediaTypeDockerSchema2LayerForeignGzip, packed.Bytes(), true, nil},
-		"untold":    {images.MediaTypeDockerSchema2Layer, packed.Bytes(), true, nil},
-		"plain":     {ocispec.MediaTypeImageLayerGzip, text, true, nil},
-		"broken":    {ocispec.MediaTypeImageLayerGzip, broken, true, decompress.ErrBroken},
-		"truncated": {ocispec.MediaTypeImageLayerGzip, packed.Bytes()[:packed.Len()/2], true, io.ErrUnexpectedEOF},
-		"as it is":  {ocispec.MediaTypeImageLayer, text, false, nil},
-		"zstd":      {ocispec.MediaTypeImageLayerZstd, text, false, nil},
+		"OCI":       {ocispec.MediaTypeImageLayerGzip, packed.Bytes(), true, ""},
+		"Docker":    {images.MediaTypeDockerSchema2LayerGzip, packed.Bytes(), true, ""},
+		"foreign":   {images.MediaTypeDockerSchema2LayerForeignGzip, packed.Bytes(), true, ""},
+		"untold":    {images.MediaTypeDockerSchema2Layer, packed.Bytes(), true, ""},
+		"plain":     {ocispec.MediaTypeImageLayerGzip, text, true, ""},
+		"broken":    {ocispec.MediaTypeImageLayerGzip, broken, true, "gzip: invalid checksum"},
+		"truncated": {ocispec.MediaTypeImageLayerGzip, packed.Bytes()[:packed.Len()/2], true, "unexpected EOF"},
+		"as it is":  {ocispec.MediaTypeImageLayer, text, false, ""},
+		"zstd":      {ocispec.MediaTypeImageLayerZstd, text, false, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p, err := diff.GetProcessor(t.Context(), diff.NewProcessorChain(c.media, bytes.NewReader(c.in)), nil)
@@ -53,7 +51,7 @@ func TestGunzip(t *testing.T) {
 				t.Errorf("%T makes %s", p, p.MediaType())
 			}
 			got, err := io.ReadAll(p)
-			if !errors.Is(err, c.err) || err == nil && !bytes.Equal(got, text) {
+			if err != nil && err.Error() != c.err || err == nil && (c.err != "" || !bytes.Equal(got, text)) {
 				t.Errorf("%d bytes, %v", len(got), err)
 			}
 		})
