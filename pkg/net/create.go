@@ -157,7 +157,7 @@ func (m *maker) unmake(ctx context.Context, e *entry) error {
 			return err
 		}
 	}
-	return m.networks.forget(e.net.Name)
+	return m.networks.files.Remove(e.net.Name)
 }
 
 func (m *maker) unmakeBridge(ctx context.Context, e *entry) error {

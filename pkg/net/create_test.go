@@ -2,7 +2,6 @@ package net
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/netip"
 	"os"
@@ -113,7 +112,7 @@ func TestFileIsConflist(t *testing.T) {
 func TestBrokenFile(t *testing.T) {
 	m := open(t)
 	for name, text := range map[string]string{"cut": "{", "other": `{"berth":{"network":{"Name":"x"}}}`, "none": "null"} {
-		if err := os.WriteFile(m.dirs.network(name+"x"), []byte(text), 0o600); err != nil {
+		if err := os.WriteFile(m.networks.files.File(name+"x"), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -127,19 +126,6 @@ func TestBrokenFile(t *testing.T) {
 	if err != nil || len(list) != 3 || len(files) != 6 || len(hidden) != 0 {
 		t.Errorf("%v, %v, %v, %v", list, files, hidden, err)
 	}
-}
-
-func FuzzParseStored(f *testing.F) {
-	f.Add([]byte(`{"berth":{"network":{"Name":"x","Id":"y"},"foreignBridge":true}}`))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		s, err := parseStored(b)
-		if err != nil {
-			return
-		}
-		if _, err := json.Marshal(s); err != nil {
-			t.Error(err)
-		}
-	})
 }
 
 func TestCreateRefused(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"strconv"
 
 	"github.com/berth-engine/berth/pkg/net/bridge"
+	"github.com/berth-engine/berth/pkg/net/conflist"
 	"github.com/berth-engine/berth/pkg/net/define"
 	"github.com/berth-engine/berth/pkg/net/ipam"
 	"github.com/containerd/errdefs"
@@ -17,7 +18,7 @@ import (
 )
 
 // openDefaultBridge returns the network "bridge", with its bridge made.
-func (r *registry) openDefaultBridge(known map[string]stored) (*entry, error) {
+func (r *registry) openDefaultBridge(known map[string]conflist.Record) (*entry, error) {
 	n := r.predefined(network.NetworkBridge, define.DriverBridge, known)
 	n.Options = map[string]string{
 		define.OptDefaultBridge: "true", define.OptICC: strconv.FormatBool(!r.cfg.NoICC), define.OptMasquerade: strconv.FormatBool(!r.cfg.NoMasquerade),

@@ -11,8 +11,6 @@ type layout struct{ data, exec string }
 // networks has a file for each network that must outlive a reboot.
 func (l layout) networks() string { return filepath.Join(l.data, "networks") }
 
-func (l layout) network(name string) string { return filepath.Join(l.networks(), name+".conflist") }
-
 // sandboxes has a file for each container's network.
 func (l layout) sandboxes() string { return l.state("sandboxes") }
 

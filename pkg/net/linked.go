@@ -8,6 +8,7 @@ import (
 
 	"github.com/berth-engine/berth/pkg/net/bridge"
 	"github.com/berth-engine/berth/pkg/net/cni"
+	"github.com/berth-engine/berth/pkg/net/conflist"
 	"github.com/berth-engine/berth/pkg/net/define"
 	"github.com/containerd/errdefs"
 )
@@ -28,7 +29,7 @@ func (r *registry) linked(e *entry) error {
 		e.subnets = append(e.subnets, cni.Subnet{Subnet: c.Subnet, Range: c.IPRange, Gateway: c.Gateway,
 			Reserved: slices.SortedFunc(maps.Values(c.AuxAddress), netip.Addr.Compare)})
 	}
-	e.list, err = conflist(n.Name, map[string]any{"type": n.Driver, "master": e.parent.Name, "mode": l.Mode, "mtu": l.MTU,
+	e.list, err = conflist.New(n.Name, map[string]any{"type": n.Driver, "master": e.parent.Name, "mode": l.Mode, "mtu": l.MTU,
 		"internal":     n.Internal, // the address management's: no default route
 		"ipam":         map[string]any{"type": cni.TypeIPAM, "dataDir": e.leases, "subnets": e.subnets},
 		"capabilities": map[string]bool{"ips": true, "mac": true, "defaultRoute": true}})

@@ -16,6 +16,7 @@ import (
 
 	"github.com/berth-engine/berth/pkg/net/bridge"
 	"github.com/berth-engine/berth/pkg/net/cni"
+	"github.com/berth-engine/berth/pkg/net/conflist"
 	"github.com/berth-engine/berth/pkg/net/define"
 	"github.com/berth-engine/berth/pkg/net/firewall"
 	"github.com/berth-engine/berth/pkg/net/ipam"
@@ -94,7 +95,7 @@ func New(ctx context.Context, c Config) (_ *Manager, err error) {
 		return nil, err
 	}
 	m := &Manager{cfg: c, log: c.Log, ports: ports.NewAllocator(c.Log), dirs: dirs,
-		networks: &registry{cfg: c, dirs: dirs, conflists: &conflists{cfg: c}, byName: map[string]*entry{}, held: map[string]int{}}}
+		networks: &registry{cfg: c, dirs: dirs, conflists: &conflists{cfg: c}, files: conflist.Folder{Path: dirs.networks(), Log: c.Log}, byName: map[string]*entry{}, held: map[string]int{}}}
 	if m.sandboxes, err = sandbox.Load(dirs.sandboxes(), dirs.pin, c.Log); err != nil {
 		return nil, err
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/berth-engine/berth/pkg/net/bridge"
 	"github.com/berth-engine/berth/pkg/net/cni"
+	"github.com/berth-engine/berth/pkg/net/conflist"
 	"github.com/berth-engine/berth/pkg/net/define"
 	"github.com/berth-engine/berth/pkg/net/firewall"
 	"github.com/containerd/errdefs"
@@ -48,12 +49,18 @@ type registry struct {
 	cfg       Config
 	dirs      layout
 	conflists *conflists
+	files     conflist.Folder // of all but the operator's
 
 	mu     sync.RWMutex // guards what follows
 	byName map[string]*entry
 	// held counts the sandboxes that are about to have an endpoint on a network
 	// and are not among the records yet.
 	held map[string]int
+}
+
+// save writes the network's file.
+func (r *registry) save(e *entry) error {
+	return r.files.Save(e.list, conflist.Record{Network: e.net, ForeignBridge: e.foreign, MadeParent: e.madeParent})
 }
 
 func (r *registry) all() []*entry {
@@ -95,7 +102,7 @@ func (r *registry) hold(ref string) (n *entry, release func(), err error) {
 // load fills the registry: Docker's predefined networks, the users' and the
 // operator's conflists.
 func (r *registry) load() error {
-	stored, err := r.readAll()
+	stored, err := r.files.All()
 	if err != nil {
 		return err
 	}
@@ -127,7 +134,7 @@ func (r *registry) load() error {
 
 // reopen takes up a network that a user made; its bridge is made again if it is
 // gone. What is wrong with one does not hinder the others.
-func (r *registry) reopen(s stored) {
+func (r *registry) reopen(s conflist.Record) {
 	e, err := r.entryOf(s.Network)
 	if err != nil {
 		r.cfg.Log.Error("a network is left out", "network", s.Network.Name, "error", err)
@@ -160,7 +167,7 @@ func (r *registry) add(e *entry) {
 
 // predefined returns the definition of a network that always exists. Its ID
 // stays the same for as long as the root does.
-func (r *registry) predefined(name, driver string, known map[string]stored) network.Network {
+func (r *registry) predefined(name, driver string, known map[string]conflist.Record) network.Network {
 	n := network.Network{Name: name, ID: stableID(r.cfg.DataRoot, name), Created: time.Now().UTC(),
 		Scope: "local", Driver: driver, EnableIPv4: true,
 		IPAM: network.IPAM{Driver: "default"}, Options: map[string]string{}, Labels: map[string]string{}}
@@ -185,9 +192,9 @@ func (r *registry) entryOf(n network.Network) (*entry, error) {
 	case define.DriverMacvlan, define.DriverIPvlan:
 		err = r.linked(e)
 	case define.DriverHost:
-		e.list, err = conflist(n.Name, map[string]any{"type": cni.TypeHost})
+		e.list, err = conflist.New(n.Name, map[string]any{"type": cni.TypeHost})
 	case define.DriverNull: // also of configuration-only networks, which nobody is on
-		e.list, err = conflist(n.Name, map[string]any{"type": cni.TypeNone})
+		e.list, err = conflist.New(n.Name, map[string]any{"type": cni.TypeNone})
 	default:
 		err = errdefs.ErrNotFound.WithMessage(fmt.Sprintf("plugin %q not found", n.Driver))
 	}
@@ -227,7 +234,7 @@ func (r *registry) bridged(e *entry) (err error) {
 		}
 	}
 	rules := e.rules
-	e.list, err = conflist(n.Name,
+	e.list, err = conflist.New(n.Name,
 		map[string]any{"type": cni.TypeBridge, "bridge": name, "mtu": mtu, "internal": n.Internal, "isolated": !rules.ICC,
 			"ipam":         map[string]any{"type": "berth-ipam", "dataDir": e.leases, "subnets": e.subnets},
 			"capabilities": map[string]bool{"ips": true, "mac": true, "defaultRoute": true}},
