@@ -8,6 +8,7 @@ import (
 
 	"github.com/berth-engine/berth/integration/harness"
 	"github.com/containerd/containerd/v2/client"
+	"github.com/containerd/containerd/v2/pkg/cio"
 	"github.com/containerd/containerd/v2/pkg/namespaces"
 )
 
@@ -90,4 +91,31 @@ func killTask(t *testing.T, d *harness.Daemon, name string) {
 	if err := task.Kill(ctx, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// TestLeftTask has a container's task in containerd while the container is at rest, as
+// when containerd dies in the middle of a start or an exit: it starts all the same.
+func TestLeftTask(t *testing.T) {
+	t.Parallel()
+	d := start(t, harness.Options{})
+	d.Berth("run", "--name", "box", "--network", "host", "--ipc", "host", image, "echo", "once").OK(t)
+	c, err := client.New(d.Containerd())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	ctx := namespaces.WithNamespace(t.Context(), d.Namespace())
+	container, err := c.LoadContainer(ctx, d.Berth("inspect", "-f", "{{.Id}}", "box").OK(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// It is not started; that it is there is enough.
+	if _, err := container.NewTask(ctx, cio.NullIO); err != nil {
+		t.Fatal(err)
+	}
+	if got := d.Berth("start", "-a", "box").OK(t); got != "once" {
+		t.Errorf("start gave %q", got)
+	}
+	d.Berth("rm", "box").OK(t)
+	awaitClean(t, d)
 }

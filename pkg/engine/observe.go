@@ -110,6 +110,11 @@ func (o *observer) resync(ctx context.Context) {
 func (o *observer) compare(ctx context.Context, u *unit.Unit, t runtime.Task, exists bool) {
 	s := u.Status()
 	switch {
+	case !s.Live() && exists && t.Status == runtime.Stopped:
+		// containerd died while the end was settled.
+		if _, err := o.tasks.DeleteTask(ctx, u.ID); ignoreNotFound(err) != nil {
+			o.log.Error("task of a container at rest could not be deleted", "container", u.ID, "error", err)
+		}
 	case !s.Live() || exists && t.Pid != s.Pid:
 		return // the list was made before the current run
 	case !exists:

@@ -192,9 +192,23 @@ func (s *starter) task(ctx context.Context, u *unit.Unit, oci *specs.Spec, sandb
 		_, err := s.tasks.DeleteTask(ctx, r.ID)
 		return ignoreNotFound(err)
 	})
-	return s.tasks.CreateTask(ctx, runtime.TaskConfig{
+	return s.createTask(ctx, runtime.TaskConfig{
 		ID: r.ID, Spec: oci, Runtime: r.HostConfig.Runtime, IO: attach.IO(io), Checkpoint: images,
 	})
+}
+
+// createTask takes away what is left of a run whose task could not be deleted: containerd
+// died when it ended, or before it began.
+func (s *starter) createTask(ctx context.Context, c runtime.TaskConfig) error {
+	err := s.tasks.CreateTask(ctx, c)
+	if !errdefs.IsAlreadyExists(err) {
+		return err
+	}
+	s.log.Warn("a task that an earlier run left is deleted", "container", c.ID)
+	if _, err := s.tasks.DeleteTask(ctx, c.ID); ignoreNotFound(err) != nil {
+		return err
+	}
+	return s.tasks.CreateTask(ctx, c)
 }
 
 // streams describes to the shim what to do with the container's output.

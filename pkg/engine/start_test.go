@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/berth-engine/berth/pkg/engine/container"
+	"github.com/berth-engine/berth/pkg/runtime"
 	"github.com/containerd/errdefs"
 )
 
@@ -44,6 +45,39 @@ func TestStartUndo(t *testing.T) {
 				t.Errorf("started again: %v", err)
 			}
 		})
+	}
+}
+
+// A task that could not be deleted when its process ended stands in no start's way, and is
+// deleted when containerd is heard of again.
+func TestLeftTask(t *testing.T) {
+	left := func() (*world, *Engine, string) {
+		w := newWorld(t)
+		e := w.engine()
+		id := w.run(e)
+		w.journal.failing("delete-task", errors.New("containerd is away"))
+		w.tasks.end(id, 3)
+		w.await(e, id, func(s container.Status) bool { return s.State == container.Exited })
+		w.journal.failing("delete-task", nil)
+		w.journal.take()
+		return w, e, id
+	}
+	w, e, id := left()
+	if err := e.Start(t.Context(), id); err != nil {
+		t.Fatal(err)
+	}
+	if got := w.journal.starting(); got != "setup mount create-task delete-task create-task start-task" {
+		t.Errorf("asked for %q", got)
+	}
+	w, e, id = left()
+	w.tasks.emit(runtime.Event{Kind: runtime.KindResync})
+	w.tasks.emit(runtime.Event{Kind: runtime.KindOOM, ID: id}) // after that
+	w.await(e, id, func(s container.Status) bool { return s.OOMKilled })
+	if all, err := w.tasks.Tasks(t.Context()); err != nil || len(all) != 0 {
+		t.Errorf("left: %v, %v", all, err)
+	}
+	if s := w.status(e, id); s.State != container.Exited || s.ExitCode != 3 {
+		t.Errorf("%+v", s)
 	}
 }
 
