@@ -38,6 +38,13 @@ func (s *Store) Load(ctx context.Context, r io.Reader, quiet bool, ps []ocispec.
 		out := progress.New(send, cancel)
 		watch = func(id string, size int64, r io.Reader) io.Reader { return out.Reader(r, id, "Loading layer", size) }
 	}
+	if len(ps) > 0 {
+		// An index of an image that was removed a moment before still refers to the
+		// platforms that are not asked for, and would bring them back.
+		if err := s.keeper.CollectNow(s.context(ctx)); err != nil {
+			return err
+		}
+	}
 	ctx, done, err := s.keeper.Lease(s.context(ctx))
 	if err != nil {
 		return err
