@@ -221,29 +221,6 @@ func TestBuildsSideBySide(t *testing.T) {
 	}
 }
 
-// The place of a mistake is shown: file, line, and the line's text.
-func TestBuildErrorsShowThePlace(t *testing.T) {
-	t.Parallel()
-	d := start(t, harness.Options{})
-	r := d.Build("berth", nil, buildContext(t, "FROM "+image+"\n\nRUN echo fine\nRUN echo broken && false\n"))
-	r.Fails(t, 1, ">>> RUN echo broken && false")
-	tells(t, r, "Dockerfile:4", "exit code: 1")
-	r = d.Build("berth", nil, buildContext(t, "FROM "+image+"\nCOPPY a b\n"))
-	r.Fails(t, 1, ">>> COPPY a b")
-	tells(t, r, "Dockerfile:2", "unknown instruction: COPPY (did you mean COPY?)")
-	d.Build("berth", nil, "--target", "none", buildContext(t, "FROM "+image)).Fails(t, 1, `target stage "none" could not be found`)
-	d.Build("berth", nil, "/nowhere/at/all").Fails(t, 1, `unable to prepare context: path "/nowhere/at/all" not found`)
-	d.Build("berth", nil, "-f", "/nowhere/Dockerfile", t.TempDir()).Fails(t, 1, "failed to read dockerfile")
-	d.Build("berth", nil, t.TempDir()).Fails(t, 1, "failed to read dockerfile: open Dockerfile: no such file or directory")
-	d.Build("berth", strings.NewReader("\x1f\x8bnot gzip at all"), "-").Fails(t, 1, "")
-	d.Build("berth", strings.NewReader(""), "-").Fails(t, 1, "nothing came from the standard input")
-	d.Build("berth", nil, "-t", "Bad!", t.TempDir()).Fails(t, 1, `invalid tag "Bad!"`)
-	d.Build("berth", nil, "--secret", "id=x,src=/nowhere", buildContext(t, "FROM "+image)).Fails(t, 1, "/nowhere")
-	check := d.Build("berth", nil, "--check", buildContext(t, "from "+image+" as X\nRUN cd /tmp\n"))
-	check.Fails(t, 1, "")
-	tells(t, check, "StageNameCasing")
-}
-
 // A request that is cut off in the middle of its context fails, and leaves nothing.
 func TestBuildOfABrokenContext(t *testing.T) {
 	t.Parallel()

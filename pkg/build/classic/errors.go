@@ -24,17 +24,29 @@ func (e *exit) Error() string {
 func (e *exit) Code() int { return int(e.code) }
 
 // explain words BuildKit's error as the first builder did, where it had words. st
-// is the step that failed, nil if none did.
+// is the step that failed.
 func explain(err error, st *step) error {
-	if st == nil {
-		return err
-	}
 	var code *gatewayapi.ExitError
 	if st.keyword == "RUN" && errors.As(err, &code) {
 		return &exit{command: st.command, code: code.ExitCode}
 	}
 	if file, ok := missing(err.Error()); ok && (st.keyword == "COPY" || st.keyword == "ADD") {
 		return fmt.Errorf("%s failed: file not found in build context or excluded by .dockerignore: stat %s: file does not exist", st.keyword, file)
+	}
+	return err
+}
+
+// placed says where in the Dockerfile an error is, of which no step that is shown does:
+// its file, line, and the line's text.
+func placed(err error) error {
+	for _, s := range solvererrdefs.Sources(err) {
+		if len(s.GetRanges()) == 0 {
+			continue
+		}
+		lines := strings.Split(string(s.GetInfo().GetData()), "\n")
+		if n := int(s.GetRanges()[0].GetStart().GetLine()); n > 0 && n <= len(lines) {
+			return fmt.Errorf("%s:%d: %s: %w", s.GetInfo().GetFilename(), n, strings.TrimSpace(lines[n-1]), err)
+		}
 	}
 	return err
 }

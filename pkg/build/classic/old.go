@@ -2,11 +2,14 @@ package classic
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
+	"sync/atomic"
 
 	"github.com/berth-engine/berth/pkg/decompress"
+	"github.com/containerd/errdefs"
 	"github.com/distribution/reference"
 	bkclient "github.com/moby/buildkit/client"
 	"github.com/moby/buildkit/exporter/containerimage/exptypes"
@@ -43,8 +46,9 @@ func old(ctx context.Context, client *bkclient.Client, r Request, body io.Reader
 		CacheExports: []bkclient.CacheOptionsEntry{{Type: "inline"}},
 		Session:      []session.Attachable{credentials{auth: r.Auth}},
 	}
+	read := &telling{}
 	if r.Remote == "" {
-		up, url, done, err := upload(body)
+		up, url, done, err := upload(body, read)
 		if err != nil {
 			return err
 		}
@@ -54,21 +58,52 @@ func old(ctx context.Context, client *bkclient.Client, r Request, body io.Reader
 	}
 	b := &oldBuild{r: r, attrs: attrs, send: send, planned: make(chan *progress, 1)}
 	id, err := b.run(ctx, client, opt)
-	if err != nil {
-		return b.failed(ctx, err)
+	if err == nil {
+		return b.succeeded(id)
 	}
-	return b.succeeded(id)
+	if wrong := read.wrong(); wrong != nil && ctx.Err() == nil {
+		return wrong // of which BuildKit says no more than that it could not go on
+	}
+	return b.failed(ctx, err)
 }
 
 // upload gives BuildKit the archive of a context, at a URL that the session knows which
 // has the attachable. Unpacked here and not by a program that BuildKit would run for it.
-func upload(body io.Reader) (up session.Attachable, url string, done func(), err error) {
+// read is told what is wrong with the archive.
+func upload(body io.Reader, read *telling) (up session.Attachable, url string, done func(), err error) {
 	plain, err := decompress.Open(body)
 	if err != nil {
 		return nil, "", nil, invalid("the build context: %v", err)
 	}
-	provider, archive := uploadprovider.New(), decompress.Stored(plain)
+	read.r = plain
+	provider, archive := uploadprovider.New(), decompress.Stored(read)
 	return provider, provider.Add(archive), func() { _ = archive.Close(); _ = plain.Close() }, nil
+}
+
+// telling is a reader that knows afterwards what it failed by.
+type telling struct {
+	r   io.Reader
+	err atomic.Pointer[error]
+}
+
+func (t *telling) Read(p []byte) (int, error) {
+	n, err := t.r.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		t.err.CompareAndSwap(nil, &err)
+	}
+	return n, err
+}
+
+// wrong is InvalidArgument, nil if nothing was.
+func (t *telling) wrong() error {
+	err := t.err.Load()
+	switch {
+	case err == nil:
+		return nil
+	case errdefs.IsInvalidArgument(*err):
+		return *err
+	}
+	return invalid("the build context: %v", *err)
 }
 
 // oldBuild is one of old's builds.
@@ -119,7 +154,7 @@ func (b *oldBuild) build(ctx context.Context, c gateway.Client) (*gateway.Result
 	}
 	source, err := ui.ReadEntrypoint(ctx, "Dockerfile")
 	if err != nil {
-		if strings.Contains(err.Error(), "no such file or directory") {
+		if strings.Contains(err.Error(), "open ") && strings.Contains(err.Error(), "no such file or directory") {
 			err = invalid("Cannot locate specified Dockerfile: %s", name)
 			b.wrong = err
 		}
@@ -224,6 +259,9 @@ func (b *oldBuild) failed(ctx context.Context, err error) error {
 	st := b.show.by[failedVertex(err)]
 	if serr := b.show.fail(st); serr != nil {
 		return serr
+	}
+	if st == nil {
+		return placed(err)
 	}
 	return explain(err, st)
 }

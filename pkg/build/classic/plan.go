@@ -2,6 +2,7 @@ package classic
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -72,11 +73,16 @@ func plan(dockerfile []byte, target string, args map[string]string) ([]instructi
 	return out, nil
 }
 
-// faulty gives a parser's error its class; it says the line itself.
+// faulty gives a parser's error its class, and the line where it does not say it itself.
 func faulty(err error) error {
 	text := err.Error()
 	if !strings.HasPrefix(text, "dockerfile parse error") {
-		text = "dockerfile parse error: " + text
+		var at *parser.LocationError
+		if errors.As(err, &at) && len(at.Locations) > 0 && len(at.Locations[0]) > 0 && at.Locations[0][0].Start.Line > 0 {
+			text = fmt.Sprintf("dockerfile parse error on line %d: %s", at.Locations[0][0].Start.Line, text)
+		} else {
+			text = "dockerfile parse error: " + text
+		}
 	}
 	return invalid("%s", text)
 }

@@ -57,7 +57,7 @@ func (r *Request) ownSession(ctx context.Context, client *bkclient.Client, body 
 	end := func() {}
 	if r.Remote == "" {
 		var up session.Attachable
-		if up, url, end, err = upload(body); err != nil {
+		if up, url, end, err = upload(body, &telling{}); err != nil {
 			return "", "", nil, err
 		}
 		s.Allow(up)
