@@ -183,6 +183,14 @@ func TestUpdate(t *testing.T) {
 		run("update", "--memory", "1m", "box").Fails(t, 1, "Minimum memory limit allowed is 6MB")
 		run("update", "--cpus", "1000", "box").Fails(t, 1, "range of CPUs is from 0.01 to")
 		run("update", "--memory", "1g", "nothing").Fails(t, 1, "No such container: nothing")
+		// What the kernel refuses takes the rest back with it: 10 bytes are less than the memory.
+		run("update", "--cpus", "0.25", "--pids-limit", "5", "--memory-swap", "10", "box").Fails(t, 1, "Cannot update container ")
+		if got := look(); got != "104857600\n50000\nmax" {
+			t.Errorf("after updates that were refused: %q", got)
+		}
+		if got := run("inspect", "-f", "{{.HostConfig.NanoCpus}} {{.HostConfig.MemorySwap}} {{json .HostConfig.PidsLimit}}", "box").OK(t); got != "500000000 134217728 0" {
+			t.Errorf("inspect after updates that were refused: %q", got)
+		}
 		run("run", "-d", "--rm", "--name", "gone", image, "sleep", "1000").OK(t)
 		run("update", "--restart", "always", "gone").Fails(t, 1, "Restart policy cannot be updated because AutoRemove is enabled for the container")
 	})
