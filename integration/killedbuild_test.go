@@ -56,7 +56,48 @@ func TestKilledBuildLeavesNothing(t *testing.T) {
 // its files.
 func TestKilledBuildLeavesNoCgroup(t *testing.T) {
 	t.Parallel()
-	parent := fmt.Sprintf("berth-killed-%d", os.Getpid())
+	d, steps := stepGroups(t, "killed")
+	dir := buildContext(t, "FROM "+image+"\n"+strings.Repeat("RUN true\n", 30))
+	for range 6 { // three of them find runc at that point
+		cmd := builderCommand(t, d, "berth", dir)
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		awaitStep(t, steps)
+		d.Kill()
+		if err := cmd.Wait(); err == nil {
+			t.Error("the build succeeded")
+		}
+		d.Run()
+		left, _ := filepath.Glob(filepath.Join(d.Data(), "build", "executor", "hosts.*"))
+		if left = append(append(left, stepsLeft(d)...), steps()...); len(left) > 0 {
+			t.Fatalf("left: %q", left)
+		}
+	}
+}
+
+// A build that is cancelled at that point has its daemon take them away.
+func TestCancelledBuildLeavesNoCgroup(t *testing.T) {
+	t.Parallel()
+	d, steps := stepGroups(t, "cancelled")
+	dir := buildContext(t, "FROM "+image+"\n"+strings.Repeat("RUN true\n", 30))
+	for range 15 {
+		cmd := builderCommand(t, d, "berth", dir)
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		awaitStep(t, steps)
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait() // killed
+		await(t, "no step and no cgroup", func() bool { return len(stepsLeft(d)) == 0 && len(steps()) == 0 })
+	}
+}
+
+// stepGroups starts a daemon whose containers have a parent cgroup of their own, and gives
+// those of build steps that are there.
+func stepGroups(t *testing.T, name string) (d *harness.Daemon, steps func() []string) {
+	t.Helper()
+	parent := fmt.Sprintf("berth-%s-%d", name, os.Getpid())
 	groups := func(below string) []string {
 		return glob(t, "/sys/fs/cgroup/*/"+parent+below, "/sys/fs/cgroup/"+parent+below)
 	}
@@ -67,9 +108,7 @@ func TestKilledBuildLeavesNoCgroup(t *testing.T) {
 			}
 		}
 	})
-	d := start(t, harness.Options{Flags: []string{"--cgroup-parent", "/" + parent}})
-	dir := buildContext(t, "FROM "+image+"\n"+strings.Repeat("RUN true\n", 30))
-	steps := func() (dirs []string) {
+	return start(t, harness.Options{Flags: []string{"--cgroup-parent", "/" + parent}}), func() (dirs []string) {
 		for _, g := range groups("/buildkit/*") {
 			if info, err := os.Stat(g); err == nil && info.IsDir() {
 				dirs = append(dirs, g)
@@ -77,24 +116,14 @@ func TestKilledBuildLeavesNoCgroup(t *testing.T) {
 		}
 		return dirs
 	}
-	for range 6 { // three of them find runc at that point
-		cmd := builderCommand(t, d, "berth", dir)
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		for deadline := time.Now().Add(harness.Patience); len(steps()) == 0; {
-			if time.Now().After(deadline) {
-				t.Fatal("no step begins")
-			}
-		}
-		d.Kill()
-		if err := cmd.Wait(); err == nil {
-			t.Error("the build succeeded")
-		}
-		d.Run()
-		left, _ := filepath.Glob(filepath.Join(d.Data(), "build", "executor", "hosts.*"))
-		if left = append(append(left, stepsLeft(d)...), steps()...); len(left) > 0 {
-			t.Fatalf("left: %q", left)
+}
+
+// awaitStep returns as a step's first cgroup appears.
+func awaitStep(t *testing.T, steps func() []string) {
+	t.Helper()
+	for deadline := time.Now().Add(harness.Patience); len(steps()) == 0; {
+		if time.Now().After(deadline) {
+			t.Fatal("no step begins")
 		}
 	}
 }
