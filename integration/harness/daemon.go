@@ -78,6 +78,23 @@ type Daemon struct {
 
 var instance atomic.Uint32
 
+// block is which of 10.160.0.0/16 to 10.223.0.0/16 the daemons of this process have, and what
+// keeps it from others of its kind: an abstract socket, which goes with the process.
+type block struct {
+	number int
+	_      net.Listener // which a collector would close
+}
+
+var ownBlock = sync.OnceValue(func() block {
+	for i := range 64 {
+		n := (os.Getpid() + i) % 64
+		if l, err := net.Listen("unix", fmt.Sprintf("@berth-test-block-%d", n)); err == nil {
+			return block{n, l}
+		}
+	}
+	return block{number: os.Getpid() % 64} // of as many processes, two share one
+})
+
 // Start runs a daemon until the end of the test, and then checks that nothing of
 // it is left.
 func Start(t *testing.T, o Options) *Daemon {
@@ -93,7 +110,7 @@ func Start(t *testing.T, o Options) *Daemon {
 		t: t, opts: o, Root: root,
 		Socket: filepath.Join(root, "berth.sock"),
 		Bridge: fmt.Sprintf("bt%d.%d", pid%100000, n),
-		Subnet: fmt.Sprintf("10.%d.%d", 160+pid%64, n%256),
+		Subnet: fmt.Sprintf("10.%d.%d", 160+ownBlock().number, n%256),
 		log:    &Buffer{},
 		before: look(),
 	}
