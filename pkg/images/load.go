@@ -208,21 +208,29 @@ func label(img archive.Image) string {
 
 // nameLoaded names what was loaded and returns when the index knows.
 func (s *Store) nameLoaded(ctx context.Context, found []archive.Image) error {
-	var touched []string
-	err := s.names.change(ctx, func(ctx context.Context) error {
+	return s.point(ctx, true, func(ctx context.Context) (touched []string, err error) {
 		for _, img := range found {
 			names, err := s.names.setLoaded(ctx, img)
 			touched = append(touched, names...)
 			if err != nil {
-				return err
+				return touched, err
 			}
 		}
-		return nil
+		return touched, nil
 	})
-	if rerr := s.catalog.Refresh(ctx, catalog.Request{Names: touched, Reread: true}); err == nil {
-		err = rerr
-	}
-	return err
+}
+
+// point has f change names and returns when the index knows: before another change, so
+// that it never misses an image that has lost one name and got another. reread has it look
+// at the content again, too.
+func (s *Store) point(ctx context.Context, reread bool, f func(ctx context.Context) (touched []string, err error)) error {
+	return s.names.change(ctx, func(ctx context.Context) error {
+		touched, err := f(ctx)
+		if rerr := s.catalog.Refresh(ctx, catalog.Request{Names: touched, Reread: reread}); err == nil {
+			err = rerr
+		}
+		return err
+	})
 }
 
 // namesOf are containerd's names of images that were loaded.

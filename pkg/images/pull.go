@@ -102,14 +102,9 @@ func (p *pull) image(ctx context.Context, ref reference.Named) (err error) {
 	}
 	out.Finish()
 	newer := s.catalog.View().Names[ref.String()] != desc.Digest
-	var touched []string
-	err = s.names.change(ctx, func(ctx context.Context) (err error) {
-		touched, err = s.names.set(ctx, ref.String(), desc)
-		return err
+	err = s.point(ctx, true, func(ctx context.Context) ([]string, error) {
+		return s.names.set(ctx, ref.String(), desc)
 	})
-	if rerr := s.catalog.Refresh(ctx, catalog.Request{Names: touched, Reread: true}); err == nil {
-		err = rerr
-	}
 	if err != nil {
 		return err
 	}

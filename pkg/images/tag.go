@@ -22,14 +22,9 @@ func (s *Store) Tag(ctx context.Context, ref, name string) error {
 		return err
 	}
 	ctx = s.context(ctx)
-	var touched []string
-	err = s.names.change(ctx, func(ctx context.Context) (err error) {
-		touched, err = s.names.set(ctx, to.String(), t.Desc)
-		return err
+	err = s.point(ctx, false, func(ctx context.Context) ([]string, error) {
+		return s.names.set(ctx, to.String(), t.Desc)
 	})
-	if rerr := s.catalog.Refresh(ctx, catalog.Request{Names: touched}); err == nil {
-		err = rerr
-	}
 	if err != nil {
 		return err
 	}
