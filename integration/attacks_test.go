@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -141,8 +142,8 @@ func watchHost(d *harness.Daemon, outside string, stop <-chan struct{}) error {
 			return err
 		}
 		for _, table := range tables {
-			if b, err := os.ReadFile(table); err == nil && bytes.Contains(b, []byte(" "+outside)) {
-				return fmt.Errorf("%s has a mount at %s", table, outside)
+			if b, err := os.ReadFile(table); err == nil && mountedOnHost(string(b), outside) {
+				return fmt.Errorf("a mount at %s:\n%s", outside, b)
 			}
 		}
 		if b, err := os.ReadFile(filepath.Join(outside, "sub/f")); err != nil || string(b) != "host-only-7f3a\n" {
@@ -152,6 +153,42 @@ func watchHost(d *harness.Daemon, outside string, stop <-chan struct{}) error {
 		case <-stop:
 			return nil
 		default:
+		}
+	}
+}
+
+// mountedOnHost says whether a table, proc_pid_mountinfo(5), has a mount at or below a
+// folder of the host. One on the container's own root, which the daemon has at / while it
+// looks into it, may have the same name: the link that the container made leads there.
+func mountedOnHost(table, folder string) bool {
+	types, parents := map[string]string{}, []string{}
+	for line := range strings.Lines(table) {
+		fields, super, _ := strings.Cut(line, " - ")
+		f := strings.Fields(fields)
+		if len(f) < 5 {
+			continue
+		}
+		types[f[0]], _, _ = strings.Cut(super, " ")
+		if f[4] == folder || strings.HasPrefix(f[4], folder+"/") {
+			parents = append(parents, f[1])
+		}
+	}
+	return slices.ContainsFunc(parents, func(id string) bool { return types[id] != "overlay" })
+}
+
+func TestMountedOnHost(t *testing.T) {
+	t.Parallel()
+	const host, own = "1 0 8:1 / / rw - ext4 /dev/vda rw\n", "2 1 0:9 / / rw - overlay overlay rw\n"
+	for table, want := range map[string]bool{
+		host + own: false,
+		host + own + "3 2 8:1 /v /t/001/sub rw - ext4 /dev/vda rw\n":      false,
+		host + own + "3 1 8:1 /v /t/001/sub rw - ext4 /dev/vda rw\n":      true,
+		host + "3 1 8:1 /v /t/001 rw shared:1 - ext4 /dev/vda rw\n":       true,
+		host + "3 1 8:1 /t/001/f /elsewhere rw - ext4 /dev/vda rw\n":      false,
+		host + "3 1 8:1 /v /t/0012 rw shared:1 - ext4 /dev/vda rw\nodd\n": false,
+	} {
+		if got := mountedOnHost(table, "/t/001"); got != want {
+			t.Errorf("%v of\n%s", got, table)
 		}
 	}
 }

@@ -102,7 +102,7 @@ func TestBuildParameters(t *testing.T) {
 		{"the host's gateway", from + "RUN grep gw /etc/hosts\n", "extrahosts", "gw:host-gateway", 200, `(?m)^` + regexp.QuoteMeta(d.Subnet) + `\.1\s+gw$`},
 		{"ulimits", from + "RUN echo files $(ulimit -Sn) $(ulimit -Hn)\n", "ulimits", `[{"Name":"nofile","Soft":111,"Hard":222}]`, 200, "(?m)^files 111 222$"},
 		{"shared memory", from + "RUN echo KiB $(df -k /dev/shm | awk 'END {print $2}')\n", "shmsize", "3145728", 200, "(?m)^KiB 3072$"},
-		{"cgroup parent", from + "RUN cat /proc/self/cgroup\n", "cgroupparent", "/berth-" + d.Bridge, 200, "/berth-" + d.Bridge + "/"},
+		{"cgroup parent", from + "RUN cat /proc/self/cgroup\n", "cgroupparent", "/" + d.CgroupParent(), 200, "/" + d.CgroupParent() + "/"},
 		{"memory", cgroup("memory", "memory.limit_in_bytes"), "memory", "67108864", 200, "(?m)^memory.limit_in_bytes=67108864$"},
 		{"shares", cgroup("cpu", "cpu.shares"), "cpushares", "77", 200, "(?m)^cpu.shares=77$"},
 		{"period", cgroup("cpu", "cpu.cfs_period_us"), "cpuperiod", "50000", 200, "(?m)^cpu.cfs_period_us=50000$"},

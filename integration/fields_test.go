@@ -47,7 +47,7 @@ func TestFields(t *testing.T) {
 	script := read(t, "testdata/rich.txt", func(f *os.File) ([]golden.Step, error) {
 		return golden.Parse(f, map[string]string{"image": sample, "rich": richImage(t, "docker.io/library/rich:v1"), "context": context})
 	})
-	e := &golden.Engine{Vars: map[string]string{"REGISTRY": registry.Address}, Name: "berthd", Socket: d.Socket, Root: d.Root, Wrap: wrap}
+	e := &golden.Engine{Vars: map[string]string{"REGISTRY": registry.Address, "CGROUP": d.CgroupParent()}, Name: "berthd", Socket: d.Socket, Root: d.Root, Wrap: wrap}
 	if err := golden.Run(t.Context(), e, script, func(s golden.Step, status int, message string) {
 		if status >= http.StatusBadRequest || status == 0 {
 			t.Errorf("%s: %d %s", s.Request(), status, message)

@@ -188,7 +188,7 @@ func newFlagged(t *testing.T) *flagged {
 	}
 	places := []string{
 		"FILE", filepath.Join(dir, "file"), "DIR", dir, "NAME", "flagged", "WEIGHTS", weights, "WEIGHT", weight,
-		"10.N7T.0.", "10.159." + net + ".", "N7T", net, "CGROUP", filepath.Base(d.Root),
+		"10.N7T.0.", "10.159." + net + ".", "N7T", net, "CGROUP", d.CgroupParent(),
 	}
 	for _, ns := range []string{"ipc", "pid", "user", "uts"} {
 		places = append(places, "NS:"+ns, link(t, ns))

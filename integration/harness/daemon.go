@@ -286,6 +286,7 @@ func (d *Daemon) cleanup() {
 	if strings.Contains(d.Log(), "panic in a request") {
 		d.t.Errorf("berthd panicked:\n%s", d.Log())
 	}
+	d.removeCgroups()
 	d.before.compare(d.t, d)
 	if err := os.RemoveAll(d.Root); err != nil {
 		d.t.Errorf("roots of berthd: %v", err)
@@ -296,6 +297,21 @@ func (d *Daemon) removeAll() {
 	out := d.Berth("ps", "-aq").Stdout
 	if ids := strings.Fields(out); len(ids) > 0 {
 		d.Berth(append([]string{"rm", "-f", "-v"}, ids...)...)
+	}
+}
+
+// CgroupParent is a cgroup for containers of this daemon that are to have another parent.
+// It is removed with the daemon, which leaves such there, as Docker does.
+func (d *Daemon) CgroupParent() string { return "berth-" + d.Bridge }
+
+func (d *Daemon) removeCgroups() {
+	for _, name := range []string{d.CgroupParent() + "/buildkit", d.CgroupParent()} {
+		groups, _ := filepath.Glob("/sys/fs/cgroup/*/" + name)
+		for _, g := range append(groups, "/sys/fs/cgroup/"+name) {
+			if err := os.Remove(g); err != nil && !errors.Is(err, os.ErrNotExist) {
+				d.t.Errorf("left behind: %v", err)
+			}
+		}
 	}
 }
 
