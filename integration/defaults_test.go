@@ -23,13 +23,8 @@ func TestDaemonDefaults(t *testing.T) {
 		"--cgroup-parent", "/berth-defaults", "--no-new-privileges", "--seccomp-profile", profile,
 		"--dns", "192.0.2.53", "--dns-search", "example.org", "--dns-opt", "ndots:7", "--host-gateway-ip", "192.0.2.99",
 	}})
-	t.Cleanup(func() { // made by the runtime for the parent, which the daemon does not own
-		for _, dir := range glob(t, "/sys/fs/cgroup/*/berth-defaults", "/sys/fs/cgroup/berth-defaults") {
-			if err := os.Remove(dir); err != nil {
-				t.Error(err)
-			}
-		}
-	})
+	// Made by the runtime for the parent, which the daemon does not own.
+	t.Cleanup(func() { harness.RemoveCgroups(t, "berth-defaults") })
 	for _, c := range []struct {
 		name, command, want string
 		options             []string

@@ -101,13 +101,7 @@ func stepGroups(t *testing.T, name string) (d *harness.Daemon, steps func() []st
 	groups := func(below string) []string {
 		return glob(t, "/sys/fs/cgroup/*/"+parent+below, "/sys/fs/cgroup/"+parent+below)
 	}
-	t.Cleanup(func() {
-		for _, dir := range append(groups("/buildkit"), groups("")...) {
-			if err := os.Remove(dir); err != nil {
-				t.Error(err)
-			}
-		}
-	})
+	t.Cleanup(func() { harness.RemoveCgroups(t, parent+"/buildkit", parent) })
 	return start(t, harness.Options{Flags: []string{"--cgroup-parent", "/" + parent}}), func() (dirs []string) {
 		for _, g := range groups("/buildkit/*") {
 			if info, err := os.Stat(g); err == nil && info.IsDir() {

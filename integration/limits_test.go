@@ -110,14 +110,7 @@ func realtimeParent(t *testing.T, d *harness.Daemon) string {
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		groups, _ := filepath.Glob("/sys/fs/cgroup/*" + name)
-		for _, g := range groups {
-			if err := os.Remove(g); err != nil {
-				t.Errorf("left behind: %v", err)
-			}
-		}
-	})
+	t.Cleanup(func() { harness.RemoveCgroups(t, name) })
 	if err := os.WriteFile(filepath.Join(dir, "cpu.rt_runtime_us"), []byte("5000"), 0); err != nil {
 		t.Fatal(err)
 	}

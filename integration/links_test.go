@@ -35,9 +35,12 @@ func TestLinks(t *testing.T) {
 			t.Errorf("by the link's name: %q", got)
 		}
 		// Another address, while who links to it runs.
-		run("stop", "-t", "0", "db").OK(t)
-		run("run", "-d", "--name", "squatter", image, "sleep", "1000").OK(t)
-		run("start", "db").OK(t)
+		move := func(name, squatter string) {
+			run("stop", "-t", "0", name).OK(t)
+			run("run", "-d", "--name", squatter, image, "sleep", "1000").OK(t)
+			run("start", name).OK(t)
+		}
+		move("db", "squatter")
 		await(t, "the new address", func() bool {
 			return run("exec", "web", "grep", "store", "/etc/hosts").OK(t) == address("db")+"\tstore dbhost db"
 		})
@@ -55,9 +58,7 @@ func TestLinks(t *testing.T) {
 		}
 		// Its name in the file is of before the renames, and its address of now.
 		run("rename", "base", "ground").OK(t)
-		run("stop", "-t", "0", "ground").OK(t)
-		run("run", "-d", "--name", "squatter2", image, "sleep", "1000").OK(t)
-		run("start", "ground").OK(t)
+		move("ground", "squatter2")
 		await(t, "the address of another name", func() bool {
 			return run("exec", "site", "grep", "store", "/etc/hosts").OK(t) == address("ground")+"\tstore dbhost ground"
 		})

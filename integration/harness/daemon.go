@@ -286,7 +286,7 @@ func (d *Daemon) cleanup() {
 	if strings.Contains(d.Log(), "panic in a request") {
 		d.t.Errorf("berthd panicked:\n%s", d.Log())
 	}
-	d.removeCgroups()
+	RemoveCgroups(d.t, d.CgroupParent()+"/buildkit", d.CgroupParent())
 	d.before.compare(d.t, d)
 	if err := os.RemoveAll(d.Root); err != nil {
 		d.t.Errorf("roots of berthd: %v", err)
@@ -304,12 +304,15 @@ func (d *Daemon) removeAll() {
 // It is removed with the daemon, which leaves such there, as Docker does.
 func (d *Daemon) CgroupParent() string { return "berth-" + d.Bridge }
 
-func (d *Daemon) removeCgroups() {
-	for _, name := range []string{d.CgroupParent() + "/buildkit", d.CgroupParent()} {
-		groups, _ := filepath.Glob("/sys/fs/cgroup/*/" + name)
-		for _, g := range append(groups, "/sys/fs/cgroup/"+name) {
+// RemoveCgroups removes cgroups that a test had made, in all hierarchies, and fails the test
+// if there is something in one. None is no error.
+func RemoveCgroups(t testing.TB, names ...string) {
+	t.Helper()
+	for _, name := range names {
+		groups, _ := filepath.Glob(filepath.Join("/sys/fs/cgroup/*", name))
+		for _, g := range append(groups, filepath.Join("/sys/fs/cgroup", name)) {
 			if err := os.Remove(g); err != nil && !errors.Is(err, os.ErrNotExist) {
-				d.t.Errorf("left behind: %v", err)
+				t.Errorf("left behind: %v", err)
 			}
 		}
 	}

@@ -2,7 +2,6 @@ package build
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -14,7 +13,6 @@ import (
 
 	"github.com/berth-engine/berth/pkg/cgroups"
 	"github.com/containerd/containerd/v2/core/mount"
-	"github.com/opencontainers/runtime-spec/specs-go"
 )
 
 // sweep ends the steps of a daemon that was killed: each has a bundle, made
@@ -64,11 +62,11 @@ func removeCgroups(ctx context.Context, hierarchies []string, bundle string) err
 	if err != nil {
 		return ignoreNotExist(err)
 	}
-	var spec specs.Spec
-	if err := json.Unmarshal(b, &spec); err != nil || spec.Linux == nil {
+	path, err := cgroups.PathOf(b)
+	if err != nil {
 		return nil // the daemon was killed as it wrote this, before runc
 	}
-	return cgroups.Remove(ctx, hierarchies, spec.Linux.CgroupsPath)
+	return cgroups.Remove(ctx, hierarchies, path)
 }
 
 func ignoreNotExist(err error) error {

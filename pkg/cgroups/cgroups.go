@@ -4,6 +4,7 @@ package cgroups
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"io/fs"
 	"os"
@@ -33,29 +34,44 @@ func Hierarchies() ([]string, error) {
 	return dirs, nil
 }
 
+// PathOf reads the cgroupsPath of an OCI specification, as JSON; "" without one.
+func PathOf(spec []byte) (string, error) {
+	var s struct {
+		Linux struct {
+			CgroupsPath string `json:"cgroupsPath"`
+		} `json:"linux"`
+	}
+	err := json.Unmarshal(spec, &s)
+	return s.Linux.CgroupsPath, err
+}
+
 // Remove kills what is in the cgroup path, and in those below it, and removes them in each
 // hierarchy. path is the cgroupsPath of an OCI specification; "" and a unit of
 // systemd's ("slice:prefix:name"), which goes with its last process, are left alone.
 func Remove(ctx context.Context, hierarchies []string, path string) (err error) {
+	for _, dir := range in(hierarchies, path) {
+		err = errors.Join(err, removeTree(ctx, dir))
+	}
+	return err
+}
+
+// in gives the folders of a cgroupsPath, none if it is to be left alone.
+func in(hierarchies []string, path string) (dirs []string) {
 	path = filepath.Clean("/" + path)
 	if path == "/" || strings.Contains(path, ":") {
 		return nil
 	}
 	for _, dir := range hierarchies {
-		err = errors.Join(err, removeTree(ctx, filepath.Join(dir, path)))
+		dirs = append(dirs, filepath.Join(dir, path))
 	}
-	return err
+	return dirs
 }
 
 // Kill kills what is in the cgroup path, and in those below it; frozen ones are thawed,
 // for version 1 gives a frozen process no signal.
 func Kill(hierarchies []string, path string) {
-	path = filepath.Clean("/" + path)
-	if path == "/" || strings.Contains(path, ":") {
-		return
-	}
-	for _, dir := range hierarchies {
-		for _, group := range tree(filepath.Join(dir, path)) {
+	for _, dir := range in(hierarchies, path) {
+		for _, group := range tree(dir) {
 			kill(group)
 		}
 	}

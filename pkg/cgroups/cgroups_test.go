@@ -85,3 +85,16 @@ func TestRemove(t *testing.T) {
 		t.Errorf("a second time: %v", err)
 	}
 }
+
+func TestPathOf(t *testing.T) {
+	for spec, want := range map[string]string{
+		`{"linux":{"cgroupsPath":"/berth/a","resources":{}}}`: "/berth/a", `{"linux":{}}`: "", `{"linux":null}`: "", `{}`: "",
+	} {
+		if got, err := PathOf([]byte(spec)); got != want || err != nil {
+			t.Errorf("%s: %q, %v", spec, got, err)
+		}
+	}
+	if got, err := PathOf([]byte(`{"linux":`)); err == nil {
+		t.Errorf("of half a specification: %q", got)
+	}
+}

@@ -180,22 +180,9 @@ func TestLoadPlatforms(t *testing.T) {
 
 // TestLoadOnePlatform: of an archive with two, what is not asked for is not here.
 func TestLoadOnePlatform(t *testing.T) {
-	r, b := startRegistry(t, false), newBench(t)
-	arm := ocispec.Platform{OS: "linux", Architecture: "arm64"}
-	m1, m2 := r.push("x", "amd", archive.Options{Layers: 2}), r.push("x", "arm", archive.Options{Platform: arm, Layers: 1})
-	r.pushIndex("x", "all", m1, m2)
-	ref := r.host + "/x:all"
-	for _, p := range []*ocispec.Platform{nil, &arm} {
-		if _, err := b.fetched(ref, PullOptions{Platform: p}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	var saved bytes.Buffer
-	if err := b.Save(b.ctx, []string{ref}, nil, &saved); err != nil {
-		t.Fatal(err)
-	}
+	ref, saved := bothPlatforms(t)
 	other := newBench(t)
-	if err := other.Load(other.ctx, &saved, true, []ocispec.Platform{arm}, func(jsonstream.Message) error { return nil }); err != nil {
+	if err := other.Load(other.ctx, saved, true, []ocispec.Platform{arm}, func(jsonstream.Message) error { return nil }); err != nil {
 		t.Fatal(err)
 	}
 	for arch, here := range map[string]bool{"arm64": true, "amd64": false} {
@@ -206,6 +193,27 @@ func TestLoadOnePlatform(t *testing.T) {
 	}
 	blobs, _, _ := other.count()
 	is(t, blobs, 5) // index, manifest, configuration and two layers
+}
+
+var amd, arm = ocispec.Platform{OS: "linux", Architecture: "amd64"}, ocispec.Platform{OS: "linux", Architecture: "arm64"}
+
+// bothPlatforms saves an image of two platforms, amd with two layers and arm with one.
+func bothPlatforms(t *testing.T) (ref string, saved *bytes.Buffer) {
+	t.Helper()
+	r, b := startRegistry(t, false), newBench(t)
+	m1, m2 := r.push("x", "amd", archive.Options{Layers: 2}), r.push("x", "arm", archive.Options{Platform: arm, Layers: 1})
+	r.pushIndex("x", "all", m1, m2)
+	ref = r.host + "/x:all"
+	for _, p := range []*ocispec.Platform{nil, &arm} {
+		if _, err := b.fetched(ref, PullOptions{Platform: p}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	saved = &bytes.Buffer{}
+	if err := b.Save(b.ctx, []string{ref}, nil, saved); err != nil {
+		t.Fatal(err)
+	}
+	return ref, saved
 }
 
 // TestLoadHostile: whatever is wrong, the error says what, and nothing is left.

@@ -2,7 +2,6 @@ package runtime
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -93,13 +92,9 @@ func removeCgroups(ctx context.Context, c containers.Container, hierarchies []st
 	if c.Spec == nil {
 		return nil
 	}
-	var spec struct {
-		Linux struct {
-			CgroupsPath string `json:"cgroupsPath"`
-		} `json:"linux"`
-	}
-	if err := json.Unmarshal(c.Spec.GetValue(), &spec); err != nil {
+	path, err := cgroups.PathOf(c.Spec.GetValue())
+	if err != nil {
 		return err
 	}
-	return cgroups.Remove(ctx, hierarchies, spec.Linux.CgroupsPath)
+	return cgroups.Remove(ctx, hierarchies, path)
 }

@@ -2,7 +2,6 @@ package shim
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -99,20 +98,15 @@ func removeRemains(ctx context.Context, bundle, id string) error {
 
 // containerCgroups returns the hierarchies, and which cgroup in each is the bundle's container's.
 func containerCgroups(bundle string) (hierarchies []string, path string, err error) {
-	var spec struct {
-		Linux struct {
-			CgroupsPath string `json:"cgroupsPath"`
-		} `json:"linux"`
-	}
 	b, err := os.ReadFile(filepath.Join(bundle, "config.json"))
 	if err == nil {
-		err = json.Unmarshal(b, &spec)
+		path, err = cgroups.PathOf(b)
 	}
 	if err != nil {
 		return nil, "", fmt.Errorf("cgroups of a container: %w", err)
 	}
 	hierarchies, err = cgroups.Hierarchies()
-	return hierarchies, spec.Linux.CgroupsPath, err
+	return hierarchies, path, err
 }
 
 // refused says that an answer is none about the state of the process.
