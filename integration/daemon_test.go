@@ -193,13 +193,24 @@ func TestRuntimeGone(t *testing.T) {
 		c.end()
 		remove(c.name)
 	}
-	run("paused")
-	install()
-	d.Berth("pause", "paused").OK(t)
-	if err := os.Remove(gone); err != nil {
-		t.Fatal(err)
+	for name, end := range map[string]func(){
+		"paused": func() {},
+		"pausedstopped": func() {
+			d.Berth("stop", "pausedstopped").OK(t)
+			if got := d.Berth("inspect", "-f", "{{.State.Status}} {{.State.ExitCode}}", "pausedstopped").OK(t); got != "exited 7" {
+				t.Errorf("stopped while paused: %s", got)
+			}
+		},
+	} {
+		run(name)
+		install()
+		d.Berth("pause", name).OK(t)
+		if err := os.Remove(gone); err != nil {
+			t.Fatal(err)
+		}
+		end()
+		remove(name)
 	}
-	remove("paused")
 	awaitClean(t, d)
 	for _, group := range groups { // no process, then, either
 		if _, err := os.Stat(group); err == nil {

@@ -77,6 +77,15 @@ func Kill(hierarchies []string, path string) {
 	}
 }
 
+// Thaw lets go on what is frozen in the cgroup path, and in those below it.
+func Thaw(hierarchies []string, path string) {
+	for _, dir := range in(hierarchies, path) {
+		for _, group := range tree(dir) {
+			thaw(group)
+		}
+	}
+}
+
 // removeTree removes the lowest first.
 func removeTree(ctx context.Context, dir string) error {
 	all := tree(dir)
@@ -132,17 +141,17 @@ func kill(dir string) {
 			_ = unix.Kill(pid, unix.SIGKILL)
 		}
 	}
-	for file, thawed := range map[string]string{"freezer.state": "THAWED", "cgroup.freeze": "0"} {
-		thaw(filepath.Join(dir, file), thawed)
-	}
+	thaw(dir)
 }
 
-// thaw writes to a file that only some hierarchies have.
-func thaw(file, thawed string) {
-	f, err := os.OpenFile(file, os.O_WRONLY, 0)
-	if err != nil {
-		return
+// thaw writes to files that only some hierarchies have.
+func thaw(dir string) {
+	for file, thawed := range map[string]string{"freezer.state": "THAWED", "cgroup.freeze": "0"} {
+		f, err := os.OpenFile(filepath.Join(dir, file), os.O_WRONLY, 0)
+		if err != nil {
+			continue
+		}
+		_, _ = f.WriteString(thawed)
+		_ = f.Close()
 	}
-	_, _ = f.WriteString(thawed)
-	_ = f.Close()
 }

@@ -1,6 +1,7 @@
 package cgroups
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -24,6 +25,42 @@ func running(t *testing.T, dir string) *exec.Cmd {
 		t.Fatal(err)
 	}
 	return cmd
+}
+
+// TestThaw freezes a cgroup and one below it.
+func TestThaw(t *testing.T) {
+	all, err := Hierarchies()
+	if err != nil || len(all) == 0 {
+		t.Fatal(all, err)
+	}
+	name := fmt.Sprintf("berth-thaw-test-%d", os.Getpid())
+	var state string
+	for _, h := range all {
+		below := filepath.Join(h, name, "below")
+		if err := os.MkdirAll(below, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		for file, frozen := range map[string]string{"freezer.state": "FROZEN", "cgroup.freeze": "1"} {
+			for _, dir := range []string{below, filepath.Dir(below)} {
+				if path := filepath.Join(dir, file); os.WriteFile(path, []byte(frozen), 0) == nil {
+					state = path
+				}
+			}
+		}
+	}
+	t.Cleanup(func() {
+		if err := Remove(context.Background(), all, name); err != nil {
+			t.Error(err)
+		}
+	})
+	Thaw(all, "/"+name)
+	if got, err := os.ReadFile(state); err != nil || string(got) != "THAWED\n" && string(got) != "0\n" {
+		t.Errorf("%s: %q, %v", state, got, err)
+	}
+	below := filepath.Join(filepath.Dir(state), "below", filepath.Base(state))
+	if got, err := os.ReadFile(below); err != nil || string(got) != "THAWED\n" && string(got) != "0\n" {
+		t.Errorf("%s: %q, %v", below, got, err)
+	}
 }
 
 // TestRemove has processes in a cgroup, in one below it, and in one that is frozen.

@@ -8,8 +8,10 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/berth-engine/berth/pkg/cgroups"
 	"github.com/berth-engine/berth/pkg/engine/container"
 	"github.com/berth-engine/berth/pkg/engine/health"
+	"github.com/berth-engine/berth/pkg/engine/spec"
 	"github.com/berth-engine/berth/pkg/engine/unit"
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/events"
@@ -264,14 +266,25 @@ func (s *stopper) signal(ctx context.Context, u *unit.Unit, sig syscall.Signal) 
 	}
 	// A frozen process receives nothing until it is thawed.
 	if status := u.Status(); status.State == container.Paused && status.ByHand {
-		// An OCI runtime that is gone does not thaw: SIGKILL has done that then.
-		if err := s.tasks.ResumeTask(ctx, u.ID); ignoreNotFound(err) != nil && sig != syscall.SIGKILL {
-			return err
+		if err := s.tasks.ResumeTask(ctx, u.ID); ignoreNotFound(err) != nil {
+			s.thaw(u, err)
 		}
 		u.Set(u.Status().Resumed())
 	}
 	s.events.Publish(u.Event(events.ActionKill, map[string]string{"signal": fmt.Sprint(int(sig))}))
 	return nil
+}
+
+// thaw does without an OCI runtime that is gone or broken. containerd goes on to call the
+// container paused, which is about to end.
+func (s *stopper) thaw(u *unit.Unit, failed error) {
+	s.log.Warn("the OCI runtime thaws no container; thawed without it", "container", u.ID, "error", failed)
+	hierarchies, err := cgroups.Hierarchies()
+	if err != nil {
+		s.log.Error("a container could not be thawed", "container", u.ID, "error", err)
+		return // SIGKILL comes after the timeout
+	}
+	cgroups.Thaw(hierarchies, spec.CgroupsPath(u.View().Record.HostConfig, "", u.ID))
 }
 
 // parseSignal reads a name or number, in Docker's words when it is neither.
