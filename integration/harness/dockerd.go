@@ -137,10 +137,7 @@ func (d *Dockerd) cleanup() {
 			d.t.Errorf("%s: %v", m, err)
 		}
 	}
-	groups, _ := filepath.Glob("/sys/fs/cgroup/*/" + d.parent)
-	for _, g := range append(groups, "/sys/fs/cgroup/"+d.parent) {
-		_ = os.Remove(g) // the group of a hierarchy that it does not use is not there
-	}
+	RemoveCgroups(d.t, d.parent)
 	if err := os.RemoveAll(d.root); err != nil {
 		d.t.Error(err)
 	}
