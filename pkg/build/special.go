@@ -5,10 +5,8 @@ import (
 	"errors"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"strings"
 
-	"github.com/berth-engine/berth/pkg/cgroups"
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/errdefs"
 	"github.com/moby/buildkit/executor"
@@ -17,7 +15,6 @@ import (
 	"github.com/moby/buildkit/frontend"
 	gateway "github.com/moby/buildkit/frontend/gateway/client"
 	gatewayapi "github.com/moby/buildkit/frontend/gateway/pb"
-	"github.com/moby/buildkit/identity"
 	"github.com/moby/buildkit/session"
 	"github.com/moby/buildkit/snapshot"
 	"github.com/moby/buildkit/solver"
@@ -65,44 +62,15 @@ func checkUsersOf(m snapshot.Mounter) (err error) {
 	return checkUsers(dir)
 }
 
-// careful looks at the files of users before a step whose user is looked up, and has a
-// step that was cancelled leave no cgroup.
-type careful struct {
-	executor.Executor
-	parent string // cgroup of steps that name none
-}
+// careful looks at the files of users before a step whose user is looked up.
+type careful struct{ executor.Executor }
 
 // Run is the executor's.
 func (c careful) Run(ctx context.Context, id string, root executor.Mount, mounts []executor.Mount, process executor.ProcessInfo, started chan<- struct{}) (types.Recorder, error) {
 	if _, _, err := oci.ParseUIDGID(process.Meta.User); err != nil || process.Meta.User == "" {
 		root.Src = carefulRoot{root.Src}
 	}
-	if id == "" {
-		id = identity.NewID()
-	}
-	rec, err := c.Executor.Run(ctx, id, root, mounts, process, started)
-	if err != nil && ctx.Err() != nil {
-		if rerr := c.removeCgroups(context.WithoutCancel(ctx), id, process.Meta.CgroupParent); rerr != nil {
-			err = errors.Join(err, rerr)
-		}
-	}
-	return rec, err
-}
-
-// removeCgroups is for a runc that was killed while it made a container: it does not know
-// of that any more.
-func (c careful) removeCgroups(ctx context.Context, id, parent string) error {
-	if parent == "" {
-		parent = c.parent
-	}
-	if parent == "" {
-		return nil
-	}
-	hierarchies, err := cgroups.Hierarchies()
-	if err != nil {
-		return err
-	}
-	return cgroups.Remove(ctx, hierarchies, filepath.Join("/", parent, "buildkit", id)) // as BuildKit calls it
+	return c.Executor.Run(ctx, id, root, mounts, process, started)
 }
 
 type carefulRoot struct{ executor.Mountable }

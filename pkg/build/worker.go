@@ -94,7 +94,7 @@ func workerOptions(cfg Config) (opt base.WorkerOpt, err error) {
 		GCPolicy:         cfg.GC.policy(cfg.Root),
 		BuildkitVersion:  bkclient.BuildkitVersion{Package: bkversion.Package, Version: bkversion.Version, Revision: bkversion.Revision},
 		NetworkProviders: networks,
-		Executor:         careful{run, cfg.CgroupParent},
+		Executor:         careful{tidy{run, cfg.CgroupParent}},
 		ResourceMonitor:  monitor,
 		Snapshotter:      containerdsnapshot.NewSnapshotter(cfg.Snapshotter, cfg.Client.SnapshotService(cfg.Snapshotter), cfg.Namespace, nil),
 		ContentStore:     content,
