@@ -10,7 +10,7 @@ DESTDIR ?=
 
 GO ?= go
 BIN := bin
-BINARIES := berth berthd berth-init berth-cni
+BINARIES := berth berth-all berthd berth-init berth-cni
 SHIM     := containerd-shim-berth-v2 containerd-shim-berth-task
 
 # One set of build flags for binaries, tests and the linter: they share every

@@ -33,7 +33,7 @@ func TestARM64(t *testing.T) {
 		t.Errorf("SHA256SUMS: %v: %s", err, out)
 	}
 	const bin, helpers = "deb/usr/bin/", "deb/usr/libexec/berth/"
-	programs := []string{bin + "berth", bin + "berthd", helpers + "runc", helpers + "berth-init", helpers + "berth-cni", helpers + "containerd-shim-berth-v2", helpers + "containerd-shim-berth-task", helpers + "cni/macvlan", helpers + "cni/ipvlan"}
+	programs := []string{bin + "berth", bin + "berthd", helpers + "berth-all", helpers + "runc", helpers + "berth-init", helpers + "berth-cni", helpers + "containerd-shim-berth-v2", helpers + "containerd-shim-berth-task", helpers + "cni/macvlan", helpers + "cni/ipvlan"}
 	for _, name := range programs {
 		static(t, filepath.Join(theirs, name), elf.EM_AARCH64)
 		static(t, filepath.Join(own, name), elf.EM_X86_64)

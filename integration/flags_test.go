@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/berth-engine/berth/cmd/berth/root"
+	"github.com/berth-engine/berth/cmd/berth/whole"
 	"github.com/berth-engine/berth/integration/harness"
 	"github.com/docker/cli/cli/command"
 	"github.com/spf13/pflag"
@@ -251,7 +252,7 @@ func visitFlags(t *testing.T, visit func(*pflag.Flag), names ...string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tree, _ := root.New(dockerCLI, root.Berth)
+	tree, _ := whole.New(dockerCLI, root.Berth)
 	cmd, _, err := tree.Find(names)
 	if err != nil {
 		t.Fatal(err)

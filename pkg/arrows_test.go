@@ -30,6 +30,7 @@ var leaves = []string{"pkg/atomicfile", "pkg/cgroups", "pkg/decompress", "pkg/ev
 // build) meet through interfaces that cmd/berthd connects.
 var arrows = map[string][]string{
 	"cmd/berth":      {"pkg/config"},
+	"cmd/berth-all":  {"cmd/berth"},
 	"cmd/berthd":     {"pkg/config", "pkg/api", "pkg/engine", "pkg/images", "pkg/net", "pkg/volumes", "pkg/build", "pkg/system", "pkg/metrics", "pkg/runtime", "pkg/logs", "pkg/store", "pkg/engine/container", "pkg/shim/launch"},
 	"cmd/berth-cni":  {"pkg/net", "pkg/net/nettest"},
 	"cmd/berth-init": {},

@@ -40,7 +40,7 @@ func startBerth(ctx context.Context, dir string) (*daemon, error) {
 	if err := os.Mkdir(bin, 0o711); err != nil {
 		return nil, err
 	}
-	for _, name := range []string{"berth", "berthd", "containerd-shim-berth-v2", "containerd-shim-berth-task", "berth-init", "runc"} {
+	for _, name := range []string{"berth", "berth-all", "berthd", "containerd-shim-berth-v2", "containerd-shim-berth-task", "berth-init", "runc"} {
 		b, err := os.ReadFile(filepath.Join(filepath.Dir(self), name))
 		if err == nil {
 			err = os.WriteFile(filepath.Join(bin, name), b, 0o755)

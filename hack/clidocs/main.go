@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra/doc"
 
 	"github.com/berth-engine/berth/cmd/berth/root"
+	"github.com/berth-engine/berth/cmd/berth/whole"
 	"github.com/berth-engine/berth/pkg/config"
 	"github.com/berth-engine/berth/pkg/version"
 )
@@ -66,7 +67,7 @@ func newTree(name string) (*cobra.Command, error) {
 	if err != nil {
 		return nil, err
 	}
-	tree, _ := root.New(dockerCLI, name)
+	tree, _ := whole.New(dockerCLI, name)
 	tree.DisableAutoGenTag = true // it has the generator's name and today's date
 	return tree, nil
 }

@@ -1,6 +1,5 @@
-// Package root makes the tree of the client's commands: those of docker/cli, with
-// our build and volumes among them. Programs that describe the tree (manual
-// pages, completions) take it from here as the client does.
+// Package root makes the root of the client's commands, and replaces those of
+// docker/cli's that we have our own of.
 package root
 
 import (
@@ -11,13 +10,10 @@ import (
 	"github.com/docker/cli/cli"
 	pluginmanager "github.com/docker/cli/cli-plugins/manager"
 	"github.com/docker/cli/cli/command"
-	"github.com/docker/cli/cli/command/commands"
 	cliflags "github.com/docker/cli/cli/flags"
 	"github.com/spf13/cobra"
 
-	"github.com/berth-engine/berth/cmd/berth/build"
 	"github.com/berth-engine/berth/cmd/berth/cp"
-	"github.com/berth-engine/berth/cmd/berth/doctor"
 	"github.com/berth-engine/berth/cmd/berth/volumes"
 	"github.com/berth-engine/berth/pkg/config"
 	"github.com/berth-engine/berth/pkg/version"
@@ -33,7 +29,8 @@ const (
 // Host is the daemon that berth talks to unless it is told another.
 const Host = "unix://" + config.DefaultSocket
 
-// New makes the root command with all others below it. name is Berth or Docker.
+// New makes the root command, with nothing below it: a program adds the commands that
+// it has. name is Berth or Docker.
 func New(dockerCLI *command.DockerCli, name string) (*cobra.Command, *cliflags.ClientOptions) {
 	root := &cobra.Command{
 		Use:              name + " [OPTIONS] COMMAND [ARG...]",
@@ -48,7 +45,10 @@ func New(dockerCLI *command.DockerCli, name string) (*cobra.Command, *cliflags.C
 			return fmt.Errorf("%[1]s: unknown command: %[1]s %[2]s\n\nRun '%[1]s --help' for more information", name, args[0])
 		},
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
-			return checkSupport(cmd, dockerCLI)
+			if err := checkSupport(cmd, dockerCLI); err != nil {
+				return err
+			}
+			return withoutProxy(cmd)
 		},
 		Version:               version.Version + ", build " + version.Commit,
 		DisableFlagsInUseLine: true,
@@ -64,17 +64,6 @@ func New(dockerCLI *command.DockerCli, name string) (*cobra.Command, *cliflags.C
 	root.SetErr(dockerCLI.Err())
 	opts, _ := cli.SetupRootCommand(root)
 	root.Flags().BoolP("version", "v", false, "Print version information and quit")
-	commands.AddCommands(root, dockerCLI)
-	replaceBuild(root, dockerCLI)
-	for _, path := range [][]string{{"cp"}, {"container", "cp"}} {
-		if found, _, err := root.Find(path); err == nil {
-			cp.Replace(found, dockerCLI)
-		}
-	}
-	root.AddCommand(doctor.NewCommand(dockerCLI))
-	if volume, _, err := root.Find([]string{"volume"}); err == nil {
-		volume.AddCommand(volumes.Commands(dockerCLI)...)
-	}
 	completeFlags(root, dockerCLI)
 	if name == Docker {
 		asDocker(root)
@@ -98,16 +87,30 @@ func asDocker(root *cobra.Command) {
 	root.SetVersionTemplate("Docker version {{.Version}}\n")
 }
 
-// replaceBuild puts our build where docker/cli has its own, which needs a plugin.
-func replaceBuild(cmd *cobra.Command, dockerCLI *command.DockerCli) {
-	for _, sub := range cmd.Commands() {
-		switch sub.Name() {
-		case "build":
-			cmd.RemoveCommand(sub)
-			cmd.AddCommand(build.NewCommand(dockerCLI))
-		case "builder", "image":
-			replaceBuild(sub, dockerCLI)
+// withoutProxy has `run -d` not listen for signals: it would pass them on to the container,
+// and ends as soon as that runs. To listen for all of them is a fifth of its processor
+// time, two changes of thread for each signal.
+func withoutProxy(cmd *cobra.Command) error {
+	detach, proxy := cmd.Flags().Lookup("detach"), cmd.Flags().Lookup("sig-proxy")
+	if cmd.Name() != "run" || detach == nil || proxy == nil || detach.Value.String() != "true" || proxy.Changed {
+		return nil
+	}
+	return proxy.Value.Set("false")
+}
+
+// ReplaceCopy puts our cp where docker/cli has its own, if the tree has it.
+func ReplaceCopy(root *cobra.Command, dockerCLI *command.DockerCli) {
+	for _, path := range [][]string{{"cp"}, {"container", "cp"}} {
+		if found, rest, err := root.Find(path); err == nil && len(rest) == 0 {
+			cp.Replace(found, dockerCLI)
 		}
+	}
+}
+
+// AddToVolumes puts our commands for volumes beside docker/cli's, if the tree has these.
+func AddToVolumes(root *cobra.Command, dockerCLI *command.DockerCli) {
+	if volume, rest, err := root.Find([]string{"volume"}); err == nil && len(rest) == 0 {
+		volume.AddCommand(volumes.Commands(dockerCLI)...)
 	}
 }
 

@@ -1,0 +1,69 @@
+// Package early gives the process to berth-all when the arguments are for that program.
+// It does so while packages are initialized: those of docker/cli, which come later, take
+// longer than the rest of it. It may therefore import next to nothing.
+package early
+
+import (
+	"os"
+	"syscall"
+)
+
+// All is the program that has all commands.
+const All = "berth-all"
+
+// Verbs are the commands of berth itself. They are found by the first argument alone: a
+// flag before it is for berth-all to read.
+var Verbs = []string{
+	"attach", "commit", "container", "cp", "create", "diff", "exec", "export", "kill", "logs", "pause", "port", "ps",
+	"rename", "restart", "rm", "run", "start", "stats", "stop", "top", "unpause", "update", "wait",
+	"history", "images", "import", "load", "pull", "push", "rmi", "save", "tag",
+	"network", "volume",
+}
+
+// Verb is the command that args, a process's arguments, name, if berth has it.
+func Verb(args []string) (verb string, ok bool) {
+	if len(args) < 2 {
+		return "", false
+	}
+	for _, v := range Verbs {
+		if v == args[1] {
+			return v, true
+		}
+	}
+	return "", false
+}
+
+var _ = give()
+
+// give returns if the command is berth's own, or if there is no program to give it to:
+// main says so.
+func give() struct{} {
+	if _, ok := Verb(os.Args); !ok {
+		for _, path := range places() {
+			_ = syscall.Exec(path, os.Args, syscall.Environ()) // returns only if it is not there
+		}
+	}
+	return struct{}{}
+}
+
+// places are where berth-all may be: beside this program, or where packages have it.
+func places() []string {
+	self, err := os.Executable()
+	if err != nil {
+		return nil
+	}
+	dir := self
+	for dir != "" && dir[len(dir)-1] != '/' {
+		dir = dir[:len(dir)-1]
+	}
+	return []string{dir + All, dir + "../libexec/berth/" + All}
+}
+
+// Missing is the message of a process that has no berth-all.
+func Missing(name string) string {
+	message := name + ": this command is one of the program " + All + ", which is not there. It belongs into one of:\n"
+	for _, path := range places() {
+		message += "  " + path + "\n"
+	}
+	return message
+}
