@@ -17,9 +17,11 @@ import (
 	"github.com/docker/cli/cli"
 	"github.com/docker/cli/cli/command"
 	cliflags "github.com/docker/cli/cli/flags"
+	"github.com/moby/moby/client"
 	"github.com/sirupsen/logrus"
 	"github.com/spf13/cobra"
 
+	"github.com/berth-engine/berth/cmd/berth/frames"
 	"github.com/berth-engine/berth/cmd/berth/root"
 )
 
@@ -46,6 +48,7 @@ func run(tree Tree) int {
 	dockerCLI, err := command.NewDockerCli(append(options,
 		command.WithBaseContext(ctx),
 		command.WithUserAgent(userAgent(name)),
+		command.WithAPIClientOptions(client.WithResponseHook(frames.Join)),
 	)...)
 	if err == nil {
 		logrus.SetOutput(dockerCLI.Err()) // docker/cli logs through it
