@@ -71,6 +71,9 @@ func ended(v *unit.View) <-chan struct{} {
 	return over
 }
 
+// stampFormat is Docker's: all stamps are as long.
+const stampFormat = "2006-01-02T15:04:05.000000000Z07:00"
+
 // lineWriter gives log messages the form that the logs endpoint sends.
 type lineWriter struct {
 	out, err io.Writer
@@ -92,7 +95,7 @@ func (l *lineWriter) write(m *logs.Message) error {
 	}
 	l.line.Reset()
 	if l.o.Timestamps {
-		l.line.WriteString(m.Time.UTC().Format(time.RFC3339Nano))
+		l.line.WriteString(m.Time.UTC().Format(stampFormat))
 		l.line.WriteByte(' ')
 	}
 	if l.o.Details {
