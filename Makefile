@@ -60,7 +60,7 @@ binaries:
 SECCOMP := third_party/libseccomp-golang
 $(BIN)/runc: go.mod $(wildcard $(SECCOMP)/*.go $(SECCOMP)/cgo/*)
 	@mkdir -p $(BIN)
-	PKG_CONFIG_PATH=$(CURDIR)/$(SECCOMP)/cgo CGO_ENABLED=1 $(GO) build -tags 'seccomp netgo osusergo' -ldflags '-s -w -linkmode external -extldflags -static' -o $@ github.com/opencontainers/runc
+	PKG_CONFIG_PATH=$(CURDIR)/$(SECCOMP)/cgo CGO_ENABLED=1 $(GO) build -tags 'seccomp netgo osusergo urfave_cli_no_docs' -ldflags '-s -w -linkmode external -extldflags -static' -o $@ github.com/opencontainers/runc
 
 # Plugins of networks that berthd executes: upstream's at the version in go.mod,
 # and ours for other runtimes, by the names that choose them.

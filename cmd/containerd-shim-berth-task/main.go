@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
+	"time"
 
 	"github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2/manager"
 	"github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2/task"
@@ -34,6 +36,11 @@ func main() {
 	_ = os.Unsetenv("TMPDIR")
 	retire := retirement()
 	var service *shim.Service
+	registry.Register(&plugin.Registration{ // the first, so that it is initialized first
+		Type:   plugins.InternalPlugin,
+		ID:     "garbage",
+		InitFn: func(*plugin.InitContext) (any, error) { return nil, collectLater() },
+	})
 	registry.Register(&plugin.Registration{
 		Type:     plugins.TTRPCPlugin,
 		ID:       "task",
@@ -68,6 +75,18 @@ func main() {
 	if service != nil {
 		service.Close(context.Background())
 	}
+}
+
+// collectLater puts off the collection of garbage until the container has started, and
+// gives the memory back then. Upstream has set that 1.6 MB are collected, which takes a
+// fifth of the processor time that the shim needs for a start.
+func collectLater() error {
+	usual := debug.SetGCPercent(200)
+	time.AfterFunc(2*time.Second, func() {
+		debug.SetGCPercent(usual)
+		debug.FreeOSMemory()
+	})
+	return nil
 }
 
 // listenerFD is where upstream's manager hands a shim its listening socket.

@@ -14,20 +14,13 @@ import (
 )
 
 // Check says whether a container may have an endpoint on a network with these
-// settings, as Setup and Connect will. NotFound: there is no such network, and the
-// settings are right for all that is known.
+// settings, as Setup and Connect will.
 func (w *wirer) Check(ref string, settings *network.EndpointSettings) error {
 	n, err := w.networks.find(ref)
-	if settings == nil || err != nil && !errdefs.IsNotFound(err) {
+	if err != nil || settings == nil {
 		return err
 	}
-	of := network.Network{Name: ref}
-	if err == nil {
-		of = n.net
-	}
-	if _, wrong := define.ParseEndpoint(of, settings); wrong != nil {
-		return wrong
-	}
+	_, err = define.ParseEndpoint(n.net, settings)
 	return err
 }
 

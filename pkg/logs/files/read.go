@@ -106,11 +106,9 @@ func (r *reader) entries(f *logFile, er *entryReader) error {
 			return r.ctx.Err()
 		}
 		entry, err := er.next()
-		switch {
-		case err == nil:
-		case errors.Is(err, io.EOF):
+		if errors.Is(err, io.EOF) {
 			return nil
-		default:
+		} else if err != nil {
 			return fmt.Errorf("read log: %w", err)
 		}
 		if f.skip > 0 {
@@ -128,7 +126,7 @@ func (r *reader) entries(f *logFile, er *entryReader) error {
 }
 
 func (r *reader) deliver(m *record.Message) error {
-	if !r.o.Since.IsZero() && m.Time.Before(r.o.Since) {
+	if m.Time.Before(r.o.Since) {
 		return nil
 	}
 	if !r.o.Until.IsZero() && m.Time.After(r.o.Until) {
@@ -150,11 +148,6 @@ func (r *reader) follow(set fileSet, w *watch) (fileSet, error) {
 		var err error
 		if set, er, err = r.catchUp(set, er); err != nil || last {
 			return set, err
-		}
-		if r.o.CaughtUp != nil {
-			if err := r.o.CaughtUp(); err != nil {
-				return set, err
-			}
 		}
 		select {
 		case <-r.ctx.Done():
