@@ -18,6 +18,7 @@ import (
 	"github.com/berth-engine/berth/integration/harness"
 	bkclient "github.com/moby/buildkit/client"
 	"github.com/moby/buildkit/client/llb"
+	"github.com/moby/buildkit/client/llb/llbbuild"
 	gateway "github.com/moby/buildkit/frontend/gateway/client"
 	"github.com/moby/buildkit/solver/pb"
 )
@@ -109,6 +110,26 @@ func TestBuildOfSpecialFiles(t *testing.T) {
 	await(t, "nothing is left", func() bool { return len(stepsLeft(d)) == 0 && len(sandboxesOf(d)) == 0 && len(d.TempFiles()) == 0 })
 }
 
+// TestBuildOfSpecialAttestations has a scanner for the SBOM that leaves a FIFO, or a link to
+// one, for what it found.
+func TestBuildOfSpecialAttestations(t *testing.T) {
+	t.Parallel()
+	d := start(t, harness.Options{})
+	dir := buildContext(t, "FROM "+image+"\n")
+	for kind, command := range map[string]string{
+		"fifo": "mkfifo $BUILDKIT_SCAN_DESTINATION/sbom.spdx.json",
+		"link": "cd $BUILDKIT_SCAN_DESTINATION && mkfifo f && ln -s /f a.spdx.json",
+	} {
+		d.Build("berth", nil, "-t", kind, buildContext(t, "FROM "+image+"\nCMD [\"sh\", \"-c\", \""+command+"\"]\n")).OK(t)
+		for _, output := range []string{"type=image", "type=oci,dest=/dev/null", "type=local,dest=" + t.TempDir()} {
+			for _, builder := range []string{"berth", "buildx"} {
+				d.Build(builder, nil, "--attest", "type=sbom,generator="+kind, "--output", output, dir).Fails(t, 1, "is not a regular file")
+			}
+		}
+	}
+	await(t, "nothing is left", func() bool { return len(stepsLeft(d)) == 0 && len(sandboxesOf(d)) == 0 && len(d.TempFiles()) == 0 })
+}
+
 // CVE-2024-23652: when the stub of a mount is removed, a step that has put a
 // symlink in its place had a file of the host's removed instead.
 func TestBuildCVE2024_23652(t *testing.T) {
@@ -195,6 +216,55 @@ func TestBuildCVE2024_23653(t *testing.T) {
 	}
 	if err := try(pb.SecurityMode_SANDBOX, pb.NetMode_HOST); err == nil || !strings.Contains(err.Error(), "network.host is not allowed") {
 		t.Errorf("a container on the host's network: %v", err)
+	}
+}
+
+// TestBuildOfSpecialDefinitions has a client of BuildKit's read FIFOs: as the definition of
+// a build, as a file of what was built, and as one of a container's.
+func TestBuildOfSpecialDefinitions(t *testing.T) {
+	t.Parallel()
+	d := start(t, harness.Options{})
+	ctx, cancel := context.WithTimeout(context.Background(), harness.Patience)
+	defer cancel()
+	c, err := bkclient.New(ctx, "", bkclient.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return upgradeTo(ctx, d, "/grpc") }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	fifo := llb.Image("docker.io/library/" + image).Run(llb.Shlex("mkfifo /buildkit.llb.definition")).Root()
+	build, err := fifo.With(llbbuild.Build()).Marshal(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const refused = "buildkit.llb.definition is not a regular file"
+	if _, err := c.Solve(ctx, build, bkclient.SolveOpt{}, nil); err == nil || !strings.Contains(err.Error(), refused) {
+		t.Errorf("a definition: %v", err)
+	}
+	_, err = c.Build(ctx, bkclient.SolveOpt{}, "", func(ctx context.Context, g gateway.Client) (*gateway.Result, error) {
+		def, err := fifo.Marshal(ctx)
+		if err != nil {
+			return nil, err
+		}
+		res, err := g.Solve(ctx, gateway.SolveRequest{Definition: def.ToPB()})
+		if err != nil {
+			return nil, err
+		}
+		file := gateway.ReadRequest{Filename: "/buildkit.llb.definition"}
+		if _, err := res.Ref.ReadFile(ctx, file); err == nil || !strings.Contains(err.Error(), refused) {
+			t.Errorf("a file: %v", err)
+		}
+		ctr, err := g.NewContainer(ctx, gateway.NewContainerRequest{Mounts: []gateway.Mount{{Dest: "/", MountType: pb.MountType_BIND, Ref: res.Ref}}})
+		if err != nil {
+			return nil, err
+		}
+		defer func() { _ = ctr.Release(ctx) }() // goes with the solve
+		if _, err := ctr.ReadFile(ctx, gateway.ReadContainerRequest{ReadRequest: file}); err == nil || !strings.Contains(err.Error(), refused) {
+			t.Errorf("a file of a container: %v", err)
+		}
+		return nil, nil
+	}, nil)
+	if err != nil {
+		t.Error(err)
 	}
 }
 

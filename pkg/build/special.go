@@ -9,6 +9,7 @@ import (
 
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/errdefs"
+	"github.com/moby/buildkit/cache"
 	"github.com/moby/buildkit/executor"
 	"github.com/moby/buildkit/executor/oci"
 	"github.com/moby/buildkit/executor/resources/types"
@@ -40,26 +41,45 @@ func notRegular(name string) error {
 // checkUsers looks at the files, below a root, that users and groups are looked up in.
 func checkUsers(root string) error {
 	for _, name := range []string{"/etc/passwd", "/etc/group"} {
-		path, err := rootpath.RootPath(root, name)
-		if err != nil {
+		if err := checkFile(root, name); err != nil {
 			return err
-		}
-		info, err := os.Lstat(path)
-		if err == nil && info.Mode()&special != 0 {
-			return notRegular(name)
 		}
 	}
 	return nil
 }
 
 // checkUsersOf mounts what it looks at.
-func checkUsersOf(m snapshot.Mounter) (err error) {
+func checkUsersOf(m snapshot.Mounter) error { return look(m, checkUsers) }
+
+func look(m snapshot.Mounter, check func(root string) error) (err error) {
 	dir, err := m.Mount()
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, m.Unmount()) }()
-	return checkUsers(dir)
+	return check(dir)
+}
+
+// lookAt is for what a build made.
+func lookAt(ctx context.Context, ref cache.ImmutableRef, g session.Group, check func(root string) error) error {
+	m, err := ref.Mount(ctx, true, g)
+	if err != nil {
+		return err
+	}
+	return look(snapshot.LocalMounter(m), check)
+}
+
+// checkFile looks at one, as seen by who has root as its own. One that is not there is
+// what its reader complains of.
+func checkFile(root, name string) error {
+	path, err := rootpath.RootPath(root, name)
+	if err != nil {
+		return err
+	}
+	if info, err := os.Lstat(path); err == nil && info.Mode()&special != 0 {
+		return notRegular(name)
+	}
+	return nil
 }
 
 // careful looks at the files of users before a step whose user is looked up.
@@ -101,12 +121,16 @@ func (c carefulRef) Mount() ([]mount.Mount, func() error, error) {
 	return mounts, release, nil
 }
 
-// ResolveOp has a copy to an owner by name look at the files of users, too.
+// ResolveOp has a copy to an owner by name look at the files of users, too, and who builds
+// what a file says at that file.
 func (w *Worker) ResolveOp(v solver.Vertex, bridge frontend.FrontendLLBBridge, sm *session.Manager, proxy worker.ProxyOpt) (solver.Op, error) {
 	op, err := w.Worker.ResolveOp(v, bridge, sm, proxy)
 	if base, ok := v.Sys().(*pb.Op); ok && err == nil {
 		if from := lookedUp(base.GetFile()); len(from) > 0 {
 			return carefulFile{op, from}, nil
+		}
+		if base.GetBuild() != nil {
+			return carefulBuild{op, base.GetBuild()}, nil
 		}
 	}
 	return op, err
@@ -139,12 +163,32 @@ func (c carefulFile) Exec(ctx context.Context, job solver.JobContext, inputs []s
 		if !c.from[int64(i)] || !ok || ref.ImmutableRef == nil {
 			continue
 		}
-		m, err := ref.ImmutableRef.Mount(ctx, true, job.Session())
-		if err != nil {
+		if err := lookAt(ctx, ref.ImmutableRef, job.Session(), checkUsers); err != nil {
 			return nil, err
 		}
-		if err := checkUsersOf(snapshot.LocalMounter(m)); err != nil {
-			return nil, err
+	}
+	return c.Op.Exec(ctx, job, inputs)
+}
+
+// carefulBuild looks at the file that says what is built.
+type carefulBuild struct {
+	solver.Op
+	op *pb.BuildOp
+}
+
+// Exec is the operation's.
+func (c carefulBuild) Exec(ctx context.Context, job solver.JobContext, inputs []solver.Result) ([]solver.Result, error) {
+	name := pb.LLBDefaultDefinitionFile
+	if other, ok := c.op.Attrs[pb.AttrLLBDefinitionFilename]; ok {
+		name = other
+	}
+	// The operation itself says what is wrong with its inputs.
+	if in := c.op.Inputs[pb.LLBDefinitionInput]; in != nil && in.Input >= 0 && in.Input < int64(len(inputs)) {
+		if ref, ok := inputs[in.Input].Sys().(*worker.WorkerRef); ok && ref.ImmutableRef != nil {
+			err := lookAt(ctx, ref.ImmutableRef, job.Session(), func(root string) error { return checkFile(root, name) })
+			if err != nil {
+				return nil, err
+			}
 		}
 	}
 	return c.Op.Exec(ctx, job, inputs)
@@ -191,8 +235,12 @@ func (r carefulReference) ReadFile(ctx context.Context, req gateway.ReadRequest)
 func readCarefully(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
 	read, ok := req.(*gatewayapi.ReadFileRequest)
 	bridge, own := info.Server.(gatewayapi.LLBBridgeServer)
-	if ok && own && strings.HasSuffix(info.FullMethod, "/ReadFile") {
-		resp, err := bridge.StatFile(ctx, &gatewayapi.StatFileRequest{Ref: read.Ref, Path: read.FilePath})
+	if ok && own {
+		stat := bridge.StatFile
+		if strings.HasSuffix(info.FullMethod, "/ReadFileContainer") {
+			stat = bridge.StatFileContainer
+		}
+		resp, err := stat(ctx, &gatewayapi.StatFileRequest{Ref: read.Ref, Path: read.FilePath, MountIndex: read.MountIndex})
 		if err == nil && fs.FileMode(resp.GetStat().GetMode())&special != 0 {
 			return nil, notRegular(read.FilePath)
 		}

@@ -31,6 +31,27 @@ func TestCheckUsers(t *testing.T) {
 	}
 }
 
+func TestCheckFiles(t *testing.T) {
+	root := t.TempDir()
+	if err := checkFiles(root, "/out"); err != nil {
+		t.Errorf("no folder: %v", err)
+	}
+	out := filepath.Join(root, "out")
+	if err := errors.Join(os.Mkdir(out, 0o755), os.WriteFile(filepath.Join(out, "a.json"), nil, 0o600), os.Mkdir(filepath.Join(out, "folder"), 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	if err := checkFiles(root, "/out"); err != nil {
+		t.Errorf("a file and a folder: %v", err)
+	}
+	// As seen from the folder.
+	if err := errors.Join(unix.Mkfifo(filepath.Join(out, "folder", "fifo"), 0o600), os.Symlink("/folder/fifo", filepath.Join(out, "link"))); err != nil {
+		t.Fatal(err)
+	}
+	if err := checkFiles(root, "/out"); err == nil || err.Error() != "/link is not a regular file" {
+		t.Errorf("a link to a FIFO: %v", err)
+	}
+}
+
 func TestLookedUp(t *testing.T) {
 	byID := &pb.UserOpt{User: &pb.UserOpt_ByID{ByID: 7}}
 	byName := func(input int64) *pb.UserOpt {

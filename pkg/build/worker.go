@@ -163,13 +163,14 @@ func (d DNS) config() *oci.DNSConfig {
 // Exporter gives Docker's exporter, the image store, for an image.
 func (w *Worker) Exporter(name string, sm *session.Manager) (exporter.Exporter, error) {
 	if name == "moby" || name == bkclient.ExporterImage {
-		return newExporter(w, sm)
+		e, err := newExporter(w, sm)
+		return attesting{e}, err
 	}
 	e, err := w.Worker.Exporter(name, sm)
 	if err == nil && (name == bkclient.ExporterOCI || name == bkclient.ExporterDocker) {
 		e = compressing{e, w}
 	}
-	return e, err
+	return attesting{e}, err
 }
 
 // Prune has the log say what went: who else could tell of a collection that nobody
