@@ -2,13 +2,16 @@ package integration
 
 import (
 	"bufio"
+	"context"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/berth-engine/berth/integration/harness"
 	"golang.org/x/sys/unix"
@@ -226,5 +229,71 @@ func TestLogOnAFullDisk(t *testing.T) {
 				t.Errorf("with room again, the log ends in %q", got)
 			}
 		})
+	}
+}
+
+// TestLogFrames: a log comes with a frame for each line, which is what clients that
+// iterate over it take for one, followed or not. berth, which joins the frames, prints what
+// docker does.
+func TestLogFrames(t *testing.T) {
+	t.Parallel()
+	d := start(t, harness.Options{})
+	const last = 3000
+	d.Berth("run", "--name", "counted", image, "seq", "1", strconv.Itoa(last)).OK(t)
+	var want strings.Builder
+	for i := range last {
+		fmt.Fprintln(&want, i+1)
+	}
+	for _, follow := range []string{"0", "1"} {
+		resp, err := d.HTTP().Get("http://berth/v1.51/containers/counted/logs?stdout=1&stderr=1&follow=" + follow)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		body := bufio.NewReader(resp.Body)
+		for i := range last {
+			line := fmt.Sprintln(i + 1)
+			frame := fmt.Sprintf("\x01\x00\x00\x00\x00\x00\x00%c%s", len(line), line)
+			got := make([]byte, len(frame))
+			if _, err := io.ReadFull(body, got); err != nil || string(got) != frame {
+				t.Fatalf("follow=%s: %q, %v, want %q", follow, got, err, frame)
+			}
+		}
+		if rest, err := io.ReadAll(body); err != nil || len(rest) > 0 {
+			t.Errorf("follow=%s: %q more, %v", follow, rest, err)
+		}
+		for name, client := range clients(t) {
+			if r := d.Client(client, nil, "logs", "--follow="+follow, "counted"); r.Stdout != want.String() || r.Stderr != "" || r.Code != 0 {
+				t.Errorf("%s logs --follow=%s: %d bytes, %q, %d", name, follow, len(r.Stdout), r.Stderr, r.Code)
+			}
+		}
+	}
+}
+
+// TestLogLinesComeAtOnce: a line is printed when it has come, not with the next.
+func TestLogLinesComeAtOnce(t *testing.T) {
+	t.Parallel()
+	d := start(t, harness.Options{})
+	d.Berth("run", "-d", "--name", "echo", image, "sleep", "1000").OK(t)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	follow := d.Command(ctx, harness.BerthCLI(), "logs", "-f", "echo")
+	out, err := follow.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := follow.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewScanner(out)
+	for _, line := range []string{"one", "two", "three"} {
+		d.Berth("exec", "echo", "sh", "-c", "echo "+line+" > /proc/1/fd/1").OK(t)
+		if !lines.Scan() || lines.Text() != line {
+			t.Fatalf("%q, %v; want %q", lines.Text(), lines.Err(), line)
+		}
+	}
+	d.Berth("rm", "-f", "echo").OK(t)
+	if err := follow.Wait(); err != nil {
+		t.Error(err)
 	}
 }
