@@ -123,3 +123,19 @@ func TestMeasureInterrupted(t *testing.T) {
 		t.Errorf("%v\n%s", err, r.markdown(""))
 	}
 }
+
+func TestTimes(t *testing.T) {
+	before, err := parseTimes("cpu  10 1 5 100 4 0 2 0 7 0\ncpu0 1 2 3\n")
+	if err != nil || before != (times{busy: 18, all: 122}) {
+		t.Errorf("%+v, %v", before, err)
+	}
+	now, err := parseTimes("cpu  15 1 10 130 4 0 2 0 7 0")
+	if err != nil || now.busySince(before) != 0.25 || now.busySince(now) != 0 {
+		t.Errorf("%v, %v", now.busySince(before), err)
+	}
+	for _, bad := range []string{"", "cpu 1 2 3", "cpu0 1 2 3 4 5 6 7 8", "cpu 1 2 3 4 5 6 7 x"} {
+		if _, err := parseTimes(bad); err == nil {
+			t.Errorf("%q is read", bad)
+		}
+	}
+}

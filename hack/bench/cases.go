@@ -44,6 +44,9 @@ func (c benchCase) measure(ctx context.Context, r *report) error {
 					r.add(figure, e, v)
 				}
 			}
+			if err := settle(ctx); err != nil {
+				return err
+			}
 			if err := c.sample(ctx, e, add); err != nil {
 				return err
 			}
@@ -125,7 +128,7 @@ func lifecycleCase(o options) benchCase {
 // parallelCase starts 16 containers, 8 at a time, and removes them by one command.
 func parallelCase(o options) benchCase {
 	const count, width = 16, 8
-	return benchCase{name: "parallel: 16 × run -d, then rm -f", rounds: max(1, o.rounds/3),
+	return benchCase{name: "parallel: 16 × run -d, then rm -f", rounds: o.rounds, warmup: true,
 		sample: func(ctx context.Context, e *engine, add adder) error {
 			names := numbered("par", count)
 			began := time.Now()
