@@ -10,6 +10,7 @@ import (
 	"os"
 	"path"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/containerd/errdefs"
@@ -46,8 +47,8 @@ type UnpackOptions struct {
 // Unpack puts what a tar stream holds into the folder at name. What is there in the
 // place of an entry is replaced, folders are merged. Parents that are missing are
 // made, parents that are links lead to where they lead inside the tree.
-// InvalidArgument: a name or a link that leaves the folder, an entry of an unknown
-// kind, no tar. OutOfRange: too much. What was unpacked before an error stays.
+// InvalidArgument: a name or a link that leaves the folder or fits nowhere, an entry of an
+// unknown kind, no tar. OutOfRange: too much. What was unpacked before an error stays.
 func (t *Tree) Unpack(ctx context.Context, r io.Reader, name string, o UnpackOptions) error {
 	if o.Entries == 0 {
 		o.Entries = MaxEntries
@@ -74,10 +75,21 @@ func (t *Tree) Unpack(ctx context.Context, r io.Reader, name string, o UnpackOpt
 			return err
 		}
 		if err := u.entry(h, in); err != nil {
-			return err
+			return misfit(err)
 		}
 	}
 	return u.folderTimes()
+}
+
+// misfit gives a class to the errors that an archive alone brings about, by names that do
+// not fit each other, the file system or what is there.
+func misfit(err error) error {
+	for _, errno := range []syscall.Errno{unix.ENOENT, unix.ENOTDIR, unix.EISDIR, unix.ELOOP, unix.ENAMETOOLONG, unix.EMLINK} {
+		if errors.Is(err, errno) {
+			return errdefs.ErrInvalidArgument.WithMessage(err.Error())
+		}
+	}
+	return err
 }
 
 // broken gives errors of the stream's format a class; those of its source have

@@ -131,6 +131,9 @@ func (m assembler) layer(ctx context.Context, content io.Reader, below []digest.
 		return desc, "", err
 	}
 	desc, diffID, err = archive.WriteLayer(ctx, m.s.client.ContentStore(), content, func(r io.Reader) { passing.Unpack(ctx, r) })
+	if err == nil {
+		err = passing.Wrong()
+	}
 	if err != nil {
 		return desc, "", errors.Join(err, passing.Abort(ctx))
 	}

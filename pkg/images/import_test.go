@@ -1,6 +1,7 @@
 package images
 
 import (
+	"archive/tar"
 	"bytes"
 	"io"
 	"net/http"
@@ -76,4 +77,39 @@ func TestImport(t *testing.T) {
 		})
 	}
 	same(t, b.told(), nil)
+}
+
+// TestImportOfMisfits has archives that are tar and no file system: what is wrong is the
+// client's to know, and nothing of them stays.
+func TestImportOfMisfits(t *testing.T) {
+	b := newBench(t)
+	for name, headers := range map[string][]tar.Header{
+		"hard link to none": {{Name: "l", Typeflag: tar.TypeLink, Linkname: "none"}},
+		"file as a folder":  {{Name: "f", Typeflag: tar.TypeReg}, {Name: "f/g", Typeflag: tar.TypeReg}},
+		"long name":         {{Name: strings.Repeat("n", 300), Typeflag: tar.TypeReg}},
+		"link to itself":    {{Name: "l", Typeflag: tar.TypeSymlink, Linkname: "l"}, {Name: "l/f", Typeflag: tar.TypeReg}},
+		"unknown kind":      {{Name: "x", Typeflag: 'Q'}},
+		"whiteout of none":  {{Name: ".wh.", Typeflag: tar.TypeReg}},
+		"cut":               {{Name: "f", Typeflag: tar.TypeReg, Size: 4096}},
+	} {
+		var archive bytes.Buffer
+		w := tar.NewWriter(&archive)
+		for _, h := range headers {
+			h.Mode = 0o644
+			if err := w.WriteHeader(&h); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if name == "cut" {
+			archive.Write(make([]byte, 100))
+		} else if err := w.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if lines, err := b.imported(&archive, ImportOptions{Source: "-", Name: "misfit"}); !errdefs.IsInvalidArgument(err) || !strings.HasPrefix(err.Error(), "invalid layer: ") {
+			t.Errorf("%s: %q, %v", name, lines, err)
+		}
+	}
+	if _, err := b.Inspect(b.ctx, "misfit", catalog.InspectOptions{}); !errdefs.IsNotFound(err) {
+		t.Errorf("there is an image: %v", err)
+	}
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"syscall"
 	"time"
 
 	"github.com/berth-engine/berth/pkg/runtime/rootfs"
@@ -45,6 +47,22 @@ func (l *Unpacker) Pass(ctx context.Context, below []digest.Digest) (*Passing, e
 func (p *Passing) Unpack(ctx context.Context, r io.Reader) {
 	p.err = apply(ctx, p.mounts, r)
 }
+
+// Wrong says what is wrong with the layer itself, with InvalidArgument, if it was that which
+// Unpack failed by: neither the host nor the end of the request.
+func (p *Passing) Wrong() error {
+	if p.err == nil || errors.Is(p.err, context.Canceled) || errors.Is(p.err, context.DeadlineExceeded) {
+		return nil
+	}
+	var errno syscall.Errno
+	if errors.As(p.err, &errno) && !slices.Contains(misfits, errno) {
+		return nil
+	}
+	return errdefs.ErrInvalidArgument.WithMessage("invalid layer: " + p.err.Error())
+}
+
+// misfits are of names that do not fit each other or the file system.
+var misfits = []syscall.Errno{syscall.ENOENT, syscall.ENOTDIR, syscall.EISDIR, syscall.EEXIST, syscall.ELOOP, syscall.ENAMETOOLONG, syscall.EMLINK, syscall.EINVAL}
 
 // Commit keeps what was unpacked as the layer with that diff ID, or drops it when it is
 // not whole.
@@ -87,8 +105,13 @@ func apply(ctx context.Context, mounts []mount.Mount, r io.Reader) error {
 		_, err := archive.Apply(ctx, upper, r, archive.WithConvertWhiteout(archive.OverlayConvertWhiteout), archive.WithParents(lower))
 		return err
 	}
-	return mount.WithTempMount(ctx, mounts, func(root string) error {
-		_, err := archive.Apply(ctx, root, r)
-		return err
+	var failed error // without the place of the mount in it
+	err := mount.WithTempMount(ctx, mounts, func(root string) error {
+		_, failed = archive.Apply(ctx, root, r)
+		return failed
 	})
+	if failed != nil {
+		return failed
+	}
+	return err
 }
