@@ -185,7 +185,7 @@ func (l limit) onV2(t *testing.T) {
 		CPUShares: true, CPUCfs: true, Cpuset: true, PidsLimit: true, BlkioWeight: true, BlkioWeightDevice: true, BlkioThrottle: true,
 	}
 	hc := askedFor(t, l.args)
-	warnings, err := spec.Validate(&container.Config{Image: image}, hc, host)
+	warnings, err := spec.Validate(&container.Config{Image: image}, hc, host, spec.Others{})
 	if l.v2 == "" {
 		if err != nil {
 			warnings = append(warnings, err.Error())

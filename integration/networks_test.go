@@ -86,6 +86,28 @@ func TestUserNetworks(t *testing.T) {
 	}
 }
 
+// TestJoinedNetworkAlone asks for further networks beside another container's: they are
+// without effect, as in Docker.
+func TestJoinedNetworkAlone(t *testing.T) {
+	t.Parallel()
+	d := start(t, harness.Options{})
+	d.Berth("run", "-d", "--name", "owner", image, "sleep", "1000").OK(t)
+	c := &talk{t: t, h: d.HTTP(), version: "", done: map[string]bool{}}
+	c.ask("ContainerCreate", "", url.Values{"name": {"joiner"}}, map[string]any{
+		"Image": image, "Cmd": []string{"sleep", "1000"}, "HostConfig": map[string]any{"NetworkMode": "container:owner"},
+		"NetworkingConfig": map[string]any{"EndpointsConfig": map[string]any{
+			"container:owner": map[string]any{}, "bridge": map[string]any{"MacAddress": "02:42:ac:11:00:02"}, "nowhere": map[string]any{"Aliases": []string{"x"}},
+		}},
+	}, 201)
+	c.ask("ContainerStart", "joiner", nil, nil, 204)
+	if got := d.Berth("inspect", "-f", "{{json .NetworkSettings.Networks}}", "joiner").OK(t); got != "{}" {
+		t.Errorf("networks of its own: %s", got)
+	}
+	if own, joined := d.Berth("exec", "owner", "ip", "link").OK(t), d.Berth("exec", "joiner", "ip", "link").OK(t); own != joined {
+		t.Errorf("the owner has %s\nand who joins it %s", own, joined)
+	}
+}
+
 // TestRunOnSeveralNetworks: the API's endpointsConfig with several, and the
 // command line's --network more than once.
 func TestRunOnSeveralNetworks(t *testing.T) {
@@ -108,7 +130,7 @@ func TestRunOnSeveralNetworks(t *testing.T) {
 	c := &talk{t: t, h: d.HTTP(), version: "", done: map[string]bool{}}
 	c.ask("ContainerCreate", "", url.Values{"name": {"api"}}, map[string]any{
 		"Image": image, "Cmd": []string{"sleep", "1000"}, "HostConfig": map[string]any{"NetworkMode": "b"},
-		"NetworkingConfig": map[string]any{"EndpointsConfig": map[string]any{"a": nil, "b": map[string]any{"Aliases": []string{"y"}}}},
+		"NetworkingConfig": map[string]any{"EndpointsConfig": map[string]any{"a": map[string]any{}, "b": map[string]any{"Aliases": []string{"y"}}}},
 	}, 201)
 	c.ask("ContainerStart", "api", nil, nil, 204)
 	for _, name := range []string{"x", "cli"} {
@@ -269,11 +291,11 @@ func TestNetworkBadInput(t *testing.T) {
 		{"network connect taken host", "container sharing network namespace with another container or host cannot be connected to any other network", 1},
 		{"network disconnect host host", "cannot disconnect container from host network - container was created in host network mode", 1},
 		{"network disconnect bridge box", "is not connected to network bridge", 1},
-		{"network connect --alias a bridge box", "network-scoped alias is supported only for containers in user defined networks", 1},
+		{"network connect --alias a bridge box", "network-scoped aliases are only supported for user-defined networks", 1},
 		{"run --rm --network taken --ip 192.0.2.1 " + image + " true", "no configured subnet or ip-range contain the IP address 192.0.2.1", 125},
 		{"run --rm --network taken --ip " + base + ".250.2 " + image + " true", "Address already in use", 125},
 		{"run --rm --network taken --ip " + base + ".250.1 " + image + " true", "Address already in use", 125},
-		{"run --rm --ip 192.0.2.1 " + image + " true", "user specified IP address is supported on user defined networks only", 125},
+		{"run --rm --ip 192.0.2.1 " + image + " true", "user-specified IP address is supported on user-defined networks only", 125},
 		{"run --rm --network nope " + image + " true", "network nope not found", 125},
 	} {
 		d.Berth(strings.Fields(c.args)...).Fails(t, c.code, c.message)

@@ -56,7 +56,7 @@ var verbCases = []verbCase{
 	{verb: "start", flags: "", args: "box", prints: `^box$`},
 
 	{verb: "logs", flags: "tail", args: "-n 1 brief", prints: `^printed$`},
-	{verb: "logs", flags: "timestamps", args: "-t brief", prints: `^\d{4}-\d\d-\d\dT\S+Z printed$`},
+	{verb: "logs", flags: "timestamps", args: "-t brief", prints: `^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z printed$`},
 	{verb: "logs", flags: "details", args: "--details labelled", prints: `^team=blue printed$`},
 	{verb: "logs", flags: "since", args: "--since 2100-01-01T00:00:00Z brief", prints: `^$`},
 	{verb: "logs", flags: "until", args: "--until 2000-01-01T00:00:00Z brief", prints: `^$`},

@@ -1,7 +1,6 @@
 package api
 
 import (
-	"bufio"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -100,47 +99,47 @@ func (p *Progress) End(err error) error {
 // Output is the body of a raw or multiplexed stream that is not hijacked (logs).
 type Output struct {
 	r      *Request
-	w      http.ResponseWriter
-	follow bool
-	buf    *bufio.Writer // nil until Open
+	resp   http.ResponseWriter
+	w      io.Writer // of the body
 	tty    bool
+	opened bool
 }
 
-// NewOutput makes one. With follow each write reaches the client at once; else
-// they are gathered.
+// NewOutput makes one. With follow each write reaches the client at once.
 func NewOutput(w http.ResponseWriter, r *Request, follow bool) *Output {
-	return &Output{r: r, w: w, follow: follow}
+	o := &Output{r: r, resp: w, w: w}
+	if follow {
+		o.w = Flushed{w}
+	}
+	return o
 }
 
 // Open sends the headers; it is an engine.OpenWriter.
 func (o *Output) Open(tty bool) (io.Writer, error) {
-	o.tty = tty
-	if err := Begin(o.w, o.r.StreamType(tty)); err != nil {
+	if err := Begin(o.resp, o.r.StreamType(tty)); err != nil {
 		return nil, err
 	}
-	o.buf = bufio.NewWriterSize(o.w, 32<<10)
-	if o.follow {
-		return Flushed{o.w}, nil
-	}
-	return o.buf, nil
+	o.opened, o.tty = true, tty
+	return o.w, nil
 }
 
 // End finishes the stream. An error that comes after Open is written into it
 // as Docker does: on its third stream, which clients print as an error.
 func (o *Output) End(err error) error {
-	if o.buf == nil {
+	if !o.opened {
 		return err
 	}
-	if err != nil && o.r.Context().Err() == nil {
-		text := fmt.Sprintf("Error grabbing logs: %v\n", err)
-		if !o.tty {
-			head := [8]byte{0: 3}
-			binary.BigEndian.PutUint32(head[4:], uint32(len(text)))
-			_, _ = o.buf.Write(head[:])
-		}
-		_, _ = o.buf.WriteString(text)
+	if err == nil || o.r.Context().Err() != nil {
+		return nil
 	}
-	return o.buf.Flush()
+	text := fmt.Appendf(nil, "Error grabbing logs: %v\n", err)
+	if !o.tty {
+		head := [8]byte{0: 3}
+		binary.BigEndian.PutUint32(head[4:], uint32(len(text)))
+		text = append(head[:], text...)
+	}
+	_, err = o.w.Write(text)
+	return err
 }
 
 // Lines is a stream of JSON values, one a line.

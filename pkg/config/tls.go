@@ -12,6 +12,8 @@ import (
 type TLS struct {
 	Verify        bool // clients must show a certificate that CA signed
 	CA, Cert, Key string
+
+	server *tls.Config // what Server gave
 }
 
 func (s *settings) resolveTLS(c *Config) error {
@@ -31,8 +33,20 @@ func (s *settings) resolveTLS(c *Config) error {
 	return nil
 }
 
-// Server reads the files and makes the configuration of a listener.
+// Server makes the configuration of a listener. It reads the files once: what was
+// checked is what is used, whoever replaces them meanwhile.
 func (t *TLS) Server() (*tls.Config, error) {
+	if t.server != nil {
+		return t.server, nil
+	}
+	cfg, err := t.read()
+	if err == nil {
+		t.server = cfg
+	}
+	return cfg, err
+}
+
+func (t *TLS) read() (*tls.Config, error) {
 	pair, err := tls.LoadX509KeyPair(t.Cert, t.Key)
 	if err != nil {
 		return nil, fmt.Errorf("TLS certificate %s with key %s: %w", t.Cert, t.Key, err)

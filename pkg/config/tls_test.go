@@ -98,7 +98,15 @@ func TestTLSNamesTheFileThatIsWrong(t *testing.T) {
 			t.Errorf("got %v, want %q in it", err, c.want)
 		}
 	}
-	if got, err := (&TLS{Cert: cert, Key: key}).Server(); err != nil || got.ClientAuth != tls.NoClientCert {
+	plain := &TLS{Cert: cert, Key: key}
+	got, err := plain.Server()
+	if err != nil || got.ClientAuth != tls.NoClientCert {
 		t.Errorf("without verification: %v, %v", got, err)
+	}
+	if err := os.Remove(cert); err != nil {
+		t.Fatal(err)
+	}
+	if again, err := plain.Server(); err != nil || again != got {
+		t.Errorf("the files are read again: %v, %v", again, err)
 	}
 }

@@ -14,13 +14,20 @@ import (
 )
 
 // Check says whether a container may have an endpoint on a network with these
-// settings, as Setup and Connect will.
+// settings, as Setup and Connect will. NotFound: there is no such network, and the
+// settings are right for all that is known.
 func (w *wirer) Check(ref string, settings *network.EndpointSettings) error {
 	n, err := w.networks.find(ref)
-	if err != nil || settings == nil {
+	if settings == nil || err != nil && !errdefs.IsNotFound(err) {
 		return err
 	}
-	_, err = define.ParseEndpoint(n.net, settings)
+	of := network.Network{Name: ref}
+	if err == nil {
+		of = n.net
+	}
+	if _, wrong := define.ParseEndpoint(of, settings); wrong != nil {
+		return wrong
+	}
 	return err
 }
 

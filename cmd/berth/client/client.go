@@ -17,9 +17,11 @@ import (
 	"github.com/docker/cli/cli"
 	"github.com/docker/cli/cli/command"
 	cliflags "github.com/docker/cli/cli/flags"
+	"github.com/moby/moby/client"
 	"github.com/sirupsen/logrus"
 	"github.com/spf13/cobra"
 
+	"github.com/berth-engine/berth/cmd/berth/frames"
 	"github.com/berth-engine/berth/cmd/berth/root"
 )
 
@@ -42,19 +44,14 @@ func run(tree Tree) int {
 	defer stop()
 	name := programName(os.Args[0])
 	setVersion(name)
-	out, options := gathering()
-	dockerCLI, err := command.NewDockerCli(append(options,
+	dockerCLI, err := command.NewDockerCli(
 		command.WithBaseContext(ctx),
 		command.WithUserAgent(userAgent(name)),
-	)...)
+		command.WithAPIClientOptions(client.WithResponseHook(frames.Join)),
+	)
 	if err == nil {
 		logrus.SetOutput(dockerCLI.Err()) // docker/cli logs through it
-		err = execute(ctx, tree, dockerCLI, name, out)
-	}
-	if out != nil {
-		if failed := out.flush(); err == nil {
-			err = failed
-		}
+		err = execute(ctx, tree, dockerCLI, name)
 	}
 	return report(os.Stderr, name, err)
 }
@@ -70,7 +67,7 @@ func programName(arg0 string) string {
 
 // execute finds the command in the arguments and runs it, or the CLI plugin of
 // that name.
-func execute(ctx context.Context, newTree Tree, dockerCLI *command.DockerCli, name string, out *gatherer) error {
+func execute(ctx context.Context, newTree Tree, dockerCLI *command.DockerCli, name string) error {
 	tree, opts := newTree(dockerCLI, name)
 	top := cli.NewTopLevelCommand(tree, dockerCLI, opts, tree.Flags())
 	_, args, err := top.HandleGlobalFlags()
@@ -96,9 +93,6 @@ func execute(ctx context.Context, newTree Tree, dockerCLI *command.DockerCli, na
 	}
 	go exitOnThirdSignal(ctx, dockerCLI)
 	tree.SetArgs(args)
-	if out != nil && sub != nil && sub.Name() == "logs" {
-		out.begin()
-	}
 	err = tree.ExecuteContext(ctx)
 	if name == root.Docker {
 		return err

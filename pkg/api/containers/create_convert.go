@@ -48,7 +48,7 @@ func (b *createBody) convert(v api.Version) (warnings []string, err error) {
 	return warnings, nil
 }
 
-// normalize fills in what a body may leave out, so that nothing below it is nil.
+// normalize fills in what a body may leave out, so that what is below is not nil.
 func (b *createBody) normalize() error {
 	if b.Config == nil {
 		return api.Invalid("config cannot be empty in order to create a container")
@@ -59,12 +59,9 @@ func (b *createBody) normalize() error {
 	if b.NetworkingConfig == nil {
 		b.NetworkingConfig = &network.NetworkingConfig{}
 	}
-	endpoints := make(map[string]*network.EndpointSettings, len(b.NetworkingConfig.EndpointsConfig))
-	for name, ep := range b.NetworkingConfig.EndpointsConfig {
-		if ep == nil {
-			ep = &network.EndpointSettings{}
-		}
-		endpoints[name] = ep
+	endpoints := b.NetworkingConfig.EndpointsConfig // of which some may be nil: the engine has words for that
+	if endpoints == nil {
+		endpoints = map[string]*network.EndpointSettings{}
 	}
 	// "default" is every platform's word for its own default network.
 	if mode := b.HostConfig.NetworkMode; mode == "" || mode.IsDefault() {
@@ -175,7 +172,9 @@ func (b *createBody) convertEndpoints(v api.Version) error {
 	}
 	if v < api.V1(48) {
 		for _, ep := range endpoints {
-			ep.GwPriority = 0
+			if ep != nil {
+				ep.GwPriority = 0
+			}
 		}
 	}
 	return nil
@@ -223,7 +222,9 @@ func (b *createBody) macAddress(v api.Version) (string, error) {
 	}
 	if v < api.V1(44) {
 		for _, ep := range b.NetworkingConfig.EndpointsConfig {
-			ep.MacAddress = nil
+			if ep != nil {
+				ep.MacAddress = nil
+			}
 		}
 	}
 	if len(mac) == 0 {
@@ -321,18 +322,19 @@ func (b *createBody) emptyPortBindings(v api.Version) (string, error) {
 func (b *createBody) mainEndpoint(v api.Version) (*network.EndpointSettings, error) {
 	endpoints := b.NetworkingConfig.EndpointsConfig
 	name := b.HostConfig.NetworkMode.NetworkName()
-	if ep, ok := endpoints[name]; ok {
-		return ep, nil
-	}
 	if len(endpoints) == 0 {
-		ep := &network.EndpointSettings{}
-		endpoints[name] = ep
-		return ep, nil
+		endpoints[name] = &network.EndpointSettings{}
 	}
-	if v < api.V1(44) {
-		for _, ep := range endpoints {
-			return ep, nil // the only one there can be
+	if _, ok := endpoints[name]; !ok && v < api.V1(44) {
+		for only := range endpoints {
+			name = only
 		}
+	}
+	switch ep, ok := endpoints[name]; {
+	case ok && ep == nil:
+		return nil, api.Invalid("invalid config for network %s: EndpointsConfig is nil", name)
+	case ok:
+		return ep, nil
 	}
 	return nil, api.Invalid("HostConfig.NetworkMode must match the identity of a network in NetworkSettings.Networks")
 }

@@ -49,6 +49,8 @@ func TestCreateRefused(t *testing.T) {
 		{"MAC and host", `{"Image":"a","MacAddress":"02:00:00:00:00:01","HostConfig":{"NetworkMode":"host"}}`, 43, "conflicting options: mac-address and the network mode"},
 		{"MAC of another", `{"Image":"a","MacAddress":"02:00:00:00:00:01","NetworkingConfig":{"EndpointsConfig":{"bridge":{"MacAddress":"02:00:00:00:00:02"}}}}`, 44, "the container-wide MAC address must match the endpoint-specific MAC address for the main network, or be left empty"},
 		{"MAC for whom", `{"Image":"a","MacAddress":"02:00:00:00:00:01","NetworkingConfig":{"EndpointsConfig":{"x":{}}}}`, 44, "unable to migrate container-wide MAC address to a specific network: HostConfig.NetworkMode must match the identity of a network in NetworkSettings.Networks"},
+		{"MAC of nothing", `{"Image":"a","MacAddress":"02:00:00:00:00:01","NetworkingConfig":{"EndpointsConfig":{"bridge":null}}}`, 43, "unable to migrate container-wide MAC address to a specific network: invalid config for network bridge: EndpointsConfig is nil"},
+		{"sysctl of nothing", `{"Image":"a","HostConfig":{"Sysctls":{"net.ipv4.conf.eth0.mtu":"1"}},"NetworkingConfig":{"EndpointsConfig":{"x":null}}}`, 43, "unable to find a network for sysctl net.ipv4.conf.eth0.mtu: invalid config for network x: EndpointsConfig is nil"},
 		{"no MAC", `{"Image":"a","MacAddress":"x"}`, 51, "invalid MAC address: address x: invalid MAC address"},
 		{"sysctl, new", host(`{"Sysctls":{"net.ipv4.conf.eth0.mtu":"1"}}`), 48, "interface specific sysctl setting \"net.ipv4.conf.eth0.mtu\" must be supplied using driver option 'com.docker.network.endpoint.sysctls'"},
 		{"sysctl, eth1", host(`{"Sysctls":{"net.ipv4.conf.eth1.mtu":"1"}}`), 47, "unable to determine network endpoint for sysctl net.ipv4.conf.eth1.mtu, use driver option 'com.docker.network.endpoint.sysctls' to set per-interface sysctls"},
@@ -77,7 +79,7 @@ func TestCreateConverted(t *testing.T) {
 		look       func(*createBody) any
 		want       string
 	}{
-		{"default network", `{"Image":"a","HostConfig":{"NetworkMode":"default"},"NetworkingConfig":{"EndpointsConfig":{"default":null}}}`, 55,
+		{"default network", `{"Image":"a","HostConfig":{"NetworkMode":"default"},"NetworkingConfig":{"EndpointsConfig":{"default":{}}}}`, 55,
 			func(b *createBody) any { return []any{b.HostConfig.NetworkMode, endpoints(b)} }, `["bridge",{"bridge":""}]`},
 		{"no limit", `{"Image":"a","HostConfig":{"PidsLimit":-1}}`, 55, func(b *createBody) any { return b.HostConfig.PidsLimit }, `null`},
 		{"limit", `{"Image":"a","HostConfig":{"PidsLimit":5}}`, 55, func(b *createBody) any { return b.HostConfig.PidsLimit }, `5`},

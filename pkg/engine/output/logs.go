@@ -1,7 +1,6 @@
 package output
 
 import (
-	"bytes"
 	"context"
 	"io"
 	"maps"
@@ -55,10 +54,15 @@ func (s *Streams) Logs(ctx context.Context, ref string, o LogsOptions, open Open
 // readLog writes the log of a container as it is at one moment, or follows it
 // to the end of that run.
 func readLog(ctx context.Context, log streams.Log, v *unit.View, o LogsOptions, w io.Writer) error {
-	return logs.Read(ctx, log, logs.ReadOptions{
+	l := &lineWriter{w: w, tty: v.Record.Config.Tty, o: o}
+	err := logs.Read(ctx, log, logs.ReadOptions{
 		Since: o.Since, Until: o.Until, Tail: o.Tail, Follow: o.Follow,
-		Stdout: o.Stdout, Stderr: o.Stderr, Done: ended(v),
-	}, newLineWriter(w, v.Record.Config.Tty, o).write)
+		Stdout: o.Stdout, Stderr: o.Stderr, Done: ended(v), CaughtUp: l.flush,
+	}, l.write)
+	if failed := l.flush(); err == nil { // also what came before an error
+		err = failed
+	}
+	return err
 }
 
 // ended is closed when the run of that moment is over; at once, if there is none.
@@ -71,47 +75,76 @@ func ended(v *unit.View) <-chan struct{} {
 	return over
 }
 
-// lineWriter gives log messages the form that the logs endpoint sends.
-type lineWriter struct {
-	out, err io.Writer
-	o        LogsOptions
-	line     bytes.Buffer
-}
+// batchSize is how many bytes of lines are gathered before they are written.
+const batchSize = 64 << 10
 
-func newLineWriter(w io.Writer, tty bool, o LogsOptions) *lineWriter {
-	if tty {
-		return &lineWriter{out: w, err: w, o: o}
-	}
-	return &lineWriter{out: streams.NewFrameWriter(w, streams.Stdout), err: streams.NewFrameWriter(w, streams.Stderr), o: o}
+// stampFormat is Docker's: all stamps are as long.
+const stampFormat = "2006-01-02T15:04:05.000000000Z07:00"
+
+// lineWriter gives log messages the form that the logs endpoint sends, a frame for
+// each line as clients expect, and gathers them.
+type lineWriter struct {
+	w    io.Writer
+	tty  bool
+	o    LogsOptions
+	buf  []byte    // not written yet
+	err  error     // of a write; the last one
+	at   time.Time // what stamp says
+	mark []byte    // stamp and space before a line
 }
 
 func (l *lineWriter) write(m *logs.Message) error {
-	w := l.out
-	if m.Source == "stderr" {
-		w = l.err
+	start := len(l.buf)
+	if !l.tty {
+		l.buf = append(l.buf, make([]byte, streams.HeaderSize)...)
 	}
-	l.line.Reset()
 	if l.o.Timestamps {
-		l.line.WriteString(m.Time.UTC().Format(time.RFC3339Nano))
-		l.line.WriteByte(' ')
+		l.buf = append(l.buf, l.stamp(m.Time)...)
 	}
 	if l.o.Details {
-		writeAttrs(&l.line, m.Attrs)
+		l.buf = appendAttrs(l.buf, m.Attrs)
 	}
-	l.line.Write(m.Line)
-	_, err := w.Write(l.line.Bytes())
-	return err
+	l.buf = append(l.buf, m.Line...)
+	if !l.tty {
+		stream := streams.Stdout
+		if m.Source == "stderr" {
+			stream = streams.Stderr
+		}
+		streams.PutHeader(l.buf[start:], stream, len(l.buf)-start-streams.HeaderSize)
+	}
+	if len(l.buf) < batchSize {
+		return nil
+	}
+	return l.flush()
 }
 
-// writeAttrs writes a=b,c=d and a space, as `logs --details` shows it.
-func writeAttrs(b *bytes.Buffer, attrs map[string]string) {
+// stamp is t and a space. Neighbouring lines often share it.
+func (l *lineWriter) stamp(t time.Time) []byte {
+	if len(l.mark) == 0 || t != l.at {
+		l.at = t
+		l.mark = append(t.UTC().AppendFormat(l.mark[:0], stampFormat), ' ')
+	}
+	return l.mark
+}
+
+// flush writes what was gathered.
+func (l *lineWriter) flush() error {
+	if len(l.buf) == 0 || l.err != nil {
+		return l.err
+	}
+	_, l.err = l.w.Write(l.buf)
+	l.buf = l.buf[:0]
+	return l.err
+}
+
+// appendAttrs appends a=b,c=d and a space, as `logs --details` shows it.
+func appendAttrs(b []byte, attrs map[string]string) []byte {
 	for i, k := range slices.Sorted(maps.Keys(attrs)) {
 		if i > 0 {
-			b.WriteByte(',')
+			b = append(b, ',')
 		}
-		b.WriteString(url.QueryEscape(k))
-		b.WriteByte('=')
-		b.WriteString(url.QueryEscape(attrs[k]))
+		b = append(append(b, url.QueryEscape(k)...), '=')
+		b = append(b, url.QueryEscape(attrs[k])...)
 	}
-	b.WriteByte(' ')
+	return append(b, ' ')
 }

@@ -2,6 +2,9 @@ package request
 
 import (
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 
 	"github.com/berth-engine/berth/pkg/engine/container"
 	"github.com/containerd/errdefs"
@@ -19,22 +22,22 @@ func (p *Plan) wantedNetworks(hc *ctypes.HostConfig, nc *network.NetworkingConfi
 			asked[name] = ep
 		}
 	}
-	if hc.NetworkMode.IsContainer() {
-		return nil, checkJoined(asked)
-	}
 	mode := string(hc.NetworkMode)
 	if _, ok := asked["default"]; ok && mode == network.NetworkBridge {
 		asked[mode] = asked["default"]
 		delete(asked, "default")
+	}
+	if err := p.checkEndpoints(asked); err != nil {
+		return nil, err
+	}
+	if hc.NetworkMode.IsContainer() {
+		return nil, nil // they are without effect, as Docker has it
 	}
 	if !p.names(asked, mode) {
 		asked[mode] = &network.EndpointSettings{}
 	}
 	out := make(map[string]*network.EndpointSettings, len(asked))
 	for name, ep := range asked {
-		if ep == nil {
-			ep = &network.EndpointSettings{}
-		}
 		settings := ep.Copy()
 		n, err := p.Networks.Lookup(name)
 		switch {
@@ -43,9 +46,6 @@ func (p *Plan) wantedNetworks(hc *ctypes.HostConfig, nc *network.NetworkingConfi
 		case err != nil:
 			return nil, err
 		default:
-			if err := p.Networks.Check(n.Name, settings); err != nil {
-				return nil, fmt.Errorf("invalid config for network %s: %w", name, err)
-			}
 			settings.NetworkID = n.ID
 			out[n.Name] = settings
 		}
@@ -56,17 +56,34 @@ func (p *Plan) wantedNetworks(hc *ctypes.HostConfig, nc *network.NetworkingConfi
 // sharedNetwork is what Docker says of a network beside a shared one.
 const sharedNetwork = "container sharing network namespace with another container or host cannot be connected to any other network"
 
-// checkJoined refuses endpoints of a container that has another's network.
-func checkJoined(asked map[string]*network.EndpointSettings) error {
-	for _, ep := range asked {
-		if ep != nil && len(ep.MacAddress) > 0 {
-			return errdefs.ErrInvalidArgument.WithMessage("conflicting options: mac-address and the network mode")
+var errNoEndpoint = errdefs.ErrInvalidArgument.WithMessage("EndpointsConfig is nil")
+
+// checkEndpoints refuses settings that the networks do not allow, and tells of all. What
+// depends on a network that is not there yet is checked by the start.
+func (p *Plan) checkEndpoints(asked map[string]*network.EndpointSettings) error {
+	var all []string
+	for _, name := range slices.Sorted(maps.Keys(asked)) {
+		err := errNoEndpoint
+		if asked[name] != nil {
+			err = p.Networks.Check(name, asked[name])
+		}
+		switch {
+		case errdefs.IsInvalidArgument(err):
+			all = append(all, fmt.Sprintf("invalid config for network %s: %v", name, err))
+		case err != nil && !errdefs.IsNotFound(err):
+			return err
 		}
 	}
-	if len(asked) > 0 {
-		return errdefs.ErrInvalidArgument.WithMessage(sharedNetwork)
+	switch len(all) {
+	case 0:
+		return nil
+	case 1:
+		return errdefs.ErrInvalidArgument.WithMessage(all[0])
 	}
-	return nil
+	for i, mistake := range all {
+		all[i] = "* " + strings.ReplaceAll(mistake, "\n", "\n\t")
+	}
+	return errdefs.ErrInvalidArgument.WithMessage(strings.Join(all, "\n"))
 }
 
 // checkTogether refuses networks that exclude others.

@@ -81,15 +81,11 @@ type Volumes interface {
 	Shared(id string, cfg *ctypes.Config, hc *ctypes.HostConfig, from []mount.Mount) ([]mount.Mount, error)
 }
 
-// Record checks and completes what was asked for. It changes nothing.
+// Record checks and completes what was asked for. It changes nothing. The first of
+// several mistakes is Docker's first.
 func (p *Plan) Record(ctx context.Context, q Create) (*container.Record, []string, error) {
 	if q.Config == nil {
 		return nil, nil, errdefs.ErrInvalidArgument.WithMessage("config cannot be empty in order to create a container")
-	}
-	if q.Name != "" {
-		if err := CheckName(q.Name); err != nil {
-			return nil, nil, err
-		}
 	}
 	hc := cmp.Or(q.HostConfig, &ctypes.HostConfig{})
 	p.Defaults.Fill(hc)
@@ -103,37 +99,29 @@ func (p *Plan) Record(ctx context.Context, q Create) (*container.Record, []strin
 	if err != nil {
 		return nil, nil, err
 	}
+	wanted, err := p.wantedNetworks(hc, q.NetworkingConfig)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := p.joined(hc); err != nil {
+		return nil, nil, err
+	}
 	if err := spec.Merge(q.Config, &img.Config.Config); err != nil {
 		return nil, nil, err
 	}
 	if err := spec.ValidateConfig(q.Config); err != nil {
 		return nil, nil, err
 	}
-	if hc.AutoRemove && health.Restarts(q.Config) {
-		return nil, nil, errdefs.ErrInvalidArgument.WithMessage("can't create 'AutoRemove' container with the label " + health.RestartLabel)
-	}
-	if err := p.supported(hc); err != nil {
-		return nil, nil, err
-	}
 	r := &container.Record{
 		ID: container.NewID(), Name: strings.TrimPrefix(q.Name, "/"), Created: time.Now().UTC(),
 		Image: img.ID, Manifest: &img.Manifest, Chain: img.Chain, Driver: p.Snapshotter,
 		Platform: platforms.Normalize(ocispec.Platform{OS: img.Config.OS, Architecture: img.Config.Architecture, Variant: img.Config.Variant}),
-		Config:   q.Config, HostConfig: hc, ReadOnlyNonRecursive: q.ReadOnlyNonRecursive,
+		Config:   q.Config, HostConfig: hc, ReadOnlyNonRecursive: q.ReadOnlyNonRecursive, Endpoints: wanted,
 	}
 	if r.Path, r.Args, err = command(q.Config); err != nil {
 		return nil, nil, err
 	}
-	if _, err := Log(r, streams.Log{}); err != nil {
-		return nil, nil, err
-	}
-	if err := p.planMounts(ctx, r); err != nil {
-		return nil, nil, err
-	}
-	if r.Links, err = links.Resolve(hc, p.Units.Find); err != nil {
-		return nil, nil, err
-	}
-	if r.Endpoints, err = p.wantedNetworks(hc, q.NetworkingConfig); err != nil {
+	if err := p.complete(ctx, r, q.Name); err != nil {
 		return nil, nil, err
 	}
 	if q.Config.Hostname == "" && !hc.UTSMode.IsHost() {
@@ -142,22 +130,62 @@ func (p *Plan) Record(ctx context.Context, q Create) (*container.Record, []strin
 	return r, warnings, err
 }
 
+// complete checks what is left once there is an image, in which a name is the second.
+func (p *Plan) complete(ctx context.Context, r *container.Record, name string) (err error) {
+	hc := r.HostConfig
+	if err := logs.Validate(hc.LogConfig.Type, hc.LogConfig.Config); err != nil {
+		return err
+	}
+	if _, err := Log(r, streams.Log{}); err != nil {
+		return err
+	}
+	if name != "" {
+		if err := CheckName(name); err != nil {
+			return err
+		}
+		if err := p.Units.Free(r.Name); err != nil {
+			return err
+		}
+	}
+	if err := spec.ValidateSecurity(hc, p.Host); err != nil {
+		return err
+	}
+	if err := p.Devices.Check(hc.DeviceRequests); err != nil {
+		return err
+	}
+	if hc.AutoRemove && health.Restarts(r.Config) {
+		return errdefs.ErrInvalidArgument.WithMessage("can't create 'AutoRemove' container with the label " + health.RestartLabel)
+	}
+	if r.Links, err = links.Resolve(hc, p.Units.Find); err != nil {
+		return err
+	}
+	return p.planMounts(ctx, r)
+}
+
 // check refuses what no image can make right: a client whose request is refused need not
 // pull one.
 func (p *Plan) check(c *ctypes.Config, hc *ctypes.HostConfig, runtimes []string) (warnings []string, err error) {
-	if warnings, err = spec.Validate(c, hc, p.Host); err != nil {
-		return nil, err
+	// Of some mounts alone: what they are together, and all others, depends on the image.
+	mounts := func(some *ctypes.HostConfig) func() error {
+		return func() error {
+			_, err := p.Volumes.Points("", &ctypes.Config{}, some, nil)
+			return err
+		}
 	}
-	if !slices.Contains(runtimes, hc.Runtime) {
-		return nil, errdefs.ErrInvalidArgument.WithMessage("unknown or invalid runtime name: " + hc.Runtime)
-	}
-	if _, err := Ports(&container.Record{Config: c, HostConfig: hc}); err != nil {
-		return nil, err
-	}
-	if _, err := p.Volumes.Points("", c, hc, nil); err != nil {
-		return nil, err
-	}
-	return warnings, nil
+	return spec.Validate(c, hc, p.Host, spec.Others{
+		Mounts: mounts(&ctypes.HostConfig{Mounts: hc.Mounts}),
+		Tmpfs:  mounts(&ctypes.HostConfig{Tmpfs: hc.Tmpfs}),
+		Ports: func() error {
+			_, err := Ports(&container.Record{Config: c, HostConfig: hc})
+			return err
+		},
+		Runtime: func() error {
+			if !slices.Contains(runtimes, hc.Runtime) {
+				return errdefs.ErrInvalidArgument.WithMessage("unknown or invalid runtime name: " + hc.Runtime)
+			}
+			return nil
+		},
+	})
 }
 
 // hostname is the one of a container that names none.
@@ -199,18 +227,6 @@ func (p *Plan) joined(hc *ctypes.HostConfig) error {
 		hc.IpcMode = ctypes.IpcMode(mode)
 	}
 	return nil
-}
-
-// supported refuses what depends on this daemon: its devices, log drivers and other
-// containers.
-func (p *Plan) supported(hc *ctypes.HostConfig) error {
-	if err := p.Devices.Check(hc.DeviceRequests); err != nil {
-		return err
-	}
-	if err := logs.Validate(hc.LogConfig.Type, hc.LogConfig.Config); err != nil {
-		return err
-	}
-	return p.joined(hc)
 }
 
 // command is what will run, entry point first. InvalidArgument: nothing.

@@ -69,7 +69,7 @@ func input(t testing.TB, change func(*Input)) Input {
 	if change != nil {
 		change(&in)
 	}
-	if _, err := Validate(in.Config, in.HostConfig, in.Host); err != nil {
+	if _, err := validate(in.Config, in.HostConfig, in.Host); err != nil {
 		t.Fatalf("Validate: %v", err)
 	}
 	return in

@@ -11,31 +11,38 @@ import (
 	"github.com/moby/sys/signal"
 )
 
+// Others are checks of other packages that have a place among those of Validate, which
+// nothing but the request decides. Each is optional.
+type Others struct {
+	Mounts, Ports, Runtime, Tmpfs func() error
+}
+
 // Validate refuses, with InvalidArgument and Docker's words, what cannot
-// become a container, and fills in hc's defaults. What the host cannot do but
-// the container can go without is taken out of hc and told in warnings.
-// Mounts are validated by who resolves them. An empty command is not an error
-// here (Merge has it). The first of several mistakes is Docker's first.
-func Validate(cfg *container.Config, hc *container.HostConfig, host Host) (warnings []string, err error) {
+// become a container of any image, and fills in hc's defaults. What the host cannot do but
+// the container can go without is taken out of hc and told in warnings. An empty command
+// is not an error here (Merge has it). The first of several mistakes is Docker's first.
+func Validate(cfg *container.Config, hc *container.HostConfig, host Host, others Others) (warnings []string, err error) {
 	adapt(hc, host)
-	if err := validateNetwork(cfg, hc); err != nil {
-		return nil, err
-	}
-	if err := validatePlatform(hc, host); err != nil {
-		return nil, err
-	}
-	if err := ValidateConfig(cfg); err != nil {
-		return nil, err
-	}
-	if err := validateHostConfig(hc, host); err != nil {
-		return nil, err
-	}
-	warnings, err = ValidateResources(&hc.Resources, host, false)
-	if err != nil {
-		return warnings, err
-	}
-	for _, check := range []func(*container.HostConfig, Host) error{validateNamespaces, validateSecurity, validateUlimits} {
-		if err := check(hc, host); err != nil {
+	for _, check := range []func() error{
+		func() error { return validateNetwork(cfg, hc) },
+		func() error { return validatePlatform(hc, host) },
+		func() error { return ValidateConfig(cfg) },
+		func() error { return validateRemoval(hc) },
+		others.Mounts,
+		func() error { return validateExtraHosts(hc) },
+		others.Ports,
+		func() error { return validateHostConfig(hc, host) },
+		func() error { return validateHostname(cfg) },
+		func() error { warnings, err = ValidateResources(&hc.Resources, host, false); return err },
+		func() error { return validateNamespaces(hc, host) },
+		others.Runtime,
+		others.Tmpfs,
+		func() error { return validateCgroupns(hc) },
+	} {
+		if check == nil {
+			continue
+		}
+		if err := check(); err != nil {
 			return warnings, err
 		}
 	}
@@ -46,6 +53,16 @@ func Validate(cfg *container.Config, hc *container.HostConfig, host Host) (warni
 		warnings = append(warnings, "Your kernel does not support cgroup namespaces.  Cgroup namespace setting discarded.")
 	}
 	return warnings, nil
+}
+
+// ValidateSecurity goes on where Docker has had a look at the image and the name. It
+// refuses more than Docker's create, which leaves all but the form of --security-opt to
+// the start; and with InvalidArgument, where Docker's create says that it failed itself.
+func ValidateSecurity(hc *container.HostConfig, host Host) error {
+	if err := validateSecurity(hc); err != nil {
+		return err
+	}
+	return validateUlimits(hc, host)
 }
 
 // validatePlatform refuses what no Linux has.
@@ -91,9 +108,6 @@ func ValidateConfig(cfg *container.Config) error {
 			return invalid(fmt.Sprintf("invalid argument: %q contains a null character", a))
 		}
 	}
-	if err := validateHostname(cfg); err != nil {
-		return err
-	}
 	return validateHealthcheck(cfg.Healthcheck)
 }
 
@@ -121,26 +135,34 @@ func validateHealthcheck(h *container.HealthConfig) error {
 	for _, d := range []struct {
 		name  string
 		value time.Duration
-	}{{"Interval", h.Interval}, {"Timeout", h.Timeout}, {"StartPeriod", h.StartPeriod}, {"StartInterval", h.StartInterval}} {
-		if d.value != 0 && d.value < container.MinimumDuration {
+	}{{"Interval", h.Interval}, {"Timeout", h.Timeout}, {"Retries", 0}, {"StartPeriod", h.StartPeriod}, {"StartInterval", h.StartInterval}} {
+		switch {
+		case d.name == "Retries" && h.Retries < 0:
+			return invalid("Retries in Healthcheck cannot be negative")
+		case d.value != 0 && d.value < container.MinimumDuration:
 			return invalid(fmt.Sprintf("%s in Healthcheck cannot be less than %s", d.name, container.MinimumDuration))
 		}
-	}
-	if h.Retries < 0 {
-		return invalid("Retries in Healthcheck cannot be negative")
 	}
 	return nil
 }
 
-func validateHostConfig(hc *container.HostConfig, host Host) error {
+func validateRemoval(hc *container.HostConfig) error {
 	if hc.AutoRemove && !hc.RestartPolicy.IsNone() {
 		return invalid("can't create 'AutoRemove' container with restart policy")
 	}
+	return nil
+}
+
+func validateExtraHosts(hc *container.HostConfig) error {
 	for _, h := range hc.ExtraHosts {
 		if _, _, err := etc.ParseExtraHost(h); err != nil {
 			return err
 		}
 	}
+	return nil
+}
+
+func validateHostConfig(hc *container.HostConfig, host Host) error {
 	if err := container.ValidateRestartPolicy(hc.RestartPolicy); err != nil {
 		return invalid(err.Error())
 	}
@@ -149,9 +171,6 @@ func validateHostConfig(hc *container.HostConfig, host Host) error {
 	}
 	if _, ok := hc.Annotations[""]; ok {
 		return invalid("invalid Annotations: the empty string is not permitted as an annotation key")
-	}
-	if hc.ShmSize < 0 {
-		return invalid("SHM size can not be less than 0")
 	}
 	if strings.ContainsRune(hc.CgroupParent, 0) {
 		return invalid("invalid cgroup parent: it contains a null character")
@@ -172,20 +191,27 @@ func validateNamespaces(hc *container.HostConfig, host Host) error {
 	if !hc.PidMode.Valid() {
 		return invalid(fmt.Sprintf("invalid PID mode: %v", hc.PidMode))
 	}
+	if hc.ShmSize < 0 {
+		return invalid("SHM size can not be less than 0")
+	}
 	if !hc.UTSMode.Valid() {
 		return invalid(fmt.Sprintf("invalid UTS mode: %v", hc.UTSMode))
-	}
-	if !hc.UsernsMode.Valid() {
-		return invalid(fmt.Sprintf("invalid user namespace mode: %v", hc.UsernsMode))
-	}
-	if !hc.CgroupnsMode.Valid() {
-		return invalid(fmt.Sprintf("invalid cgroup namespace mode: %v", hc.CgroupnsMode))
 	}
 	if a := hc.OomScoreAdj; a < -1000 || a > 1000 {
 		return invalid(fmt.Sprintf("Invalid value %d, range for oom score adj is [-1000, 1000]", a))
 	}
 	if hc.OomScoreAdj < host.OOMScoreAdj && hc.OomScoreAdj != 0 && !host.Can("CAP_SYS_RESOURCE") {
 		return invalid(fmt.Sprintf("cannot set oom score adj to %d: the daemon's own is %d and it has no CAP_SYS_RESOURCE to lower it", hc.OomScoreAdj, host.OOMScoreAdj))
+	}
+	return nil
+}
+
+func validateCgroupns(hc *container.HostConfig) error {
+	if !hc.CgroupnsMode.Valid() {
+		return invalid(fmt.Sprintf("invalid cgroup namespace mode: %v", hc.CgroupnsMode))
+	}
+	if !hc.UsernsMode.Valid() { // Docker's daemon takes any
+		return invalid(fmt.Sprintf("invalid user namespace mode: %v", hc.UsernsMode))
 	}
 	return nil
 }
@@ -208,7 +234,7 @@ func validateCapabilities(hc *container.HostConfig, host Host) error {
 	return nil
 }
 
-func validateSecurity(hc *container.HostConfig, _ Host) error {
+func validateSecurity(hc *container.HostConfig) error {
 	sec, err := parseSecurity(hc.SecurityOpt, Defaults{})
 	if err != nil {
 		return err

@@ -20,7 +20,7 @@ func validateNetwork(cfg *container.Config, hc *container.HostConfig) error {
 
 // validateJoined does so for the network of another container.
 func validateJoined(cfg *container.Config, hc *container.HostConfig) error {
-	if !hc.NetworkMode.IsContainer() {
+	if hc.NetworkMode != "container" && !hc.NetworkMode.IsContainer() {
 		return nil
 	}
 	switch {

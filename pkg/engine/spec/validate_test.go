@@ -1,6 +1,7 @@
 package spec
 
 import (
+	"errors"
 	"math"
 	"slices"
 	"strings"
@@ -12,6 +13,15 @@ import (
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/network"
 )
+
+// validate does all that create has of this package.
+func validate(cfg *container.Config, hc *container.HostConfig, host Host) ([]string, error) {
+	warnings, err := Validate(cfg, hc, host, Others{})
+	if err == nil {
+		err = ValidateSecurity(hc, host)
+	}
+	return warnings, err
+}
 
 func ptr[T any](v T) *T { return &v }
 
@@ -93,14 +103,61 @@ func TestValidateRefuses(t *testing.T) {
 		{"process before removal", cfg{WorkingDir: "tmp"}, host{AutoRemove: true, RestartPolicy: container.RestartPolicy{Name: "always"}}, "the working directory 'tmp' is invalid, it needs to be an absolute path"},
 		{"policy before capability", cfg{}, host{RestartPolicy: container.RestartPolicy{Name: "often"}, CapAdd: []string{"fly"}}, "invalid restart policy: unknown policy 'often'; use one of 'no', 'always', 'on-failure', or 'unless-stopped'"},
 		{"capability before limit", cfg{}, host{CapAdd: []string{"fly"}, Resources: container.Resources{Memory: 1}}, `invalid CapAdd: unknown capability: "CAP_FLY"`},
+		{"health's interval before its retries", cfg{Healthcheck: &container.HealthConfig{Retries: -1, Interval: 1}}, host{}, "Interval in Healthcheck cannot be less than 1ms"},
+		{"health's retries before its start period", cfg{Healthcheck: &container.HealthConfig{Retries: -1, StartPeriod: 1}}, host{}, "Retries in Healthcheck cannot be negative"},
+		{"removal before hostname", cfg{Hostname: strings.Repeat("h", 65)}, host{AutoRemove: true, RestartPolicy: container.RestartPolicy{Name: "always"}}, "can't create 'AutoRemove' container with restart policy"},
+		{"process IDs before shared memory", cfg{}, host{ShmSize: -1, PidMode: "mine"}, "invalid PID mode: mine"},
+		{"shared memory before hostname's namespace", cfg{}, host{ShmSize: -1, UTSMode: "mine"}, "SHM size can not be less than 0"},
+		{"joined to nobody, by the word alone", cfg{}, host{NetworkMode: "container"}, "invalid network mode: invalid container format container:<name|id>"},
 		{"limit before namespace", cfg{}, host{IpcMode: "mine", Resources: container.Resources{Memory: 1}}, "Minimum memory limit allowed is 6MB"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			_, err := Validate(&c.cfg, &c.hc, testHost())
+			_, err := validate(&c.cfg, &c.hc, testHost())
 			if !errdefs.IsInvalidArgument(err) || err.Error() != c.want {
 				t.Errorf("got  %v\nwant %s", err, c.want)
 			}
 		})
+	}
+}
+
+// TestValidateOrder has everything wrong, and what is first put right until nothing is.
+func TestValidateOrder(t *testing.T) {
+	mistake := func(s string) func() error { return func() error { return errors.New(s) } }
+	cfg := &container.Config{Hostname: strings.Repeat("h", 65), WorkingDir: "tmp"}
+	hc := &container.HostConfig{
+		UTSMode: "host", AutoRemove: true, RestartPolicy: container.RestartPolicy{Name: "always"}, ExtraHosts: []string{"db"}, CapAdd: []string{"fly"},
+		Isolation: "hyperv", Annotations: map[string]string{"": "x"}, IpcMode: "mine", CgroupnsMode: "mine", Resources: container.Resources{Memory: 1},
+	}
+	others := Others{mistake("mounts"), mistake("ports"), mistake("runtime"), mistake("tmpfs")}
+	for _, step := range []struct {
+		want string
+		mend func()
+	}{
+		{"hostname and the UTS mode", func() { hc.UTSMode = "mine" }},
+		{"invalid isolation", func() { hc.Isolation = "" }},
+		{"working directory", func() { cfg.WorkingDir = "" }},
+		{"AutoRemove", func() { hc.AutoRemove, hc.RestartPolicy.Name = false, "often" }},
+		{"mounts", func() { others.Mounts = nil }},
+		{"add-host", func() { hc.ExtraHosts = nil }},
+		{"ports", func() { others.Ports = nil }},
+		{"restart policy", func() { hc.RestartPolicy.Name = "" }},
+		{"CapAdd", func() { hc.CapAdd = nil }},
+		{"Annotations", func() { hc.Annotations = nil }},
+		{"too long", func() { cfg.Hostname = "" }},
+		{"memory", func() { hc.Memory, hc.MemorySwap = 0, 0 }},
+		{"IPC mode", func() { hc.IpcMode = "" }},
+		{"UTS mode", func() { hc.UTSMode = "" }},
+		{"runtime", func() { others.Runtime = nil }},
+		{"tmpfs", func() { others.Tmpfs = nil }},
+		{"cgroup namespace mode", func() { hc.CgroupnsMode = "" }},
+	} {
+		if _, err := Validate(cfg, hc, testHost(), others); err == nil || !strings.Contains(err.Error(), step.want) {
+			t.Errorf("got %v, want that of %s", err, step.want)
+		}
+		step.mend()
+	}
+	if _, err := Validate(cfg, hc, testHost(), others); err != nil {
+		t.Errorf("nothing is wrong: %v", err)
 	}
 }
 
@@ -114,22 +171,22 @@ func TestValidateWithoutSysResource(t *testing.T) {
 		"cannot set ulimit nofile to unlimited: the daemon's own hard limit is 1048576 and it has no CAP_SYS_RESOURCE to raise it": {Resources: container.Resources{Ulimits: []*units.Ulimit{{Name: "nofile", Soft: 1, Hard: -1}}}},
 		"cannot set oom score adj to -5: the daemon's own is 0 and it has no CAP_SYS_RESOURCE to lower it":                         {OomScoreAdj: -5},
 	} {
-		if _, err := Validate(&container.Config{}, &hc, host); !errdefs.IsInvalidArgument(err) || err.Error() != want {
+		if _, err := validate(&container.Config{}, &hc, host); !errdefs.IsInvalidArgument(err) || err.Error() != want {
 			t.Errorf("got  %v\nwant %s", err, want)
 		}
-		if _, err := Validate(&container.Config{}, &hc, testHost()); err != nil {
+		if _, err := validate(&container.Config{}, &hc, testHost()); err != nil {
 			t.Errorf("with it: %v", err)
 		}
 	}
 	ok := container.HostConfig{CapDrop: []string{"SYS_RESOURCE"}, OomScoreAdj: 5, Resources: container.Resources{Ulimits: []*units.Ulimit{{Name: "nofile", Soft: 5, Hard: 1 << 20}}}}
-	if _, err := Validate(&container.Config{}, &ok, host); err != nil {
+	if _, err := validate(&container.Config{}, &ok, host); err != nil {
 		t.Error(err)
 	}
 }
 
 func TestValidateDefaults(t *testing.T) {
 	cfg, hc := &container.Config{WorkingDir: "/a//b/.."}, &container.HostConfig{Resources: container.Resources{Memory: 64 << 20, CPUShares: 1 << 20, MemorySwappiness: ptr(int64(-1))}}
-	warnings, err := Validate(cfg, hc, testHost())
+	warnings, err := validate(cfg, hc, testHost())
 	if err != nil || len(warnings) != 0 {
 		t.Fatal(warnings, err)
 	}
@@ -141,14 +198,14 @@ func TestValidateDefaults(t *testing.T) {
 	hc = &container.HostConfig{Privileged: true}
 	host := testHost()
 	host.Cgroup2 = true
-	if _, err := Validate(cfg, hc, host); err != nil {
+	if _, err := validate(cfg, hc, host); err != nil {
 		t.Fatal(err)
 	}
 	if hc.CgroupnsMode != "private" || hc.MaskedPaths != nil || !slices.Equal(hc.SecurityOpt, []string{"label=disable"}) {
 		t.Errorf("%+v", hc)
 	}
 	hc = &container.HostConfig{MaskedPaths: []string{}}
-	if _, err := Validate(cfg, hc, host); err != nil || hc.MaskedPaths == nil || len(hc.MaskedPaths) != 0 {
+	if _, err := validate(cfg, hc, host); err != nil || hc.MaskedPaths == nil || len(hc.MaskedPaths) != 0 {
 		t.Errorf("an empty list asks for none: %v, %v", hc.MaskedPaths, err)
 	}
 }
@@ -159,7 +216,7 @@ func TestValidateWarns(t *testing.T) {
 		Memory: 64 << 20, MemoryReservation: 32 << 20, MemorySwappiness: ptr(int64(5)), OomKillDisable: ptr(true), PidsLimit: ptr(int64(5)), CPUShares: 5,
 		CPUPeriod: 5000, CpusetCpus: "0", BlkioWeight: 100, CPUPercent: 5,
 	}}
-	warnings, err := Validate(&container.Config{}, hc, poor)
+	warnings, err := validate(&container.Config{}, hc, poor)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -26,11 +26,25 @@ func NewRegistry() *Registry {
 func (r *Registry) Reserve(name, id string) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if err := r.freeLocked(name, id); err != nil {
+		return err
+	}
+	r.names[name] = id
+	return nil
+}
+
+// Free says, as Reserve would, whether a name may be had by a new container.
+func (r *Registry) Free(name string) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.freeLocked(name, "")
+}
+
+func (r *Registry) freeLocked(name, id string) error {
 	if holder, taken := r.names[name]; taken && holder != id {
 		return errdefs.ErrConflict.WithMessage(fmt.Sprintf(
 			"Conflict. The container name %q is already in use by container %q. You have to remove (or rename) that container to be able to reuse that name.", "/"+name, holder))
 	}
-	r.names[name] = id
 	return nil
 }
 

@@ -106,9 +106,11 @@ func (r *reader) entries(f *logFile, er *entryReader) error {
 			return r.ctx.Err()
 		}
 		entry, err := er.next()
-		if errors.Is(err, io.EOF) {
+		switch {
+		case err == nil:
+		case errors.Is(err, io.EOF):
 			return nil
-		} else if err != nil {
+		default:
 			return fmt.Errorf("read log: %w", err)
 		}
 		if f.skip > 0 {
@@ -126,7 +128,7 @@ func (r *reader) entries(f *logFile, er *entryReader) error {
 }
 
 func (r *reader) deliver(m *record.Message) error {
-	if m.Time.Before(r.o.Since) {
+	if !r.o.Since.IsZero() && m.Time.Before(r.o.Since) {
 		return nil
 	}
 	if !r.o.Until.IsZero() && m.Time.After(r.o.Until) {
@@ -148,6 +150,11 @@ func (r *reader) follow(set fileSet, w *watch) (fileSet, error) {
 		var err error
 		if set, er, err = r.catchUp(set, er); err != nil || last {
 			return set, err
+		}
+		if r.o.CaughtUp != nil {
+			if err := r.o.CaughtUp(); err != nil {
+				return set, err
+			}
 		}
 		select {
 		case <-r.ctx.Done():

@@ -2,8 +2,10 @@ package jsonfile
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"math/bits"
 	"time"
 	"unicode/utf8"
 
@@ -11,13 +13,13 @@ import (
 )
 
 // decoder turns lines of a log file into messages. It keeps one message, and what
-// neighbouring lines share: their time and their attributes.
+// neighbouring lines share: all that follows their text.
 type decoder struct {
 	msg      record.Message
 	text     []byte // backs msg.Line
-	stamp    []byte // time of the last line, as written
-	at       time.Time
-	attrs    []byte // likewise
+	tail     []byte // of the line that msg has all but its text of; none if another way was taken
+	stamp    []byte // time of that line, as written
+	attrs    []byte // attributes that were met last, likewise
 	attrsMap map[string]string
 }
 
@@ -40,6 +42,7 @@ func (d *decoder) decode(line []byte) (*record.Message, error) {
 		return nil, fmt.Errorf("log entry without a time")
 	}
 	d.msg = record.Message{Line: []byte(e.Log), Source: e.Stream, Attrs: e.Attrs, Time: *e.Time}
+	d.tail, d.stamp = d.tail[:0], d.stamp[:0]
 	return &d.msg, nil
 }
 
@@ -53,7 +56,21 @@ func (d *decoder) fast(line []byte) bool {
 	if d.text, rest, ok = unescape(d.text[:0], rest); !ok {
 		return false
 	}
-	if rest, ok = bytes.CutPrefix(rest, []byte(`,"stream":"`)); !ok {
+	if len(rest) == 0 || !bytes.Equal(rest, d.tail) {
+		if !d.decodeTail(rest) {
+			return false
+		}
+		d.tail = append(d.tail[:0], rest...)
+	}
+	d.msg.Line = d.text
+	return true
+}
+
+// decodeTail reads what follows the text of a line. It leaves the message alone if it
+// cannot.
+func (d *decoder) decodeTail(rest []byte) bool {
+	rest, ok := bytes.CutPrefix(rest, []byte(`,"stream":"`))
+	if !ok {
 		return false
 	}
 	var source string
@@ -79,14 +96,14 @@ func (d *decoder) fast(line []byte) bool {
 	if !ok || len(rest) == 0 || rest[0] != '}' || len(bytes.TrimRight(rest[1:], "\r\n")) != 0 {
 		return false
 	}
+	t := d.msg.Time
 	if len(stamp) == 0 || !bytes.Equal(stamp, d.stamp) {
-		var t time.Time
 		if err := t.UnmarshalText(stamp); err != nil { // as strict as encoding/json
 			return false
 		}
-		d.at, d.stamp = t, append(d.stamp[:0], stamp...)
+		d.stamp = append(d.stamp[:0], stamp...)
 	}
-	d.msg = record.Message{Line: d.text, Source: source, Time: d.at, Attrs: attrs}
+	d.msg = record.Message{Source: source, Time: t, Attrs: attrs}
 	return true
 }
 
@@ -120,10 +137,7 @@ scan:
 // its closing quote. Not ok: no valid string, or one that needs encoding/json.
 func unescape(dst, p []byte) (out, rest []byte, ok bool) {
 	for {
-		i := 0
-		for i < len(p) && (plain[p[i]] || p[i] == '<' || p[i] == '>' || p[i] == '&') {
-			i++
-		}
+		i := simple(p)
 		dst, p = append(dst, p[:i]...), p[i:]
 		if len(p) == 0 {
 			return dst, nil, false
@@ -147,6 +161,22 @@ func unescape(dst, p []byte) (out, rest []byte, ok bool) {
 			return dst, nil, false
 		}
 	}
+}
+
+// simple is how many bytes p begins with that stand for themselves in JSON and are
+// ASCII. It looks at eight at a time.
+func simple(p []byte) int {
+	i := 0
+	for ; len(p)-i >= 8; i += 8 {
+		w := binary.LittleEndian.Uint64(p[i:])
+		if found := (noText(w) | is(w, '"') | is(w, '\\')) & highest; found != 0 {
+			return i + bits.TrailingZeros64(found)/8
+		}
+	}
+	for i < len(p) && p[i] >= ' ' && p[i] < utf8.RuneSelf && p[i] != '"' && p[i] != '\\' {
+		i++
+	}
+	return i
 }
 
 // unescapeOne appends what the escape at p[0] stands for; n is its length, 0 for

@@ -1,6 +1,8 @@
 package jsonfile
 
 import (
+	"encoding/binary"
+	"math/bits"
 	"time"
 	"unicode/utf8"
 )
@@ -16,6 +18,32 @@ var plain = func() (t [256]bool) {
 	return t
 }()
 
+// plainPrefix is how many bytes p begins with that are plain. It looks at eight at a time.
+func plainPrefix(p []byte) int {
+	i := 0
+	for ; len(p)-i >= 8; i += 8 {
+		w := binary.LittleEndian.Uint64(p[i:])
+		// < and > differ in one bit, as do " and &.
+		if found := (noText(w) | is(w|ones*('<'^'>'), '>') | is(w|ones*('"'^'&'), '&') | is(w, '\\')) & highest; found != 0 {
+			return i + bits.TrailingZeros64(found)/8
+		}
+	}
+	for i < len(p) && plain[p[i]] {
+		i++
+	}
+	return i
+}
+
+// What finds bytes in a word of eight sets their highest bits. It may set those of bytes
+// above one that is found as well, by the borrow of a subtraction: only the lowest counts.
+const ones, highest = 0x0101010101010101, 0x8080808080808080
+
+// noText finds control characters and what is not ASCII.
+func noText(w uint64) uint64 { return w | (w - ' '*ones) }
+
+// is finds b, which is ASCII, and what is not.
+func is(w uint64, b byte) uint64 { return (w ^ uint64(b)*ones) - ones }
+
 // appendEscaped appends p as the inside of a JSON string, as Docker writes it:
 // invalid UTF-8 becomes U+FFFD, <, >, & and the JavaScript line ends are escaped.
 func appendEscaped(dst, p []byte) []byte {
@@ -23,7 +51,7 @@ func appendEscaped(dst, p []byte) []byte {
 	for i := 0; i < len(p); {
 		b := p[i]
 		if plain[b] {
-			i++
+			i += plainPrefix(p[i:])
 			continue
 		}
 		if b >= utf8.RuneSelf {

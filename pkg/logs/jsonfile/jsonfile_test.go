@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/berth-engine/berth/pkg/logs/files"
 	"github.com/berth-engine/berth/pkg/logs/record"
@@ -123,28 +124,86 @@ func TestDecodeAttributes(t *testing.T) {
 	}
 }
 
-// FuzzDecode: whatever the fast decoder takes, encoding/json takes with the same result.
+// TestPrefixes: each byte at each place of a word and behind it.
+func TestPrefixes(t *testing.T) {
+	for _, c := range []struct {
+		prefix func([]byte) int
+		ends   func(b byte) bool
+	}{
+		{simple, func(b byte) bool { return b < ' ' || b >= utf8.RuneSelf || b == '"' || b == '\\' }},
+		{plainPrefix, func(b byte) bool { return !plain[b] }},
+	} {
+		for at := range 20 {
+			for b := range 256 {
+				p := bytes.Repeat([]byte{'x'}, 20)
+				p[at] = byte(b)
+				want := len(p)
+				if c.ends(p[at]) {
+					want = at
+				}
+				if got := c.prefix(p); got != want {
+					t.Errorf("byte %#x at %d: %d, want %d", b, at, got, want)
+				}
+			}
+		}
+	}
+}
+
+// TestDecodeKeepsNothing of a line that the next one does not have, whichever way each
+// of them is read.
+func TestDecodeKeepsNothing(t *testing.T) {
+	lines := []string{
+		`{"log":"a\n","stream":"stdout","time":"2026-02-03T04:05:06.789Z"}`,
+		`{"log":"b\n","stream":"stdout","time":"2026-02-03T04:05:06.789Z"}`,
+		`{"log":"c\n","stream":"stderr","time":"2026-02-03T04:05:06.789Z"}`,
+		`{"log":"d\n","stream":"stderr","attrs":{"k":"v"},"time":"2026-02-03T04:05:07Z"}`,
+		`{"log":"e\n","stream":"stderr", "time":"2026-02-03T04:05:08Z"}`,
+		`{"log":"f\n"}`,
+		`{"log":"torn`,
+		`{"log":"g\n","stream":"stdout","time":"yesterday"}`,
+	}
+	for _, before := range lines {
+		for _, line := range lines {
+			var d, fresh decoder
+			_, _ = d.decode([]byte(before))
+			got, err := d.decode([]byte(line))
+			want, wantErr := fresh.decode([]byte(line))
+			if (err == nil) != (wantErr == nil) || err == nil && !reflect.DeepEqual(got, want) {
+				t.Errorf("%s after %s: %+v, %v, want %+v, %v", line, before, got, err, want, wantErr)
+			}
+			if got, err := d.decode([]byte(lines[0])); err != nil || string(got.Line) != "a\n" || !got.Time.Equal(at) || got.Source != "stdout" || got.Attrs != nil {
+				t.Errorf("after %s and %s: %+v, %v", before, line, got, err)
+			}
+		}
+	}
+}
+
+// FuzzDecode: whatever the fast decoder takes, encoding/json takes with the same result,
+// whatever lines came before.
 func FuzzDecode(f *testing.F) {
 	f.Add([]byte(`{"log":"a\n","stream":"stdout","attrs":{"a":"}\""},"time":"2026-02-03T04:05:06.789Z"}`))
 	f.Add([]byte(`{"log":"\u00e4\ud834\udd1e\t\/","stream":"stderr","time":"2026-02-03T04:05:06Z"}`))
-	f.Fuzz(func(t *testing.T, line []byte) {
+	f.Add([]byte(`{"log":"a","stream":"stderr","time":"2026-02-03T04:05:06Z"}` + "\n" + `{"log":"b","stream":"stderr","time":"2026-02-03T04:05:06Z"}`))
+	f.Fuzz(func(t *testing.T, lines []byte) {
 		var d decoder
-		if !d.fast(line) {
-			_, _ = d.decode(line)
-			return
-		}
-		var e struct {
-			Log    string            `json:"log"`
-			Stream string            `json:"stream"`
-			Attrs  map[string]string `json:"attrs"`
-			Time   time.Time         `json:"time"`
-		}
-		if err := json.Unmarshal(line, &e); err != nil {
-			t.Fatalf("%q: %v", line, err)
-		}
-		m := d.msg
-		if string(m.Line) != e.Log || m.Source != e.Stream || !m.Time.Equal(e.Time) || len(m.Attrs) != len(e.Attrs) || len(e.Attrs) > 0 && !reflect.DeepEqual(m.Attrs, e.Attrs) {
-			t.Fatalf("%q: %+v, json has %+v", line, m, e)
+		for line := range bytes.SplitSeq(lines, []byte{'\n'}) {
+			if !d.fast(line) {
+				_, _ = d.decode(line)
+				continue
+			}
+			var e struct {
+				Log    string            `json:"log"`
+				Stream string            `json:"stream"`
+				Attrs  map[string]string `json:"attrs"`
+				Time   time.Time         `json:"time"`
+			}
+			if err := json.Unmarshal(line, &e); err != nil {
+				t.Fatalf("%q: %v", line, err)
+			}
+			m := d.msg
+			if string(m.Line) != e.Log || m.Source != e.Stream || !m.Time.Equal(e.Time) || len(m.Attrs) != len(e.Attrs) || len(e.Attrs) > 0 && !reflect.DeepEqual(m.Attrs, e.Attrs) {
+				t.Fatalf("%q: %+v, json has %+v", line, m, e)
+			}
 		}
 	})
 }
@@ -160,4 +219,70 @@ func FuzzRoundTrip(f *testing.F) {
 			t.Fatalf("%q became %q, %v", p, m.Line, err)
 		}
 	})
+}
+
+// entries are n lines of 65 bytes, as a container writes them: many share a time.
+func entries(n int) (lines [][]byte) {
+	for i := range n {
+		line := []byte(strings.Repeat("x", 64) + "\n")
+		lines = append(lines, appendEntry(nil, line, appendTail(nil, "stdout", nil, at.Add(time.Duration(i/100)))))
+	}
+	return lines
+}
+
+func TestDecodeAllocatesNothing(t *testing.T) {
+	var d decoder
+	lines := entries(1000)
+	if n := testing.AllocsPerRun(10, func() {
+		for _, line := range lines {
+			if _, err := d.decode(line); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}); n > 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+func BenchmarkAppend(b *testing.B) {
+	var f format
+	m := record.Message{Line: []byte(strings.Repeat("x", 64) + "\n"), Source: "stdout", Time: at}
+	b.SetBytes(1000 * 65)
+	b.ReportAllocs()
+	var out []byte
+	for b.Loop() {
+		out = out[:0]
+		for range 1000 {
+			out = f.Append(out, &m)
+		}
+	}
+}
+
+func BenchmarkDecode(b *testing.B) {
+	var d decoder
+	lines := entries(1000)
+	b.SetBytes(1000 * 65)
+	b.ReportAllocs()
+	for b.Loop() {
+		for _, line := range lines {
+			if _, err := d.decode(line); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+}
+
+// BenchmarkRead reads 1 MiB of lines from a file.
+func BenchmarkRead(b *testing.B) {
+	path := filepath.Join(b.TempDir(), "x")
+	if err := os.WriteFile(path, bytes.Join(entries(1<<20/65), nil), 0o600); err != nil {
+		b.Fatal(err)
+	}
+	b.SetBytes(1 << 20)
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := Read(b.Context(), path, record.ReadOptions{Tail: -1, Stdout: true}, func(*record.Message) error { return nil }); err != nil {
+			b.Fatal(err)
+		}
+	}
 }

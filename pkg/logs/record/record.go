@@ -30,6 +30,7 @@ type ReadOptions struct {
 	Follow         bool      // go on with what is written later
 	Stdout, Stderr bool
 	Done           <-chan struct{} // closed when no more will be written: Follow reads to the end and stops
+	CaughtUp       func() error    // called when Follow has given all that there is, before it waits for more; may be nil
 }
 
 // Wants reports whether entries of source are asked for.

@@ -42,12 +42,12 @@ func ParseEndpoint(n network.Network, s *network.EndpointSettings) (Endpoint, er
 	if c == nil {
 		c = &network.EndpointIPAMConfig{}
 	}
-	if Predefined(n.Name) {
+	if Predefined(n.Name) || strings.HasPrefix(n.Name, "container:") { // Docker's mode of a shared network
 		if c.IPv4Address.IsValid() || c.IPv6Address.IsValid() {
-			fail("user specified IP address is supported on user defined networks only")
+			fail("user-specified IP address is supported on user-defined networks only")
 		}
 		if len(s.Aliases) > 0 {
-			fail("network-scoped alias is supported only for containers in user defined networks")
+			fail("network-scoped aliases are only supported for user-defined networks")
 		}
 	}
 	errs = append(errs, staticAddresses(n, c)...)
