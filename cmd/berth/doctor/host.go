@@ -79,9 +79,9 @@ func lookForPrograms() (missing, optional []string) {
 	if err != nil {
 		return []string{err.Error()}, nil
 	}
-	dir := filepath.Dir(self)
+	dir := filepath.Dir(self) // berth-all's, which packages do not have beside berth
 	for _, name := range []string{"berthd", "containerd-shim-berth-v2", "containerd-shim-berth-task", "berth-init", "runc"} {
-		there := slices.ContainsFunc([]string{dir, filepath.Join(dir, "..", "libexec", "berth")}, func(d string) bool {
+		there := slices.ContainsFunc([]string{dir, filepath.Join(dir, "../../bin")}, func(d string) bool {
 			info, err := os.Stat(filepath.Join(d, name))
 			return err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0
 		})
