@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"fmt"
 	"strings"
 
 	"github.com/berth-engine/berth/pkg/engine/container"
@@ -20,7 +21,7 @@ func (e *Engine) Rename(ctx context.Context, ref, newName string) error {
 		return errdefs.ErrInvalidArgument.WithMessage("Neither old nor new names may be empty")
 	}
 	if err := request.CheckName(newName); err != nil {
-		return err
+		return allocating(err)
 	}
 	newName = strings.TrimPrefix(newName, "/")
 	return u.Do(ctx, func(ctx context.Context) error {
@@ -33,7 +34,7 @@ func (e *Engine) Rename(ctx context.Context, ref, newName string) error {
 			return errdefs.ErrInvalidArgument.WithMessage("Renaming a container with the same name as its current name")
 		}
 		if err := e.units.Reserve(newName, u.ID); err != nil {
-			return err
+			return allocating(err)
 		}
 		r := *v.Record
 		r.Name = newName
@@ -57,3 +58,6 @@ func (e *Engine) Rename(ctx context.Context, ref, newName string) error {
 		return nil
 	})
 }
+
+// allocating puts Docker's words before what is wrong with a name.
+func allocating(err error) error { return fmt.Errorf("Error when allocating new name: %w", err) }

@@ -43,15 +43,19 @@ func (e *Engine) Stop(ctx context.Context, ref string, o StopOptions) error {
 // Kill sends a signal, SIGKILL when none is given. Conflict: it does not run.
 // A signal that ends the container on purpose is the intent to stop.
 func (e *Engine) Kill(ctx context.Context, ref, name string) error {
-	u, err := e.units.Find(ref)
-	if err != nil {
-		return err
-	}
 	sig := syscall.SIGKILL
 	if name != "" {
+		var err error
 		if sig, err = parseSignal(name); err != nil {
 			return err
 		}
+		if !signal.ValidSignalForPlatform(sig) {
+			return errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("the linux daemon does not support signal %d", sig))
+		}
+	}
+	u, err := e.units.Find(ref)
+	if err != nil {
+		return err
 	}
 	return e.stopper.kill(ctx, u, sig)
 }
@@ -99,16 +103,16 @@ type stopper struct {
 // remove is still there then.
 func (s *stopper) halt(ctx context.Context, u *unit.Unit, o StopOptions, keep bool) error {
 	r := u.View().Record
-	sig, err := stopSignal(r, o.Signal)
-	if err != nil {
-		return err
-	}
 	var stops uint64
 	resting := false
-	err = u.Do(ctx, func(ctx context.Context) error {
+	err := u.Do(ctx, func(ctx context.Context) error {
 		status := u.Status()
 		if !status.Active() {
 			return errdefs.ErrNotModified.WithMessage("container already stopped")
+		}
+		sig, err := stopSignal(r, o.Signal)
+		if err != nil {
+			return err
 		}
 		stops = status.Stops
 		status.ByHand = true
@@ -290,19 +294,31 @@ func (s *stopper) thaw(u *unit.Unit, failed error) {
 // parseSignal reads a name or number, in Docker's words when it is neither.
 func parseSignal(name string) (syscall.Signal, error) {
 	sig, err := signal.ParseSignal(strings.TrimSpace(name))
-	if err != nil || sig <= 0 || sig > 64 {
+	if err != nil || sig <= 0 {
 		return 0, errdefs.ErrInvalidArgument.WithMessage("invalid signal: " + name)
 	}
 	return sig, nil
 }
 
+// stopSignal is the one that was asked for, or the container's own. Of the latter a number
+// may be no signal's, which is known at a stop only: Docker's ends in SIGKILL then.
 func stopSignal(r *container.Record, asked string) (syscall.Signal, error) {
-	for _, name := range []string{asked, r.Config.StopSignal} {
-		if name != "" {
-			return parseSignal(name)
+	const last = 64 // signal(7), SIGRTMAX
+	if asked != "" {
+		sig, err := parseSignal(asked)
+		if err == nil && sig > last {
+			err = errdefs.ErrInvalidArgument.WithMessage("invalid signal: " + asked)
 		}
+		return sig, err
 	}
-	return syscall.SIGTERM, nil
+	if r.Config.StopSignal == "" {
+		return syscall.SIGTERM, nil
+	}
+	sig, err := parseSignal(r.Config.StopSignal)
+	if err == nil && sig > last {
+		sig = syscall.SIGKILL
+	}
+	return sig, err
 }
 
 // stopTimeout is negative when the wait has no end.

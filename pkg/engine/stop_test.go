@@ -77,6 +77,22 @@ func TestStopOfPaused(t *testing.T) {
 	}
 }
 
+// TestStopByNoSignal: a number that is no signal's stands in no stop's way.
+func TestStopByNoSignal(t *testing.T) {
+	w := newWorld(t)
+	e := w.engine()
+	id := w.run(e, func(c *ctypes.Config, _ *ctypes.HostConfig) { c.StopSignal = "65" })
+	if err := e.Stop(t.Context(), id, StopOptions{Signal: "65"}); !errdefs.IsInvalidArgument(err) {
+		t.Errorf("asked for: %v", err)
+	}
+	if err := e.Stop(t.Context(), id, StopOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if s := w.status(e, id); s.State != container.Exited || s.ExitCode != 137 {
+		t.Errorf("%+v", s)
+	}
+}
+
 // A stop ends the wait for a restart, and nothing starts any more.
 func TestStopOfRestarting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

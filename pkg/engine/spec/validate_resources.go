@@ -48,6 +48,10 @@ func checkMemory(r *container.Resources, host Host, update bool, w *warner) erro
 	if w.unless(host.SwapLimit, r.Memory > 0 && r.MemorySwap != -1, "Your kernel does not support swap limit capabilities or the cgroup is not mounted. Memory limited without swap.") {
 		r.MemorySwap = -1
 	}
+	// The kernel takes no other for unlimited; Docker leaves it to the start. (Twice a huge limit is refused below.)
+	if r.MemorySwap < -1 && r.Memory <= math.MaxInt64/2 {
+		return invalid(fmt.Sprintf("Invalid memoryswap limit: %d, use -1 for unlimited swap", r.MemorySwap))
+	}
 	if r.Memory > 0 && r.MemorySwap > 0 && r.MemorySwap < r.Memory {
 		return invalid("Minimum memoryswap limit should be larger than memory limit, see usage")
 	}

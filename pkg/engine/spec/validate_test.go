@@ -77,6 +77,7 @@ func TestValidateRefuses(t *testing.T) {
 		{"huge memory", cfg{}, res(container.Resources{Memory: math.MaxInt64}), "Invalid memory limit: it is larger than what the kernel can count"},
 		{"swap below memory", cfg{}, res(container.Resources{Memory: 64 << 20, MemorySwap: 32 << 20}), "Minimum memoryswap limit should be larger than memory limit, see usage"},
 		{"swap alone", cfg{}, res(container.Resources{MemorySwap: 32 << 20}), "You should always set the Memory limit when using Memoryswap limit, see usage"},
+		{"swap below unlimited", cfg{}, res(container.Resources{MemorySwap: -2}), "Invalid memoryswap limit: -2, use -1 for unlimited swap"},
 		{"reservation", cfg{}, res(container.Resources{MemoryReservation: 1}), "Minimum memory reservation allowed is 6MB"},
 		{"reservation above limit", cfg{}, res(container.Resources{Memory: 8 << 20, MemoryReservation: 9 << 20}), "Minimum memory limit can not be less than memory reservation limit, see usage"},
 		{"swappiness", cfg{}, res(container.Resources{MemorySwappiness: ptr(int64(101))}), "Invalid value: 101, valid memory swappiness range is 0-100"},
