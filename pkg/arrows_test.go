@@ -22,7 +22,7 @@ import (
 const module = "github.com/berth-engine/berth/"
 
 // leaves may be imported by everyone, and import only one another.
-var leaves = []string{"pkg/atomicfile", "pkg/cgroups", "pkg/decompress", "pkg/events", "pkg/files", "pkg/filters", "pkg/instructions", "pkg/streams", "pkg/trace", "pkg/version"}
+var leaves = []string{"pkg/atomicfile", "pkg/cgroups", "pkg/decompress", "pkg/events", "pkg/files", "pkg/filters", "pkg/instructions", "pkg/streams", "pkg/timerslack", "pkg/trace", "pkg/version"}
 
 // arrows lists, for each group, the groups of ours that it may import besides
 // itself and the leaves. A group is a folder with everything below it, unless a

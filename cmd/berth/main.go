@@ -9,10 +9,12 @@ import (
 	"github.com/berth-engine/berth/cmd/berth/client"
 	"github.com/berth-engine/berth/cmd/berth/early"
 	"github.com/berth-engine/berth/cmd/berth/few"
+	"github.com/berth-engine/berth/pkg/timerslack"
 )
 
 func main() {
 	if verb, ok := early.Verb(os.Args); ok {
+		_ = timerslack.Set(os.Getpid(), timerslack.Patient) // root's right; without it is as well
 		client.Main(few.New(verb))
 	}
 	_, _ = os.Stderr.WriteString(early.Missing(os.Args[0]))

@@ -5,10 +5,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
+	"time"
 
 	upstream "github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2/process"
 	"github.com/containerd/go-runc"
 	"golang.org/x/sys/unix"
+
+	"github.com/berth-engine/berth/pkg/timerslack"
 )
 
 // Monitor runs the OCI runtime for upstream's service, all but `start` of the runc that
@@ -19,26 +23,73 @@ import (
 //
 // The FIFO is opened by runc alone and is no interface of it: other runtimes, and a runc
 // of another installation, are executed.
+//
+// What that runc does before the container's program has its timers delayed
+// (pkg/timerslack), and so has this process; the program has them as they were.
 type Monitor struct {
 	runc.ProcessMonitor // upstream's
 	runtime             string
 	done                chan runc.Exit // of a start that needed no process
+	usual               time.Duration  // the slack of programs, 0 if it is not known
+	patient             bool           // whether another process's slack can be changed
 }
 
 // NewMonitor wraps upstream's monitor. runtime is the path of the runc to know.
 func NewMonitor(upstream runc.ProcessMonitor, runtime string) *Monitor {
-	return &Monitor{ProcessMonitor: upstream, runtime: runtime, done: make(chan runc.Exit)}
+	m := &Monitor{ProcessMonitor: upstream, runtime: runtime, done: make(chan runc.Exit)}
+	if usual, err := timerslack.Get(); err == nil {
+		m.usual, m.patient = usual, timerslack.Set(os.Getpid(), timerslack.Patient) == nil
+	}
+	return m
 }
 
 // StartLocked starts the command, or does what it is for. It is what upstream calls
 // for all of the runtime's commands.
 func (m *Monitor) StartLocked(cmd *exec.Cmd) (chan runc.Exit, error) {
-	if cmd.Path == m.runtime {
-		if c, ok := startOf(cmd.Args); ok && c.release() == nil {
+	known := cmd.Path == m.runtime
+	if known {
+		if c, ok := startOf(cmd.Args); ok && m.release(c) == nil {
 			return m.done, nil
 		}
 	}
-	return m.ProcessMonitor.StartLocked(cmd)
+	if m.usual == 0 || m.patient && known && beforeProgram(cmd.Args) {
+		return m.ProcessMonitor.StartLocked(cmd)
+	}
+	var ec chan runc.Exit
+	err := timerslack.During(m.usual, func() (err error) {
+		ec, err = m.ProcessMonitor.StartLocked(cmd)
+		return err
+	})
+	return ec, err
+}
+
+// release lets the container's process go on to the program.
+func (m *Monitor) release(c created) error {
+	pid, err := runc.ReadPidFile(c.pid)
+	if err != nil {
+		return err
+	}
+	if m.patient {
+		if err := timerslack.Set(pid, m.usual); err != nil {
+			return err
+		}
+	}
+	return c.release(pid)
+}
+
+// beforeProgram reports whether a command line of go-runc is of a command that ends, with
+// all processes that it starts, before a program of the container runs, or that starts
+// none.
+func beforeProgram(args []string) bool {
+	for i := 1; i < len(args); i++ {
+		switch arg := args[i]; {
+		case arg == "--root", arg == "--log", arg == "--log-format":
+			i++ // its value
+		case !strings.HasPrefix(arg, "-"):
+			return arg == "create" || arg == "delete" || arg == "kill"
+		}
+	}
+	return false
 }
 
 // Wait waits for the end of what Start started.
@@ -74,13 +125,9 @@ func startOf(args []string) (c created, ok bool) {
 
 var errNotReleased = errors.New("the process did not take its start")
 
-// release lets the container's process go on to the program, by the open end for reading
-// that its own open waits for, and returns when it has said so.
-func (c created) release() error {
-	pid, err := runc.ReadPidFile(c.pid)
-	if err != nil {
-		return err
-	}
+// release lets process pid go on to the program, by the open end for reading that its own
+// open waits for, and returns when it has said so.
+func (c created) release(pid int) error {
 	alive, err := unix.PidfdOpen(pid, 0)
 	if err != nil {
 		return err

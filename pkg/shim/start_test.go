@@ -6,24 +6,31 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/containerd/go-runc"
 	"golang.org/x/sys/unix"
 
 	"github.com/berth-engine/berth/pkg/shim"
+	"github.com/berth-engine/berth/pkg/timerslack"
 )
 
 // executed counts what the monitor executes.
 type executed struct {
 	runc.ProcessMonitor
-	n *int
+	n     *int
+	slack *time.Duration // what the thread has that executes
 }
 
 var errExecuted = errors.New("executed")
 
 func (e executed) StartLocked(*exec.Cmd) (chan runc.Exit, error) {
 	*e.n++
+	if e.slack != nil {
+		*e.slack, _ = timerslack.Get()
+	}
 	return nil, errExecuted
 }
 
@@ -102,4 +109,78 @@ func TestStartWithoutRunc(t *testing.T) {
 			}
 		})
 	}
+}
+
+// usualSlack is the test's, which it has again at its end.
+func usualSlack(t *testing.T) time.Duration {
+	t.Helper()
+	usual, err := timerslack.Get()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := timerslack.Set(os.Getpid(), usual); err != nil {
+			t.Error(err)
+		}
+	})
+	return usual
+}
+
+// TestSlack: what runs before the program is patient, other commands are not.
+func TestSlack(t *testing.T) {
+	usual := usualSlack(t)
+	var n int
+	var got time.Duration
+	m := shim.NewMonitor(executed{n: &n, slack: &got}, "/x/runc")
+	for _, c := range []struct {
+		path, verb, id string
+		want           time.Duration
+	}{
+		{"/x/runc", "create", "c1", timerslack.Patient},
+		{"/x/runc", "delete", "c1", timerslack.Patient},
+		{"/x/runc", "kill", "c1", timerslack.Patient},
+		{"/x/runc", "exec", "c1", usual},
+		{"/x/runc", "exec", "create", usual},
+		{"/x/runc", "restore", "c1", usual},
+		{"/x/runc", "start", "c1", usual},
+		{"/x/runc", "", "", usual},
+		{"/x/crun", "create", "c1", usual},
+	} {
+		cmd := exec.Command(c.path, "--root", "create", "--debug", "--log", "create", "--log-format", "json", c.verb, c.id)
+		if c.verb == "" {
+			cmd.Args = cmd.Args[:3]
+		}
+		if _, err := m.StartLocked(cmd); !errors.Is(err, errExecuted) {
+			t.Fatal(err)
+		}
+		if got != c.want {
+			t.Errorf("%q: %v, want %v", cmd.Args, got, c.want)
+		}
+	}
+}
+
+// TestSlackOfPrograms: a program does not have what was before it.
+func TestSlackOfPrograms(t *testing.T) {
+	usual := usualSlack(t)
+	m := shim.NewMonitor(executed{n: new(int)}, "/x/runc")
+	cmd, fifo := waiting(t, `printf 0 >"$1"; cat /proc/$$/timerslack_ns >"$1.after"`)
+	if err := unix.Mkfifo(fifo+".after", 0o600); err != nil {
+		t.Fatal(err)
+	}
+	pid, err := os.ReadFile(filepath.Join(filepath.Dir(cmd.Args[4]), "init.pid"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	expect := func(path string, want time.Duration) {
+		t.Helper()
+		b, err := os.ReadFile(path)
+		if err != nil || strings.TrimSpace(string(b)) != strconv.FormatInt(want.Nanoseconds(), 10) {
+			t.Errorf("%s, %v, want %v", b, err, want)
+		}
+	}
+	expect("/proc/"+string(pid)+"/timerslack_ns", timerslack.Patient)
+	if _, err := m.StartLocked(cmd); err != nil {
+		t.Fatal(err)
+	}
+	expect(fifo+".after", usual)
 }
