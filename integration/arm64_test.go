@@ -39,7 +39,8 @@ func TestARM64(t *testing.T) {
 		static(t, filepath.Join(own, name), elf.EM_X86_64)
 	}
 	for _, c := range []struct{ program, args, want string }{
-		{bin + "berth", "--version", "Berth version"},
+		{bin + "berth", "run --help", "Usage:  berth run"},
+		{helpers + "berth-all", "--version", "Berth version"}, // which an emulator of one program does not execute for berth
 		{bin + "berthd", "--version", "Berth version"},
 		{bin + "berthd", "--validate", "configuration OK"},
 		{helpers + "runc", "features", `"SCMP_ARCH_AARCH64"`},

@@ -17,13 +17,13 @@ func (e *Engine) Rename(ctx context.Context, ref, newName string) error {
 	if err != nil {
 		return err
 	}
+	newName = strings.TrimPrefix(strings.TrimSpace(newName), "/")
 	if newName == "" {
 		return errdefs.ErrInvalidArgument.WithMessage("Neither old nor new names may be empty")
 	}
-	if err := request.CheckName(newName); err != nil {
+	if err := request.CheckName("/" + newName); err != nil {
 		return allocating(err)
 	}
-	newName = strings.TrimPrefix(newName, "/")
 	return u.Do(ctx, func(ctx context.Context) error {
 		v := u.View()
 		old := v.Record.Name

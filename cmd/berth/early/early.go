@@ -33,17 +33,19 @@ func Verb(args []string) (verb string, ok bool) {
 	return "", false
 }
 
-var _ = give()
+// tried is why no program took the process.
+var tried = give()
 
 // give returns if the command is berth's own, or if there is no program to give it to:
 // main says so.
-func give() struct{} {
-	if _, ok := Verb(os.Args); !ok {
-		for _, path := range places() {
-			_ = syscall.Exec(path, os.Args, syscall.Environ()) // returns only if it is not there
-		}
+func give() (tried []error) {
+	if _, ok := Verb(os.Args); ok {
+		return nil
 	}
-	return struct{}{}
+	for _, path := range places() {
+		tried = append(tried, &os.PathError{Op: "exec", Path: path, Err: syscall.Exec(path, os.Args, syscall.Environ())})
+	}
+	return tried
 }
 
 // places are where berth-all may be: beside this program, or where packages have it.
@@ -59,11 +61,11 @@ func places() []string {
 	return []string{dir + All, dir + "../libexec/berth/" + All}
 }
 
-// Missing is the message of a process that has no berth-all.
+// Missing is the message of a process that no program took.
 func Missing(name string) string {
-	message := name + ": this command is one of the program " + All + ", which is not there. It belongs into one of:\n"
-	for _, path := range places() {
-		message += "  " + path + "\n"
+	message := name + ": this command is one of " + All + ", which cannot be executed:\n"
+	for _, err := range tried {
+		message += "  " + err.Error() + "\n"
 	}
 	return message
 }
