@@ -173,6 +173,17 @@ func TestBuildCVE2024_23651(t *testing.T) {
 	}
 }
 
+// buildkit is BuildKit's own client, over the connection that buildx makes.
+func buildkit(ctx context.Context, t *testing.T, d *harness.Daemon) *bkclient.Client {
+	t.Helper()
+	c, err := bkclient.New(ctx, "", bkclient.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return upgradeTo(ctx, d, "/grpc") }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	return c
+}
+
 // CVE-2024-23653: a container that a frontend asks for was given all privileges
 // without anybody's leave.
 func TestBuildCVE2024_23653(t *testing.T) {
@@ -180,11 +191,7 @@ func TestBuildCVE2024_23653(t *testing.T) {
 	d := start(t, harness.Options{})
 	ctx, cancel := context.WithTimeout(context.Background(), harness.Patience)
 	defer cancel()
-	c, err := bkclient.New(ctx, "", bkclient.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return upgradeTo(ctx, d, "/grpc") }))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
+	c := buildkit(ctx, t, d)
 	try := func(mode pb.SecurityMode, net pb.NetMode) error {
 		_, err := c.Build(ctx, bkclient.SolveOpt{}, "", func(ctx context.Context, g gateway.Client) (*gateway.Result, error) {
 			def, err := llb.Image("docker.io/library/" + image).Marshal(ctx)
@@ -226,11 +233,7 @@ func TestBuildOfSpecialDefinitions(t *testing.T) {
 	d := start(t, harness.Options{})
 	ctx, cancel := context.WithTimeout(context.Background(), harness.Patience)
 	defer cancel()
-	c, err := bkclient.New(ctx, "", bkclient.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return upgradeTo(ctx, d, "/grpc") }))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
+	c := buildkit(ctx, t, d)
 	fifo := llb.Image("docker.io/library/" + image).Run(llb.Shlex("mkfifo /buildkit.llb.definition")).Root()
 	build, err := fifo.With(llbbuild.Build()).Marshal(ctx)
 	if err != nil {

@@ -1,7 +1,6 @@
 package api
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +9,8 @@ import (
 
 	"github.com/moby/moby/api/types"
 	"github.com/moby/moby/api/types/jsonstream"
+
+	"github.com/berth-engine/berth/pkg/streams"
 )
 
 // Flushed sends each write to the client at once.
@@ -134,9 +135,9 @@ func (o *Output) End(err error) error {
 	}
 	text := fmt.Appendf(nil, "Error grabbing logs: %v\n", err)
 	if !o.tty {
-		head := [8]byte{0: 3}
-		binary.BigEndian.PutUint32(head[4:], uint32(len(text)))
-		text = append(head[:], text...)
+		head := make([]byte, streams.HeaderSize)
+		streams.PutHeader(head, streams.Systemerr, len(text))
+		text = append(head, text...)
 	}
 	_, err = o.w.Write(text)
 	return err

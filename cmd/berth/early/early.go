@@ -5,6 +5,8 @@ package early
 
 import (
 	"os"
+	"path/filepath"
+	"slices"
 	"syscall"
 )
 
@@ -22,15 +24,10 @@ var Verbs = []string{
 
 // Verb is the command that args, a process's arguments, name, if berth has it.
 func Verb(args []string) (verb string, ok bool) {
-	if len(args) < 2 {
+	if len(args) < 2 || !slices.Contains(Verbs, args[1]) {
 		return "", false
 	}
-	for _, v := range Verbs {
-		if v == args[1] {
-			return v, true
-		}
-	}
-	return "", false
+	return args[1], true
 }
 
 // tried is why no program took the process.
@@ -54,11 +51,8 @@ func places() []string {
 	if err != nil {
 		return nil
 	}
-	dir := self
-	for dir != "" && dir[len(dir)-1] != '/' {
-		dir = dir[:len(dir)-1]
-	}
-	return []string{dir + All, dir + "../libexec/berth/" + All}
+	dir := filepath.Dir(self)
+	return []string{filepath.Join(dir, All), filepath.Join(dir, "../libexec/berth", All)}
 }
 
 // Missing is the message of a process that no program took.

@@ -8,12 +8,13 @@ import (
 	"io"
 	"net/http"
 
-	"github.com/moby/moby/api/pkg/stdcopy"
 	"github.com/moby/moby/api/types"
+
+	"github.com/berth-engine/berth/pkg/streams"
 )
 
 const (
-	headerSize = 8 // the stream, three zeros, and the payload's length, big-endian
+	headerSize = streams.HeaderSize // the stream, three zeros, and the payload's length, big-endian
 	lengthAt   = 4
 
 	// bufferSize is what moby's stdcopy reads at once.
@@ -110,5 +111,5 @@ func frameSize(p []byte) int {
 
 // isOutput reports whether stream is one that is printed as it comes.
 func isOutput(stream byte) bool {
-	return stream == byte(stdcopy.Stdout) || stream == byte(stdcopy.Stderr)
+	return stream == streams.Stdout || stream == streams.Stderr
 }
