@@ -1,5 +1,5 @@
 // Package cgroups takes away the cgroups of containers that no OCI runtime takes away,
-// with the processes in them.
+// with the processes in them, and gets the kernel ready for the moves that runtimes make.
 package cgroups
 
 import (

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/berth-engine/berth/pkg/cgroups"
 	"github.com/berth-engine/berth/pkg/engine/attach"
 	"github.com/berth-engine/berth/pkg/engine/bundle"
 	"github.com/berth-engine/berth/pkg/engine/container"
@@ -182,6 +183,7 @@ func (s *starter) sandbox(ctx context.Context, r *container.Record, undo *undoSt
 func (s *starter) task(ctx context.Context, u *unit.Unit, oci *specs.Spec, sandbox container.Sandbox, images string, undo *undoStack) error {
 	ctx, end := trace.Start(ctx, "start.task")
 	defer end()
+	cgroups.HastenAttach() // beside the shim's start
 	r := u.View().Record
 	io := s.streams(r)
 	var err error

@@ -23,6 +23,7 @@ import (
 	"github.com/containerd/ttrpc"
 	"google.golang.org/protobuf/types/known/emptypb"
 
+	"github.com/berth-engine/berth/pkg/cgroups"
 	"github.com/berth-engine/berth/pkg/logs"
 	"github.com/berth-engine/berth/pkg/shim/launch"
 	"github.com/berth-engine/berth/pkg/streams"
@@ -82,7 +83,7 @@ func (s *Service) Close(ctx context.Context) {
 
 // Create makes the container with streams of ours.
 func (s *Service) Create(ctx context.Context, r *taskapi.CreateTaskRequest) (*taskapi.CreateTaskResponse, error) {
-	defer hastenAttach()()
+	defer cgroups.HastenAttach()()
 	cfg, ours, err := streams.ParseURI(r.Stdout)
 	if err != nil {
 		return nil, errgrpc.ToGRPC(err)
@@ -224,7 +225,7 @@ func (s *Service) Checkpoint(ctx context.Context, r *taskapi.CheckpointTaskReque
 // container that goes on from a checkpoint.
 func (s *Service) Start(ctx context.Context, r *taskapi.StartRequest) (*taskapi.StartResponse, error) {
 	if r.ExecID != "" {
-		defer hastenAttach()()
+		defer cgroups.HastenAttach()()
 	}
 	resp, err := s.TTRPCTaskService.Start(ctx, r)
 	if c := s.container(r.ID); c != nil && err == nil && r.ExecID == "" {

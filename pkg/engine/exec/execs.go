@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/berth-engine/berth/pkg/cgroups"
 	"github.com/berth-engine/berth/pkg/engine/attach"
 	"github.com/berth-engine/berth/pkg/engine/container"
 	"github.com/berth-engine/berth/pkg/engine/unit"
@@ -271,6 +272,7 @@ func (x *Execs) ExecCreate(ctx context.Context, ref string, q ctypes.ExecCreateR
 func (x *Execs) create(u *unit.Unit, q ctypes.ExecCreateRequest, limit time.Duration) (*exec, error) {
 	ex := &exec{id: container.NewID(), unit: u, ask: q, limit: limit, launched: make(chan struct{}), done: make(chan struct{})}
 	x.add(ex)
+	cgroups.HastenAttach()              // it is started soon
 	if err := runnable(u); err != nil { // it ended meanwhile, and its execs were dropped before
 		x.remove(ex)
 		return nil, err

@@ -1,4 +1,4 @@
-package shim
+package cgroups
 
 import (
 	"os"
@@ -46,7 +46,7 @@ func TestHastenAttach(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	hastenAttach()()
+	HastenAttach()()
 	if after, err := os.ReadFile("/proc/self/cgroup"); err != nil || string(after) != string(before) {
 		t.Errorf("moved from %q to %q (%v)", before, after, err)
 	}

@@ -1,4 +1,4 @@
-package shim
+package cgroups
 
 import (
 	"os"
@@ -6,14 +6,15 @@ import (
 	"strings"
 )
 
-// hastenAttach has the kernel get ready for the runtime to move a process into its
-// cgroups, and returns a function that waits for it.
+// HastenAttach has the kernel get ready for a runtime to move a process into its cgroups,
+// and returns at once; the function that it returns waits for it.
 //
-// Each first move after a pause waits for an RCU grace period, 5 to 10 ms, in
+// Each first move after a pause waits for an RCU grace period, 5 to 15 ms, in
 // cgroup_attach_lock (kernel/cgroup/cgroup.c; its mount option favordynmods is the
-// same remedy for the whole host). Those that follow at once do not. So while the
-// runtime is still being started, this process is moved to where it is.
-func hastenAttach() (wait func()) {
+// same remedy for the whole host). Those that follow within about as long do not. So this
+// process is moved to where it is: the earlier the better, as nobody makes a cgroup while
+// that waits.
+func HastenAttach() (wait func()) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
