@@ -14,7 +14,7 @@ import (
 
 func main() {
 	if verb, ok := early.Verb(os.Args); ok {
-		_ = timerslack.Set(os.Getpid(), timerslack.Patient) // root's right; without it is as well
+		_ = timerslack.SetMonitor(timerslack.Patient) // root's right; without it is as well
 		client.Main(few.New(verb))
 	}
 	_, _ = os.Stderr.WriteString(early.Missing(os.Args[0]))

@@ -25,7 +25,8 @@ import (
 // of another installation, are executed.
 //
 // What that runc does before the container's program has its timers delayed
-// (pkg/timerslack), and so has this process; the program has them as they were.
+// (pkg/timerslack), and so has the thread that looks after this process's others; the
+// program has them as they were.
 type Monitor struct {
 	runc.ProcessMonitor // upstream's
 	runtime             string
@@ -38,7 +39,7 @@ type Monitor struct {
 func NewMonitor(upstream runc.ProcessMonitor, runtime string) *Monitor {
 	m := &Monitor{ProcessMonitor: upstream, runtime: runtime, done: make(chan runc.Exit)}
 	if usual, err := timerslack.Get(); err == nil {
-		m.usual, m.patient = usual, timerslack.Set(os.Getpid(), timerslack.Patient) == nil
+		m.usual, m.patient = usual, timerslack.SetMonitor(timerslack.Patient) == nil
 	}
 	return m
 }
@@ -52,11 +53,11 @@ func (m *Monitor) StartLocked(cmd *exec.Cmd) (chan runc.Exit, error) {
 			return m.done, nil
 		}
 	}
-	if m.usual == 0 || m.patient && known && beforeProgram(cmd.Args) {
+	if !m.patient || !known || !beforeProgram(cmd.Args) {
 		return m.ProcessMonitor.StartLocked(cmd)
 	}
 	var ec chan runc.Exit
-	err := timerslack.During(m.usual, func() (err error) {
+	err := timerslack.During(timerslack.Patient, func() (err error) {
 		ec, err = m.ProcessMonitor.StartLocked(cmd)
 		return err
 	})

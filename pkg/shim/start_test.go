@@ -163,7 +163,14 @@ func TestSlack(t *testing.T) {
 func TestSlackOfPrograms(t *testing.T) {
 	usual := usualSlack(t)
 	m := shim.NewMonitor(executed{n: new(int)}, "/x/runc")
-	cmd, fifo := waiting(t, `printf 0 >"$1"; cat /proc/$$/timerslack_ns >"$1.after"`)
+	var cmd *exec.Cmd
+	var fifo string
+	if err := timerslack.During(timerslack.Patient, func() error {
+		cmd, fifo = waiting(t, `printf 0 >"$1"; cat /proc/$$/timerslack_ns >"$1.after"`)
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
 	if err := unix.Mkfifo(fifo+".after", 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -19,7 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Patient is for processes that nobody talks to by timers.
+// Patient is for threads that no other waits for.
 const Patient = 5 * time.Millisecond
 
 // Get is the calling thread's.
@@ -31,19 +31,45 @@ func Get() (time.Duration, error) {
 // Set changes that of all threads that the process has. For threads other than the
 // calling one it takes CAP_SYS_NICE.
 func Set(pid int, d time.Duration) error {
-	threads, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
+	threads, err := threadsOf(pid)
 	if err != nil {
 		return err
 	}
-	value := strconv.AppendInt(nil, d.Nanoseconds(), 10)
-	for _, t := range threads {
-		// A thread has the file only under its own number, which lists do not show.
-		err := os.WriteFile("/proc/"+t.Name()+"/timerslack_ns", value, 0)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.ESRCH) { // it ended
+	for _, id := range threads {
+		if err := setThread(id, d); err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.ESRCH) { // it ended
 			return err
 		}
 	}
 	return nil
+}
+
+// SetMonitor changes that of the thread of this process that looks after the others. They
+// keep theirs: one that looks for work sleeps 3 microseconds before it takes it from
+// another (runqgrab in runtime/proc.go), and the work waits for that. It takes CAP_SYS_NICE.
+func SetMonitor(d time.Duration) error {
+	threads, err := threadsOf(os.Getpid())
+	if err != nil {
+		return err
+	}
+	if len(threads) < 2 {
+		return errors.New("Go's runtime has no thread that looks after the others")
+	}
+	return setThread(threads[1], d) // the first that is started (runtime.main)
+}
+
+// threadsOf gives their numbers, in the order in which they were started.
+func threadsOf(pid int) ([]string, error) {
+	dir, err := os.Open(fmt.Sprintf("/proc/%d/task", pid))
+	if err != nil {
+		return nil, err
+	}
+	defer dir.Close()
+	return dir.Readdirnames(-1)
+}
+
+// A thread has the file only under its own number, which lists do not show.
+func setThread(id string, d time.Duration) error {
+	return os.WriteFile("/proc/"+id+"/timerslack_ns", strconv.AppendInt(nil, d.Nanoseconds(), 10), 0)
 }
 
 // During calls f while the calling thread has d: so have the processes that f starts.

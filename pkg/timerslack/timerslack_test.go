@@ -89,6 +89,72 @@ func TestSet(t *testing.T) {
 	}
 }
 
+// The one thread that is set is that which wakes again and again while others have work.
+func TestSetMonitor(t *testing.T) {
+	usual, err := Get()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := SetMonitor(time.Millisecond); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := SetMonitor(usual); err != nil {
+			t.Error(err)
+		}
+	}()
+	threads, err := threadsOf(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var patient []int
+	for _, s := range threads {
+		id, err := strconv.Atoi(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if of(t, id) != usual {
+			patient = append(patient, id)
+		}
+	}
+	if len(patient) != 1 {
+		t.Fatalf("of %v these are set: %v", threads, patient)
+	}
+	// Work that calls nothing: whoever sleeps and wakes meanwhile looks after it.
+	before := map[int]int{}
+	for _, s := range threads {
+		id, _ := strconv.Atoi(s)
+		before[id] = sleptTimes(t, id)
+	}
+	for began := time.Now(); time.Since(began) < 100*time.Millisecond; {
+	}
+	most := 0
+	for id, n := range before {
+		if most == 0 || sleptTimes(t, id)-n > sleptTimes(t, most)-before[most] {
+			most = id
+		}
+	}
+	if most != patient[0] {
+		t.Errorf("thread %d is set, and %d looks after the others", patient[0], most)
+	}
+}
+
+// sleptTimes is how often a thread gave up its processor by itself.
+func sleptTimes(t *testing.T, id int) int {
+	t.Helper()
+	b, err := os.ReadFile("/proc/" + strconv.Itoa(id) + "/status")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := bytes.Cut(b, []byte("\nvoluntary_ctxt_switches:"))
+	line, _, _ := bytes.Cut(rest, []byte("\n"))
+	n, err := strconv.Atoi(string(bytes.TrimSpace(line)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
 func TestSetOfNobody(t *testing.T) {
 	cmd := sleeper(t)
 	if err := cmd.Start(); err != nil {
