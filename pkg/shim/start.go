@@ -53,11 +53,15 @@ func (m *Monitor) StartLocked(cmd *exec.Cmd) (chan runc.Exit, error) {
 			return m.done, nil
 		}
 	}
-	if !m.patient || !known || !beforeProgram(cmd.Args) {
+	if m.usual == 0 {
 		return m.ProcessMonitor.StartLocked(cmd)
 	}
+	slack := m.usual // said in any case: a thread that the patient one has started is as it is
+	if m.patient && known && beforeProgram(cmd.Args) {
+		slack = timerslack.Patient
+	}
 	var ec chan runc.Exit
-	err := timerslack.During(timerslack.Patient, func() (err error) {
+	err := timerslack.During(slack, func() (err error) {
 		ec, err = m.ProcessMonitor.StartLocked(cmd)
 		return err
 	})

@@ -150,11 +150,16 @@ func TestSlack(t *testing.T) {
 		if c.verb == "" {
 			cmd.Args = cmd.Args[:3]
 		}
-		if _, err := m.StartLocked(cmd); !errors.Is(err, errExecuted) {
-			t.Fatal(err)
-		}
-		if got != c.want {
-			t.Errorf("%q: %v, want %v", cmd.Args, got, c.want)
+		for _, thread := range []time.Duration{usual, timerslack.Patient} { // one that the patient thread started has its
+			if err := timerslack.During(thread, func() error {
+				_, err := m.StartLocked(cmd)
+				return err
+			}); !errors.Is(err, errExecuted) {
+				t.Fatal(err)
+			}
+			if got != c.want {
+				t.Errorf("%q by a thread with %v: %v, want %v", cmd.Args, thread, got, c.want)
+			}
 		}
 	}
 }

@@ -45,7 +45,9 @@ func Set(pid int, d time.Duration) error {
 
 // SetMonitor changes that of the thread of this process that looks after the others. They
 // keep theirs: one that looks for work sleeps 3 microseconds before it takes it from
-// another (runqgrab in runtime/proc.go), and the work waits for that. It takes CAP_SYS_NICE.
+// another (runqgrab in runtime/proc.go), and the work waits for that. A thread that this one
+// starts has it as well: who starts processes says which they have (During). It takes
+// CAP_SYS_NICE.
 func SetMonitor(d time.Duration) error {
 	threads, err := threadsOf(os.Getpid())
 	if err != nil {

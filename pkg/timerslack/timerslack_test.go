@@ -108,6 +108,7 @@ func TestSetMonitor(t *testing.T) {
 		t.Fatal(err)
 	}
 	var patient []int
+	before := map[int]int{} // how often each had slept
 	for _, s := range threads {
 		id, err := strconv.Atoi(s)
 		if err != nil {
@@ -116,16 +117,12 @@ func TestSetMonitor(t *testing.T) {
 		if of(t, id) != usual {
 			patient = append(patient, id)
 		}
+		before[id] = sleptTimes(t, id)
 	}
 	if len(patient) != 1 {
 		t.Fatalf("of %v these are set: %v", threads, patient)
 	}
 	// Work that calls nothing: whoever sleeps and wakes meanwhile looks after it.
-	before := map[int]int{}
-	for _, s := range threads {
-		id, _ := strconv.Atoi(s)
-		before[id] = sleptTimes(t, id)
-	}
 	for began := time.Now(); time.Since(began) < 100*time.Millisecond; {
 	}
 	most := 0

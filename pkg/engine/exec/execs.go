@@ -272,7 +272,8 @@ func (x *Execs) ExecCreate(ctx context.Context, ref string, q ctypes.ExecCreateR
 func (x *Execs) create(u *unit.Unit, q ctypes.ExecCreateRequest, limit time.Duration) (*exec, error) {
 	ex := &exec{id: container.NewID(), unit: u, ask: q, limit: limit, launched: make(chan struct{}), done: make(chan struct{})}
 	x.add(ex)
-	cgroups.HastenAttach()              // it is started soon
+	// It is started soon.
+	cgroups.HastenAttach()
 	if err := runnable(u); err != nil { // it ended meanwhile, and its execs were dropped before
 		x.remove(ex)
 		return nil, err
